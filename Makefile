@@ -1,0 +1,38 @@
+# What a developer types. `make` alone lists it. ARGS are passed on: make run ARGS='jobs stats', make test ARGS='--test api'.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help run test lint fmt doc stores stores-down stores-wipe compose-check
+
+# The stores' URLs; and away with what only the stores' scripts read, as confab stops at a setting that it does not know.
+stores-env = eval "$$(scripts/stores.sh env $(1))" && unset MYSQL_PASSWORD $${!CONFAB_STORES_@}
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: stores ## start confab on the real stores, as the release build
+	@$(call stores-env,run) && exec cargo run --release --locked -- $(ARGS)
+
+test: stores ## all tests, on the real stores
+	@$(call stores-env,test) && exec cargo test --locked $(or $(ARGS),--all-targets)
+
+lint: ## formatting and clippy, warnings as errors
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+
+fmt: ## format the sources
+	cargo fmt
+
+doc: ## the documentation of the crate, in target/doc
+	cargo doc --no-deps --locked
+
+stores: ## start MySQL, Redis and Elasticsearch, and leave them running
+	@scripts/stores.sh up
+
+stores-down: ## stop them; their data stays
+	@scripts/stores.sh down
+
+stores-wipe: ## stop them and delete their data
+	@scripts/stores.sh wipe
+
+compose-check: ## check docker-compose.yml, without an engine
+	@scripts/check-compose.sh
