@@ -1,0 +1,213 @@
+//! The command line.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+
+use crate::{
+    app::App,
+    config::Settings,
+    service::{
+        rebuild::rebuild,
+        verify::{self, CountsReport, IndexReport},
+    },
+    stores::KindStats,
+    telemetry,
+};
+
+/// How many findings are shown one by one.
+const SHOWN: usize = 20;
+
+/// A chat backend: applications, chats and messages over HTTP.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Cli {
+    /// A file of settings that override the defaults; the environment (CONFAB_…) overrides both.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print one JSON object instead of lines.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answer requests and run the workers (the default).
+    Serve {
+        /// Do not bring the database's schema up to date first.
+        #[arg(long)]
+        no_migrate: bool,
+    },
+    /// Bring the database's schema up to date.
+    Migrate,
+    /// Look at the job queues.
+    #[command(subcommand)]
+    Jobs(Jobs),
+    /// Look after the search index.
+    #[command(subcommand)]
+    Search(Search),
+    /// Look after the counts.
+    #[command(subcommand)]
+    Counts(Counts),
+}
+
+#[derive(Debug, Subcommand)]
+enum Jobs {
+    /// How many jobs of each kind are waiting, leased, delayed and dead.
+    Stats,
+}
+
+#[derive(Debug, Subcommand)]
+enum Search {
+    /// Compare every row with its document; the exit code is 1 if they differ.
+    Verify {
+        /// Mend what differs.
+        #[arg(long)]
+        fix: bool,
+    },
+    /// Build a new index from the rows, and put it into use.
+    Rebuild,
+}
+
+#[derive(Debug, Subcommand)]
+enum Counts {
+    /// Recount everything; the exit code is 1 if a count is wrong.
+    Verify {
+        /// Correct what is wrong.
+        #[arg(long)]
+        fix: bool,
+    },
+}
+
+impl Cli {
+    /// Does what was asked for; the exit code is 1 also where a check found something.
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept it from being done.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let settings = Settings::read(self.config.as_deref())?;
+        telemetry::start(&settings.log);
+        let app = App::new(&settings)?;
+        let output = Output { json: self.json };
+        match self.command.unwrap_or(Command::Serve { no_migrate: false }) {
+            Command::Serve { no_migrate } => {
+                app.serve(&settings, !no_migrate).await?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Migrate => {
+                app.records.migrate().await?;
+                output.done("the schema is up to date");
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Jobs(Jobs::Stats) => {
+                output.stats(&app.queue.stats().await?);
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Search(Search::Verify { fix }) => {
+                let report = verify::index(&*app.records, &*app.index, fix).await?;
+                output.index(&report);
+                Ok(found(report.findings.len(), report.mended))
+            }
+            Command::Search(Search::Rebuild) => {
+                let messages = rebuild(&*app.records, &*app.index, |_| {}).await?;
+                output.done(&format!("{messages} messages are in the new index"));
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Counts(Counts::Verify { fix }) => {
+                let report = verify::counts(&*app.records, fix).await?;
+                output.counts(&report);
+                let mended = if fix { report.findings.len() } else { 0 };
+                Ok(found(report.findings.len(), mended))
+            }
+        }
+    }
+}
+
+/// 1 if something is wrong still.
+fn found(findings: usize, mended: usize) -> ExitCode {
+    if findings > mended {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+/// How results are printed.
+struct Output {
+    json: bool,
+}
+
+impl Output {
+    fn print<T: Serialize>(&self, value: &T, lines: impl FnOnce(&T)) {
+        if self.json {
+            // What is printed are structs of strings and numbers, which always serialise.
+            println!("{}", serde_json::to_string(value).unwrap_or_default());
+        } else {
+            lines(value);
+        }
+    }
+
+    fn done(&self, what: &str) {
+        self.print(&serde_json::json!({ "done": what }), |_| println!("{what}"));
+    }
+
+    fn stats(&self, kinds: &[KindStats]) {
+        self.print(&serde_json::json!({ "kinds": kinds }), |_| {
+            println!(
+                "{:<20}{:>10}{:>10}{:>10}{:>10}{:>14}",
+                "kind", "waiting", "leased", "delayed", "dead", "oldest (ms)"
+            );
+            for kind in kinds {
+                println!(
+                    "{:<20}{:>10}{:>10}{:>10}{:>10}{:>14}",
+                    kind.kind, kind.waiting, kind.leased, kind.delayed, kind.dead, kind.oldest_ms
+                );
+            }
+        });
+    }
+
+    fn index(&self, report: &IndexReport) {
+        self.print(report, |report| {
+            println!(
+                "{} rows and {} documents compared: {} differ, {} mended",
+                report.rows,
+                report.documents,
+                report.findings.len(),
+                report.mended
+            );
+            for finding in report.findings.iter().take(SHOWN) {
+                println!("  {} {:?}", finding.key, finding.problem);
+            }
+            more(report.findings.len());
+        });
+    }
+
+    fn counts(&self, report: &CountsReport) {
+        self.print(report, |report| {
+            println!(
+                "{} applications and {} chats counted: {} counts are wrong{}",
+                report.applications,
+                report.chats,
+                report.findings.len(),
+                if report.fixed { ", and corrected" } else { "" }
+            );
+            for wrong in report.findings.iter().take(SHOWN) {
+                println!(
+                    "  {} stored {}, counted {}",
+                    wrong.key, wrong.stored, wrong.counted
+                );
+            }
+            more(report.findings.len());
+        });
+    }
+}
+
+fn more(findings: usize) {
+    if findings > SHOWN {
+        println!("  … and {} more; --json lists them all", findings - SHOWN);
+    }
+}

@@ -1,0 +1,64 @@
+//! Applications: who uses this service.
+
+use std::fmt;
+
+use super::{Invalid, Revision, Timestamp, error::check_text};
+
+/// The longest username, in characters.
+pub const MAX_USERNAME_CHARS: usize = 255;
+
+/// The public name of an application: 8 lowercase hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AppId(pub u32);
+
+impl AppId {
+    /// A new id from the operating system's cryptographic random source. Whether it is taken is for the stores to say.
+    pub fn random() -> Self {
+        Self(rand::random())
+    }
+
+    /// Reads exactly 8 lowercase hexadecimal digits; anything else names no application.
+    pub fn parse(text: &str) -> Option<Self> {
+        let valid = text.len() == 8 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if !valid {
+            return None;
+        }
+        u32::from_str_radix(text, 16).ok().map(Self)
+    }
+}
+
+impl fmt::Display for AppId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
+/// A username that keeps the contract: not blank, at most [`MAX_USERNAME_CHARS`] characters, no U+0000.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Username(String);
+
+impl Username {
+    /// Checks a username.
+    pub fn parse(text: String) -> Result<Self, Invalid> {
+        check_text("Username", &text, MAX_USERNAME_CHARS)?;
+        Ok(Self(text))
+    }
+
+    /// The checked text.
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+/// An application as it is read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Application {
+    /// Its public name.
+    pub id: AppId,
+    /// Who it belongs to, as given.
+    pub username: String,
+    /// The revision of its creation.
+    pub revision: Revision,
+    /// When its creation was accepted.
+    pub created_at: Timestamp,
+}

@@ -1,0 +1,117 @@
+//! What can go wrong with a request, as values that know nothing of HTTP.
+
+use std::fmt;
+
+use thiserror::Error;
+
+/// The outcome of a use case.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a use case did not do what it was asked for. Nothing was changed then, except where said otherwise.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The input breaks a rule of the contract.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// What the request names does not exist.
+    #[error("{0} not found")]
+    NotFound(Entity),
+    /// A store that is needed cannot be reached just now. A write may or may not have been accepted.
+    #[error("{store} is out of reach: {detail}")]
+    Unavailable {
+        /// Which store.
+        store: &'static str,
+        /// What it said; for the log, not for the client.
+        detail: String,
+    },
+    /// The queue takes no more just now.
+    #[error("the queue is full: {detail}")]
+    Full {
+        /// Which bound was reached; for the log.
+        detail: String,
+    },
+    /// A bug or a broken store: what should not happen.
+    #[error("internal error: {detail}")]
+    Internal {
+        /// What happened; for the log.
+        detail: String,
+    },
+}
+
+/// What a path names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entity {
+    /// An application.
+    Application,
+    /// A chat.
+    Chat,
+    /// A message.
+    Message,
+}
+
+impl fmt::Display for Entity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Application => "Application",
+            Self::Chat => "Chat",
+            Self::Message => "Message",
+        })
+    }
+}
+
+/// A rule of the contract that an input breaks. The text is what the client sees.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Invalid {
+    /// Missing, null, empty or only white space.
+    #[error("{0} is required")]
+    Required(&'static str),
+    /// Not a JSON string.
+    #[error("{0} must be a string")]
+    NotAString(&'static str),
+    /// Longer than its limit, in characters.
+    #[error("{field} must be at most {limit} characters")]
+    TooLong {
+        /// The field's name.
+        field: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// Holds U+0000, which not every store can keep.
+    #[error("{0} must not contain U+0000")]
+    Nul(&'static str),
+    /// The body is no JSON, or no UTF-8.
+    #[error("Body must be valid JSON in UTF-8")]
+    NotJson,
+    /// The body is JSON, but no object.
+    #[error("Body must be a JSON object")]
+    NotAnObject,
+    /// A query parameter is no whole number in its range.
+    #[error("{name} must be a whole number from {min} to {max}")]
+    Parameter {
+        /// The parameter's name.
+        name: &'static str,
+        /// The lowest value.
+        min: u64,
+        /// The highest value.
+        max: u64,
+    },
+}
+
+/// The rules that usernames and messages share. `field` is the name that the client is told.
+pub(super) fn check_text(
+    field: &'static str,
+    text: &str,
+    limit: usize,
+) -> std::result::Result<(), Invalid> {
+    if text.trim().is_empty() {
+        return Err(Invalid::Required(field));
+    }
+    if text.contains('\0') {
+        return Err(Invalid::Nul(field));
+    }
+    // Bytes bound characters from above, so counting is for long texts only.
+    if text.len() > limit && text.chars().count() > limit {
+        return Err(Invalid::TooLong { field, limit });
+    }
+    Ok(())
+}

@@ -1,0 +1,20 @@
+//! What Confab is about, without I/O and without HTTP.
+
+pub mod application;
+pub mod chat;
+pub mod error;
+pub mod job;
+pub mod message;
+pub mod number;
+pub mod page;
+pub mod text;
+pub mod time;
+
+pub use application::{AppId, Application, Username};
+pub use chat::{Chat, ChatKey};
+pub use error::{Entity, Error, Invalid, Result};
+pub use job::{Entry, Job, Kind, Write};
+pub use message::{Message, MessageKey, MessageText};
+pub use number::{Number, Revision};
+pub use page::Page;
+pub use time::Timestamp;

@@ -1,0 +1,109 @@
+//! Pages of a list that is ordered by number.
+
+use super::Number;
+
+/// Which part of a list is asked for. `after` and `before` are exclusive.
+///
+/// With `before` alone it is the page that ends just before it; else the page that starts just after `after`, or at
+/// the first. Pages are ascending all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// Only what has a higher number; 0 for all.
+    pub after: Option<Number>,
+    /// Only what has a lower number.
+    pub before: Option<Number>,
+    /// How many at most, from 1 on.
+    pub limit: usize,
+}
+
+impl Page {
+    /// Whether the page is filled from its upper end.
+    pub fn from_the_end(&self) -> bool {
+        self.before.is_some() && self.after.is_none()
+    }
+
+    /// The same page with room for one more, which tells whether there is more beyond it.
+    pub fn with_one_more(self) -> Self {
+        Self {
+            limit: self.limit + 1,
+            ..self
+        }
+    }
+
+    /// Cuts ascending `items`, read by [`Page::with_one_more`], to this page; tells whether there was one more.
+    pub fn cut<T>(&self, items: &mut Vec<T>) -> bool {
+        let more = items.len() > self.limit;
+        if more && self.from_the_end() {
+            items.drain(..items.len() - self.limit);
+        }
+        items.truncate(self.limit);
+        more
+    }
+}
+
+/// A page as it is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing<T> {
+    /// Ascending by number.
+    pub items: Vec<T>,
+    /// Ask with `after` this number for what follows.
+    pub next: Option<Number>,
+    /// Ask with `before` this number for what precedes.
+    pub previous: Option<Number>,
+}
+
+impl<T> Listing<T> {
+    /// A listing from the items that were read for `page.with_one_more()`, ascending; `number` tells an item's number.
+    pub fn new(page: &Page, mut items: Vec<T>, number: impl Fn(&T) -> Number) -> Self {
+        let more = page.cut(&mut items);
+        let (first, last) = (items.first().map(&number), items.last().map(&number));
+        let (before, after) = if page.from_the_end() {
+            (more, page.before.is_some())
+        } else {
+            (page.after.is_some_and(|after| after > 0), more)
+        };
+        Self {
+            previous: first.filter(|first| before && *first > 1),
+            next: last.filter(|_| after),
+            items,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listing(after: Option<u64>, before: Option<u64>, items: &[u64]) -> Listing<u64> {
+        let page = Page {
+            after,
+            before,
+            limit: 2,
+        };
+        Listing::new(&page, items.to_vec(), |n| *n)
+    }
+
+    #[test]
+    fn neighbours_are_named_only_where_there_are_any() {
+        let first = listing(None, None, &[1, 2, 3]);
+        assert_eq!(
+            (first.items, first.previous, first.next),
+            (vec![1, 2], None, Some(2))
+        );
+        let last = listing(Some(2), None, &[3]);
+        assert_eq!(
+            (last.items, last.previous, last.next),
+            (vec![3], Some(3), None)
+        );
+        let ending = listing(None, Some(4), &[1, 2, 3]);
+        assert_eq!(
+            (ending.items, ending.previous, ending.next),
+            (vec![2, 3], Some(2), Some(3))
+        );
+        let start = listing(None, Some(3), &[1, 2]);
+        assert_eq!(
+            (start.items, start.previous, start.next),
+            (vec![1, 2], None, Some(2))
+        );
+    }
+}

@@ -1,0 +1,16 @@
+//! Points in time, in UTC and whole milliseconds.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+/// A point in time. Whatever is stored or shown of it is in whole milliseconds.
+pub type Timestamp = DateTime<Utc>;
+
+/// From milliseconds since 1970; what lies outside the calendar becomes 1970.
+pub fn from_millis(millis: i64) -> Timestamp {
+    DateTime::from_timestamp_millis(millis).unwrap_or_default()
+}
+
+/// RFC 3339 with milliseconds and `Z`: `2026-11-23T21:16:44.120Z`.
+pub fn rfc3339(time: Timestamp) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}

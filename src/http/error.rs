@@ -1,0 +1,108 @@
+//! Errors as clients see them: one body, and one table from meaning to status.
+
+use std::fmt;
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{StatusCode, header},
+};
+use serde::Serialize;
+use tracing::{error, warn};
+
+use crate::domain::{Error, Invalid};
+
+/// The largest request body, in bytes: 16,000 escaped characters outside the BMP take 192,000.
+pub const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// How soon a client may try again, in seconds.
+const RETRY_AFTER: &str = "1";
+
+/// What can go wrong on the way to a use case, or in it.
+#[derive(Debug)]
+pub enum HttpError {
+    /// The use case's own.
+    Domain(Error),
+    /// No route has this path.
+    NoSuchPath,
+    /// The path has other methods.
+    MethodNotAllowed {
+        /// Which, as in the `Allow` header.
+        allow: &'static str,
+    },
+    /// The body is longer than [`MAX_BODY_BYTES`].
+    BodyTooLarge,
+    /// The body is declared as something else than JSON.
+    NotDeclaredJson,
+    /// The body broke off.
+    BodyUnreadable,
+}
+
+impl From<Error> for HttpError {
+    fn from(error: Error) -> Self {
+        Self::Domain(error)
+    }
+}
+
+impl From<Invalid> for HttpError {
+    fn from(invalid: Invalid) -> Self {
+        Self::Domain(Error::Invalid(invalid))
+    }
+}
+
+/// The text that the client is shown: nothing of what stores said.
+impl fmt::Display for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Domain(error @ (Error::Invalid(_) | Error::NotFound(_))) => error.fmt(f),
+            Self::Domain(Error::Unavailable { .. }) => {
+                f.write_str("Try again shortly: a store is out of reach")
+            }
+            Self::Domain(Error::Full { .. }) => f.write_str("Try again shortly: the queue is full"),
+            Self::Domain(Error::Internal { .. }) => f.write_str("Internal error"),
+            Self::NoSuchPath => f.write_str("Not found"),
+            Self::MethodNotAllowed { .. } => f.write_str("Method not allowed"),
+            Self::BodyTooLarge => write!(f, "Body must be at most {MAX_BODY_BYTES} bytes"),
+            Self::NotDeclaredJson => f.write_str("Content-Type must be application/json"),
+            Self::BodyUnreadable => f.write_str("Body could not be read to its end"),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Body {
+    error: String,
+}
+
+impl ResponseError for HttpError {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::Domain(Error::Invalid(_)) | Self::BodyUnreadable => StatusCode::BAD_REQUEST,
+            Self::Domain(Error::NotFound(_)) | Self::NoSuchPath => StatusCode::NOT_FOUND,
+            Self::Domain(Error::Unavailable { .. } | Error::Full { .. }) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Domain(Error::Internal { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NotDeclaredJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        match self {
+            Self::Domain(error @ (Error::Unavailable { .. } | Error::Full { .. })) => {
+                warn!(%error, "turned away");
+                response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
+            }
+            Self::Domain(error @ Error::Internal { .. }) => error!(%error),
+            Self::MethodNotAllowed { allow } => {
+                response.insert_header((header::ALLOW, *allow));
+            }
+            _ => {}
+        }
+        response.json(Body {
+            error: self.to_string(),
+        })
+    }
+}

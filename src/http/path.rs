@@ -1,0 +1,42 @@
+//! What the segments of a path name. A segment that can name nothing is a 404, with the text of its route.
+
+use actix_web::HttpRequest;
+use percent_encoding::percent_decode_str;
+
+use crate::domain::{AppId, ChatKey, Entity, Error, MessageKey, number::parse_number};
+
+/// A segment, decoded. Bytes that are no UTF-8 become U+FFFD, which no name holds.
+pub fn segment(request: &HttpRequest, name: &str) -> String {
+    let raw = request.match_info().get(name).unwrap_or_default();
+    percent_decode_str(raw).decode_utf8_lossy().into_owned()
+}
+
+/// The application that the path names.
+pub fn app_id(request: &HttpRequest) -> Result<AppId, Error> {
+    app(request).ok_or(Error::NotFound(Entity::Application))
+}
+
+/// The chat that the path names.
+pub fn chat_key(request: &HttpRequest) -> Result<ChatKey, Error> {
+    chat(request).ok_or(Error::NotFound(Entity::Chat))
+}
+
+/// The message that the path names.
+pub fn message_key(request: &HttpRequest) -> Result<MessageKey, Error> {
+    let key = chat(request).and_then(|chat| {
+        let number = parse_number(&segment(request, "message"))?;
+        Some(MessageKey { chat, number })
+    });
+    key.ok_or(Error::NotFound(Entity::Message))
+}
+
+fn app(request: &HttpRequest) -> Option<AppId> {
+    AppId::parse(&segment(request, "app"))
+}
+
+fn chat(request: &HttpRequest) -> Option<ChatKey> {
+    Some(ChatKey {
+        app: app(request)?,
+        number: parse_number(&segment(request, "chat"))?,
+    })
+}

@@ -1,0 +1,13 @@
+//! Confab: a chat backend. ARCHITECTURE.md has the picture.
+
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod domain;
+pub mod http;
+pub mod service;
+pub mod shutdown;
+pub mod stores;
+pub mod telemetry;
+pub mod wake;
+pub mod workers;

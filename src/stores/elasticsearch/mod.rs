@@ -1,0 +1,150 @@
+//! [`SearchIndex`] on Elasticsearch.
+//!
+//! What is searched and written is an alias; behind it stands one index at a time, `{alias}-{digits}`, so that a
+//! rebuild can fill another one and put it into use in one step. Writes never create an index, as Elasticsearch
+//! would with a mapping it guesses: they go through an alias and say so (`require_alias`).
+//!
+//! A document is a message, whole, under `_id` = `application:chat:message`, and its revision is its external version:
+//! what is newer stays, whatever order writes come in.
+
+mod answer;
+mod document;
+mod indices;
+mod query;
+mod read;
+mod tokens;
+mod write;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use elasticsearch::{
+    Elasticsearch,
+    http::transport::{SingleNodeConnectionPool, TransportBuilder},
+};
+use url::Url;
+
+use super::{Error, Result, SearchIndex};
+use crate::domain::{ChatKey, Message, MessageKey, Page, Revision, text::Query};
+
+/// What the errors of this store are told by.
+const STORE: &str = "Elasticsearch";
+
+/// Full text, in Elasticsearch.
+pub struct ElasticsearchIndex {
+    client: Elasticsearch,
+    alias: String,
+}
+
+impl ElasticsearchIndex {
+    /// Prepares the client; Elasticsearch is reached when first needed. Each request takes at most `timeout`, from
+    /// connecting to the last byte of the answer. A user and password in `url` become basic authentication.
+    ///
+    /// `alias` also begins the names of the indices, of which unused ones are deleted: it must be this
+    /// installation's own.
+    pub fn new(url: &Url, alias: &str, timeout: Duration) -> Result<Self> {
+        // The rules for an index's name, and nothing that is a wildcard or a list in the path of a request.
+        let named = alias.starts_with(|c: char| c.is_ascii_lowercase())
+            && alias.len() <= 200
+            && alias
+                .bytes()
+                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
+        if !named {
+            return Err(failed(format!("{alias:?} cannot name an index")));
+        }
+        // The credentials stay in the URL: the HTTP client below moves them, decoded, from there into the header of
+        // each request, and shows them in no error.
+        let transport = TransportBuilder::new(SingleNodeConnectionPool::new(url.clone()))
+            .timeout(timeout)
+            .build()
+            .map_err(failed)?;
+        Ok(Self {
+            client: Elasticsearch::new(transport),
+            alias: alias.into(),
+        })
+    }
+}
+
+#[async_trait]
+impl SearchIndex for ElasticsearchIndex {
+    async fn search(&self, chat: ChatKey, query: &Query, page: &Page) -> Result<Vec<Message>> {
+        self.read_hits(chat, query, page).await
+    }
+
+    async fn put(
+        &self,
+        target: Option<&str>,
+        messages: &[Message],
+    ) -> Result<Vec<(MessageKey, String)>> {
+        self.write_documents(target, messages).await
+    }
+
+    async fn remove(&self, keys: &[MessageKey]) -> Result<()> {
+        self.delete_documents(keys).await
+    }
+
+    async fn revisions(&self, keys: &[MessageKey]) -> Result<Vec<Option<Revision>>> {
+        self.read_versions(keys).await
+    }
+
+    async fn scan(&self, after: Option<MessageKey>, limit: usize) -> Result<Vec<MessageKey>> {
+        self.read_keys(after, limit).await
+    }
+
+    async fn current(&self) -> Result<Option<String>> {
+        self.index_in_use().await
+    }
+
+    async fn create(&self) -> Result<String> {
+        self.create_index().await
+    }
+
+    async fn swap(&self, index: &str) -> Result<()> {
+        self.put_into_use(index).await
+    }
+
+    async fn refresh(&self) -> Result<()> {
+        self.refresh_index(&self.alias).await
+    }
+}
+
+fn failed(detail: impl ToString) -> Error {
+    Error::Failed {
+        store: STORE,
+        detail: detail.to_string(),
+    }
+}
+
+fn unavailable(detail: impl ToString) -> Error {
+    Error::Unavailable {
+        store: STORE,
+        detail: detail.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alias_is_a_plain_name() {
+        let url = Url::parse("http://127.0.0.1:9200").unwrap();
+        let new = |alias| ElasticsearchIndex::new(&url, alias, Duration::from_secs(1));
+        assert!(new("confab").is_ok());
+        assert!(new("confab_test-7").is_ok());
+        for alias in [
+            "", "*", "a*", "a,b", "_all", "-a", "Confab", "a/b", "a.b", "ä",
+        ] {
+            assert!(new(alias).is_err(), "{alias:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_an_outage_and_keeps_the_password() {
+        let url = Url::parse("http://someone:s%40cret@127.0.0.1:1").unwrap();
+        let index = ElasticsearchIndex::new(&url, "confab", Duration::from_secs(1)).unwrap();
+        let error = index.current().await.unwrap_err();
+        assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+        assert!(!error.to_string().contains("cret"), "{error}");
+    }
+}

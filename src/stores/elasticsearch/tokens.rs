@@ -1,0 +1,90 @@
+//! Words as they are laid into the index.
+//!
+//! Elasticsearch answers a prefix completely, and as fast as a word, where it keeps the prefixes themselves
+//! (`index_prefixes`), which it does up to 19 letters. Beyond, it collects the words that begin so, and within a
+//! phrase fails at 128 of them (`match_phrase_prefix` drops all after the 50th and says nothing). So no token is let
+//! to be that long: a longer word becomes several tokens, one after the other, and with it each of its prefixes:
+//! `abcdefghijklmnopqrstuv` is laid as `abcdefghijklmnopqr~` `~stuv`, and looked for as that phrase. The marks keep
+//! parts of words from being taken for words.
+
+/// What a token may hold of a word, in UTF-16 units, as Elasticsearch measures a prefix: with [`MARK`] before it 19,
+/// the `max_chars` of the mapping.
+const PART: usize = 18;
+
+/// Stands where a word goes on in the neighbouring token. It is in no word, being no letter, digit or mark.
+const MARK: char = '~';
+
+/// The tokens of a word, in their order. The tokens of a prefix of the word are the same but for the last, which is a
+/// prefix of the word's: parts are cut from the front.
+pub(super) fn of_word(word: &str) -> Vec<String> {
+    let mut tokens = Vec::new();
+    let mut token = String::new();
+    let mut units = 0;
+    for c in word.chars() {
+        if units + c.len_utf16() > PART {
+            token.push(MARK);
+            tokens.push(std::mem::replace(&mut token, MARK.into()));
+            units = 0;
+        }
+        token.push(c);
+        units += c.len_utf16();
+    }
+    tokens.push(token);
+    tokens
+}
+
+/// The tokens of words that are separated by spaces, separated by spaces.
+pub(super) fn of_words(words: String) -> String {
+    // A UTF-16 unit takes a byte at least.
+    if words.split(' ').all(|word| word.len() <= PART) {
+        return words;
+    }
+    let mut tokens = String::with_capacity(words.len() + 16);
+    for word in words.split_ascii_whitespace() {
+        for token in of_word(word) {
+            if !tokens.is_empty() {
+                tokens.push(' ');
+            }
+            tokens.push_str(&token);
+        }
+    }
+    tokens
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_long_words_are_cut() {
+        assert_eq!(of_words("foo bar".into()), "foo bar");
+        assert_eq!(of_words(String::new()), "");
+        assert_eq!(
+            of_words("a abcdefghijklmnopqrstuv z".into()),
+            "a abcdefghijklmnopqr~ ~stuv z"
+        );
+        assert_eq!(of_word("abcdefghijklmnopqr"), ["abcdefghijklmnopqr"]);
+        assert_eq!(of_word(&"я".repeat(18)), ["я".repeat(18)]);
+    }
+
+    #[test]
+    fn a_prefix_of_a_word_is_a_prefix_of_its_tokens() {
+        let words = [
+            "abcdefgh".repeat(8),
+            "😀".repeat(64),
+            "a".to_owned() + &"😀".repeat(63),
+            "aя😀語".repeat(16),
+        ];
+        for word in words {
+            let tokens = of_word(&word);
+            assert_eq!(tokens.concat().replace(MARK, ""), word);
+            for (end, c) in word.char_indices() {
+                let prefix = of_word(&word[..end + c.len_utf8()]);
+                let (last, whole) = prefix.split_last().unwrap();
+                assert_eq!(whole, &tokens[..whole.len()]);
+                assert!(tokens[whole.len()].starts_with(last));
+                assert!(last.encode_utf16().count() <= 19);
+            }
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! The traits behind which everything is kept, and what each promises.
+//!
+//! Two backings stand behind them. On the *services* backing [`Records`] is MySQL, [`JobQueue`] is Redis and
+//! [`SearchIndex`] is Elasticsearch; on the *embedded* one a single SQLite file is all three. Stores never know each
+//! other; `app` picks and wires them.
+
+pub mod elasticsearch;
+pub mod mysql;
+mod payload;
+pub mod redis;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use thiserror::Error;
+
+use crate::domain::{
+    AppId, Application, Chat, ChatKey, Job, Kind, Message, MessageKey, Number, Page, Revision,
+    Write, text::Query,
+};
+
+/// The outcome of a call to a store.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a store did not do what it was asked for. Workers decide by the kind what becomes of the batch in hand.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Error {
+    /// An outage: nobody's fault, worth the same call again later. A write may or may not have happened.
+    #[error("{store} is out of reach: {detail}")]
+    Unavailable {
+        /// Which store.
+        store: &'static str,
+        /// What happened.
+        detail: String,
+    },
+    /// The store refuses this data, and would again.
+    #[error("{store} refuses the data: {detail}")]
+    Rejected {
+        /// Which store.
+        store: &'static str,
+        /// What it objects to.
+        detail: String,
+    },
+    /// The queue is at one of its bounds; nothing was changed.
+    #[error("the queue is full: {0}")]
+    Full(String),
+    /// The batch is no longer the caller's to store or settle: its lease ended, or the queue began a new epoch.
+    #[error("the batch is no longer ours: {0}")]
+    Fenced(String),
+    /// There is no search index yet, or no more.
+    #[error(
+        "the search index {0} does not exist: `confab search rebuild` makes it from the database"
+    )]
+    IndexMissing(String),
+    /// What should not happen: a bug, or a store that answers what it never should.
+    #[error("{store} failed: {detail}")]
+    Failed {
+        /// Which store.
+        store: &'static str,
+        /// What happened.
+        detail: String,
+    },
+}
+
+/// What became of a write that was offered to the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acceptance {
+    /// It is queued durably, and readable from now on.
+    Accepted {
+        /// The number of the new chat or message; of an update its message's; 0 for an application.
+        number: Number,
+        /// Its place in the order of all writes.
+        revision: Revision,
+    },
+    /// The application, chat or message that it is to be written into does not exist.
+    Missing,
+    /// The application id is taken: try another.
+    Taken,
+}
+
+/// Jobs that were claimed together. They stay the claimer's while it extends the lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// The claim.
+    pub lease: Lease,
+    /// The epoch under which they were claimed, for [`Records`] to check.
+    pub epoch: u64,
+    /// In the order in which they were accepted; never empty.
+    pub jobs: Vec<Job>,
+}
+
+/// Names one claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Whose queue the jobs came from and go back to.
+    pub kind: Kind,
+    /// Told apart from every other claim by a random number.
+    pub token: String,
+}
+
+/// How much one claim may take, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClaimLimits {
+    /// Jobs at most.
+    pub jobs: usize,
+    /// Bytes of payload at most, though always at least one job.
+    pub bytes: usize,
+    /// How long the lease lasts unless it is extended.
+    pub lease: Duration,
+}
+
+/// How many jobs of a kind are where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct KindStats {
+    /// The kind's name.
+    pub kind: &'static str,
+    /// Not claimed yet.
+    pub waiting: u64,
+    /// In a worker's hands.
+    pub leased: u64,
+    /// Failed, to be tried again later.
+    pub delayed: u64,
+    /// Failed for good, kept until someone retries or kills them.
+    pub dead: u64,
+    /// How long the oldest waiting job has been waiting, in milliseconds.
+    pub oldest_ms: u64,
+}
+
+/// Durable queues of accepted writes, one list a kind, and what can be read of those writes before they are stored.
+///
+/// Every method may answer [`Error::Unavailable`] after a bounded time. Nothing else is lost by it: a call whose
+/// answer did not arrive may have been carried out.
+#[async_trait]
+pub trait JobQueue: Send + Sync {
+    /// Accepts a write in one atomic step: does what it belongs to exist, which number does it get, queue it. Once
+    /// this answers, the write survives the death of this process, and of the queue's own store as far as that
+    /// syncs.
+    ///
+    /// Numbers are gapless and unique under any number of callers. Beyond a bound it answers [`Error::Full`] and
+    /// changes nothing.
+    async fn accept(&self, write: &Write) -> Result<Acceptance>;
+
+    /// An application's creation, while it is not stored yet, and how many chats it has been given; `None` if there
+    /// is no such application, here or stored.
+    async fn application(&self, id: AppId) -> Result<Option<(Option<Application>, u64)>>;
+    /// Whether there is such a chat, here or stored.
+    async fn has_chat(&self, key: ChatKey) -> Result<bool>;
+    /// A chat's creation while it is not stored yet.
+    async fn chat(&self, key: ChatKey) -> Result<Option<Chat>>;
+    /// The chats of that page that are not stored yet, ascending, at most `page.limit`.
+    async fn chats(&self, app: AppId, page: &Page) -> Result<Vec<Chat>>;
+    /// The newest write to a message that is not stored yet.
+    async fn message(&self, key: MessageKey) -> Result<Option<Message>>;
+    /// The newest write to each message of that page that is not stored yet, ascending, at most `page.limit`.
+    async fn messages(&self, chat: ChatKey, page: &Page) -> Result<Vec<Message>>;
+
+    /// Leases the oldest waiting jobs of a kind to the caller; `None` when nothing waits.
+    async fn claim(&self, kind: Kind, limits: &ClaimLimits) -> Result<Option<Batch>>;
+    /// Starts the lease's time anew. [`Error::Fenced`] if it is over.
+    async fn extend(&self, lease: &Lease, time: Duration) -> Result<()>;
+    /// The jobs are stored: forgets them. [`Error::Fenced`] if the lease is over; another claimer has them then.
+    async fn acknowledge(&self, lease: &Lease, jobs: &[Job]) -> Result<()>;
+    /// The job failed by its own fault: tries it again after `retry_after`, or with `None` keeps it with the dead
+    /// letters, readable all the same.
+    async fn fail(
+        &self,
+        lease: &Lease,
+        job: &Job,
+        error: &str,
+        retry_after: Option<Duration>,
+    ) -> Result<()>;
+    /// Gives back what the lease still holds, to be claimed next, nobody's fault.
+    async fn release(&self, lease: &Lease) -> Result<()>;
+    /// Gives back what dead claimers held beyond their lease; tells how many jobs that were. A job that this happens
+    /// to twice is claimed alone from then on, and the third time goes to the dead letters.
+    async fn recover(&self) -> Result<usize>;
+    /// How much is where, for every kind.
+    async fn stats(&self) -> Result<Vec<KindStats>>;
+}
+
+/// The truth: the rows, and what follows from them to be done.
+///
+/// Storing is idempotent, in any order: the newer revision wins, the earlier creation time stays. A batch goes in
+/// whole or not at all, and is refused with [`Error::Fenced`] if the queue has begun a newer epoch than the one it
+/// was claimed under.
+#[async_trait]
+pub trait Records: Send + Sync {
+    /// Brings the schema up to date. Safe to call from several processes at once.
+    async fn migrate(&self) -> Result<()>;
+
+    /// Stores new applications.
+    async fn store_applications(&self, epoch: u64, applications: &[Application]) -> Result<()>;
+    /// Stores new chats; their application need not be stored yet.
+    async fn store_chats(&self, epoch: u64, chats: &[Chat]) -> Result<()>;
+    /// Stores messages as created or updated, with what the index and the counts are to be told.
+    async fn store_messages(&self, epoch: u64, messages: &[Message]) -> Result<()>;
+
+    /// A stored application and how many of its chats have been counted.
+    async fn application(&self, id: AppId) -> Result<Option<(Application, u64)>>;
+    /// A stored chat.
+    async fn chat(&self, key: ChatKey) -> Result<Option<Chat>>;
+    /// The stored chats of a page, ascending.
+    async fn chats(&self, app: AppId, page: &Page) -> Result<Vec<Chat>>;
+    /// A stored message.
+    async fn message(&self, key: MessageKey) -> Result<Option<Message>>;
+    /// The stored messages of a page, ascending.
+    async fn messages(&self, chat: ChatKey, page: &Page) -> Result<Vec<Message>>;
+
+    /// Adds at most `limit` waiting count changes to their applications, and forgets them; tells how many.
+    async fn apply_chats_counts(&self, limit: usize) -> Result<usize>;
+    /// Adds at most `limit` waiting count changes to their chats, and forgets them; tells how many.
+    async fn apply_messages_counts(&self, limit: usize) -> Result<usize>;
+    /// Recounts at most `limit` applications after `after`, and with `fix` corrects what is wrong.
+    async fn check_chats_counts(
+        &self,
+        after: Option<AppId>,
+        limit: usize,
+        fix: bool,
+    ) -> Result<Checked<AppId, WrongCount>>;
+    /// Recounts at most `limit` chats after `after`, and with `fix` corrects what is wrong.
+    async fn check_messages_counts(
+        &self,
+        after: Option<ChatKey>,
+        limit: usize,
+        fix: bool,
+    ) -> Result<Checked<ChatKey, WrongCount>>;
+
+    /// The oldest changes that the index has not been told, with the documents as they are now; empty when none wait.
+    /// At most `limit` store transactions are read.
+    async fn outbox(&self, limit: usize) -> Result<Outbox>;
+    /// Forgets exactly these changes: the index has them.
+    async fn clear_outbox(&self, ids: &[u64]) -> Result<()>;
+    /// Tells the index of these messages once more.
+    async fn requeue_for_index(&self, keys: &[MessageKey]) -> Result<()>;
+    /// The highest and lowest waiting change; `None` when the index has been told everything.
+    async fn outbox_bounds(&self) -> Result<Option<(u64, u64)>>;
+    /// Stored messages after `after` in key order, at most `limit`: the way through all of them.
+    async fn scan_messages(&self, after: Option<MessageKey>, limit: usize) -> Result<Vec<Message>>;
+    /// The stored messages of these keys, in any order.
+    async fn messages_by_key(&self, keys: &[MessageKey]) -> Result<Vec<Message>>;
+    /// Sets or clears the index that a rebuild is filling beside the one in use.
+    async fn set_build_target(&self, index: Option<&str>) -> Result<()>;
+
+    /// Takes a lock that only one process can hold, waiting for it at most `wait`. It ends when the guard is
+    /// dropped, or when this process dies. `None`: another one holds it.
+    async fn lock(&self, name: &str, wait: Duration) -> Result<Option<Box<dyn Guard>>>;
+}
+
+/// A lock that is held while this lives.
+#[async_trait]
+pub trait Guard: Send {
+    /// Whether the lock is still held: the connection it lives on may have died.
+    async fn is_held(&mut self) -> bool;
+}
+
+/// What a queue that lost its memory asks the truth, so that no number is given out twice.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// Begins a new epoch: one above `at_least` and above every earlier one. Once this answers, no batch that was
+    /// claimed before can be stored any more.
+    async fn raise_epoch(&self, at_least: u64) -> Result<u64>;
+    /// The epoch that stands.
+    async fn epoch(&self) -> Result<u64>;
+    /// The highest stored chat number of an application, 0 if none; `None` if there is no such application.
+    async fn highest_chat(&self, app: AppId) -> Result<Option<Number>>;
+    /// The highest stored message number of a chat, 0 if none; `None` if there is no such chat.
+    async fn highest_message(&self, chat: ChatKey) -> Result<Option<Number>>;
+    /// As [`Records::lock`].
+    async fn lock(&self, name: &str, wait: Duration) -> Result<Option<Box<dyn Guard>>>;
+}
+
+/// Changes that the index is to be told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outbox {
+    /// What to clear once the index has them.
+    pub ids: Vec<u64>,
+    /// The messages they touched, as they are now.
+    pub messages: Vec<Message>,
+    /// A further index that a rebuild is filling, read together with the changes.
+    pub build_target: Option<String>,
+}
+
+/// One step of a check that goes through everything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked<K, F> {
+    /// How many were looked at.
+    pub checked: usize,
+    /// Where to go on; `None` at the end.
+    pub last: Option<K>,
+    /// What is wrong.
+    pub findings: Vec<F>,
+}
+
+/// A stored count that is not what counting gives.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct WrongCount {
+    /// The application, or `application:chat`.
+    pub key: String,
+    /// What is stored, with what still waits to be added.
+    pub stored: i64,
+    /// What counting the rows gives.
+    pub counted: i64,
+}
+
+/// Full text over messages, always within one chat.
+#[async_trait]
+pub trait SearchIndex: Send + Sync {
+    /// The messages of a chat that match, ascending: with `page.after` alone the first beyond it, else the newest.
+    async fn search(&self, chat: ChatKey, query: &Query, page: &Page) -> Result<Vec<Message>>;
+
+    /// Makes the index hold these messages, unless it holds a newer revision already; into `target` if given, else
+    /// into the index in use. Answers what the index refuses for good, each with its reason.
+    async fn put(
+        &self,
+        target: Option<&str>,
+        messages: &[Message],
+    ) -> Result<Vec<(MessageKey, String)>>;
+    /// Removes documents.
+    async fn remove(&self, keys: &[MessageKey]) -> Result<()>;
+    /// The revision under which each of these messages is indexed, in the order of `keys`.
+    async fn revisions(&self, keys: &[MessageKey]) -> Result<Vec<Option<Revision>>>;
+    /// The keys of indexed messages after `after` in key order, at most `limit`.
+    async fn scan(&self, after: Option<MessageKey>, limit: usize) -> Result<Vec<MessageKey>>;
+
+    /// The index in use; `None` if there is none.
+    async fn current(&self) -> Result<Option<String>>;
+    /// Makes a new empty index and answers its name. If none is in use, it is put into use at once.
+    async fn create(&self) -> Result<String>;
+    /// Puts `index` into use, in one step, and deletes every other one of this installation.
+    async fn swap(&self, index: &str) -> Result<()>;
+    /// Waits until what was put can be found.
+    async fn refresh(&self) -> Result<()>;
+}

@@ -1,0 +1,136 @@
+//! [`Records`] and [`Ledger`](super::Ledger) on MySQL.
+
+mod counts;
+mod epoch;
+mod keys;
+mod lock;
+mod migrate;
+mod outbox;
+mod pool;
+mod read;
+mod rows;
+mod schema;
+mod store;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use url::Url;
+
+use self::pool::Pool;
+use super::{Checked, Guard, Ledger, Outbox, Records, Result, WrongCount};
+use crate::domain::{AppId, Application, Chat, ChatKey, Message, MessageKey, Page};
+
+/// The rows, in MySQL.
+pub struct MysqlRecords {
+    pool: Pool,
+}
+
+impl MysqlRecords {
+    /// Prepares at most `pool_size` connections, whose calls take at most `timeout` each; MySQL is reached when first
+    /// needed.
+    pub fn new(url: &Url, pool_size: usize, timeout: Duration) -> Result<Self> {
+        Ok(Self {
+            pool: Pool::new(url, pool_size, timeout)?,
+        })
+    }
+}
+
+#[async_trait]
+impl Records for MysqlRecords {
+    async fn migrate(&self) -> Result<()> {
+        self.run_migrations().await
+    }
+
+    async fn store_applications(&self, epoch: u64, applications: &[Application]) -> Result<()> {
+        self.insert_applications(epoch, applications).await
+    }
+
+    async fn store_chats(&self, epoch: u64, chats: &[Chat]) -> Result<()> {
+        self.insert_chats(epoch, chats).await
+    }
+
+    async fn store_messages(&self, epoch: u64, messages: &[Message]) -> Result<()> {
+        self.upsert_messages(epoch, messages).await
+    }
+
+    async fn application(&self, id: AppId) -> Result<Option<(Application, u64)>> {
+        self.pool.again(|| self.read_application(id)).await
+    }
+
+    async fn chat(&self, key: ChatKey) -> Result<Option<Chat>> {
+        self.pool.again(|| self.read_chat(key)).await
+    }
+
+    async fn chats(&self, app: AppId, page: &Page) -> Result<Vec<Chat>> {
+        self.pool.again(|| self.read_chats(app, page)).await
+    }
+
+    async fn message(&self, key: MessageKey) -> Result<Option<Message>> {
+        self.pool.again(|| self.read_message(key)).await
+    }
+
+    async fn messages(&self, chat: ChatKey, page: &Page) -> Result<Vec<Message>> {
+        self.pool.again(|| self.read_messages(chat, page)).await
+    }
+
+    async fn apply_chats_counts(&self, limit: usize) -> Result<usize> {
+        self.apply_chats_deltas(limit).await
+    }
+
+    async fn apply_messages_counts(&self, limit: usize) -> Result<usize> {
+        self.apply_messages_deltas(limit).await
+    }
+
+    async fn check_chats_counts(
+        &self,
+        after: Option<AppId>,
+        limit: usize,
+        fix: bool,
+    ) -> Result<Checked<AppId, WrongCount>> {
+        self.recount_chats(after, limit, fix).await
+    }
+
+    async fn check_messages_counts(
+        &self,
+        after: Option<ChatKey>,
+        limit: usize,
+        fix: bool,
+    ) -> Result<Checked<ChatKey, WrongCount>> {
+        self.recount_messages(after, limit, fix).await
+    }
+
+    async fn outbox(&self, limit: usize) -> Result<Outbox> {
+        self.pool.again(|| self.read_outbox(limit)).await
+    }
+
+    async fn clear_outbox(&self, ids: &[u64]) -> Result<()> {
+        self.delete_outbox(ids).await
+    }
+
+    async fn requeue_for_index(&self, keys: &[MessageKey]) -> Result<()> {
+        self.add_to_outbox(keys).await
+    }
+
+    async fn outbox_bounds(&self) -> Result<Option<(u64, u64)>> {
+        self.pool.again(|| self.read_outbox_bounds()).await
+    }
+
+    async fn scan_messages(&self, after: Option<MessageKey>, limit: usize) -> Result<Vec<Message>> {
+        self.pool
+            .again(|| self.read_all_messages(after, limit))
+            .await
+    }
+
+    async fn messages_by_key(&self, keys: &[MessageKey]) -> Result<Vec<Message>> {
+        self.pool.again(|| self.read_messages_by_key(keys)).await
+    }
+
+    async fn set_build_target(&self, index: Option<&str>) -> Result<()> {
+        self.write_build_target(index).await
+    }
+
+    async fn lock(&self, name: &str, wait: Duration) -> Result<Option<Box<dyn Guard>>> {
+        Ledger::lock(self, name, wait).await
+    }
+}

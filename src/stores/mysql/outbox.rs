@@ -1,0 +1,132 @@
+//! What the search index has yet to be told.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::{
+    MysqlRecords, keys,
+    rows::{signed, unsigned},
+    schema::{index_build, outbox},
+};
+use crate::{
+    domain::MessageKey,
+    stores::{Outbox, Result},
+};
+
+/// Keys in one row that tells the index of messages once more.
+const REQUEUE_KEYS: usize = 1000;
+
+/// Store transactions that one reading looks at, however few messages each touched.
+const ROWS: i64 = 1000;
+
+/// The one row of `index_build`.
+const ONLY: i64 = 1;
+
+impl MysqlRecords {
+    pub(super) async fn read_outbox(&self, limit: usize) -> Result<Outbox> {
+        let mut connection = self.pool.get().await?;
+        let waiting: Vec<(i64, i64)> = self
+            .pool
+            .in_time(
+                outbox::table
+                    .select((outbox::id, outbox::size))
+                    .order(outbox::id)
+                    .limit(ROWS)
+                    .load(&mut connection),
+            )
+            .await?;
+        let mut room = limit;
+        let ids: Vec<i64> = waiting
+            .into_iter()
+            .enumerate()
+            .map_while(|(place, (id, size))| {
+                let size = usize::try_from(size).unwrap_or(0);
+                let fits = place == 0 || size <= room;
+                room = room.saturating_sub(size);
+                fits.then_some(id)
+            })
+            .collect();
+        if ids.is_empty() {
+            return Ok(Outbox::default());
+        }
+        let texts: Vec<String> = self
+            .pool
+            .in_time(
+                outbox::table
+                    .filter(outbox::id.eq_any(&ids))
+                    .select(outbox::message_keys)
+                    .load(&mut connection),
+            )
+            .await?;
+        // After the changes, never before: who sets a target reads all messages from then on, and so finds what was
+        // stored until then; what is stored later must see the target.
+        let build_target: Option<String> = self
+            .pool
+            .in_time(async {
+                let target = index_build::table.select(index_build::target);
+                target.first(&mut connection).await.optional()
+            })
+            .await?;
+        let mut touched: Vec<MessageKey> = texts.iter().flat_map(|text| keys::read(text)).collect();
+        touched.sort_unstable();
+        touched.dedup();
+        Ok(Outbox {
+            ids: ids.into_iter().map(unsigned).collect(),
+            messages: self.load_messages(&mut connection, &touched).await?,
+            build_target,
+        })
+    }
+
+    pub(super) async fn delete_outbox(&self, ids: &[u64]) -> Result<()> {
+        let mut connection = self.pool.get().await?;
+        let ids: Vec<i64> = ids.iter().copied().map(signed).collect();
+        let delete = diesel::delete(outbox::table.filter(outbox::id.eq_any(ids)));
+        self.pool.in_time(delete.execute(&mut connection)).await?;
+        Ok(())
+    }
+
+    pub(super) async fn add_to_outbox(&self, keys: &[MessageKey]) -> Result<()> {
+        let mut connection = self.pool.get().await?;
+        for keys in keys.chunks(REQUEUE_KEYS) {
+            let row = (
+                outbox::size.eq(signed(keys.len() as u64)),
+                outbox::message_keys.eq(keys::write(keys)),
+            );
+            let insert = diesel::insert_into(outbox::table).values(row);
+            self.pool.in_time(insert.execute(&mut connection)).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn read_outbox_bounds(&self) -> Result<Option<(u64, u64)>> {
+        let mut connection = self.pool.get().await?;
+        let bounds: (Option<i64>, Option<i64>) = self
+            .pool
+            .in_time(
+                outbox::table
+                    .select((diesel::dsl::min(outbox::id), diesel::dsl::max(outbox::id)))
+                    .first(&mut connection),
+            )
+            .await?;
+        Ok(match bounds {
+            (Some(lowest), Some(highest)) => Some((unsigned(lowest), unsigned(highest))),
+            _ => None,
+        })
+    }
+
+    pub(super) async fn write_build_target(&self, index: Option<&str>) -> Result<()> {
+        let mut connection = self.pool.get().await?;
+        match index {
+            Some(target) => {
+                let row = (index_build::id.eq(ONLY), index_build::target.eq(target));
+                let replace = diesel::replace_into(index_build::table).values(row);
+                self.pool.in_time(replace.execute(&mut connection)).await?;
+            }
+            None => {
+                let delete = diesel::delete(index_build::table);
+                self.pool.in_time(delete.execute(&mut connection)).await?;
+            }
+        }
+        Ok(())
+    }
+}

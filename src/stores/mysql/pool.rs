@@ -1,0 +1,170 @@
+//! Connections to MySQL, their time limits, and what its errors mean.
+
+use std::time::Duration;
+
+use deadpool_redis::Runtime;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel_async::{
+    AsyncConnection, AsyncMysqlConnection, SimpleAsyncConnection,
+    pooled_connection::{
+        AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
+        deadpool::{Object, Pool as DeadPool},
+    },
+};
+use futures_util::FutureExt;
+use url::Url;
+
+use crate::stores::{Error, Result};
+
+/// A checked-out connection.
+pub type Connection = Object<AsyncMysqlConnection>;
+
+/// What every session is set to. Row locks are held for what a statement touches, not for the gaps between, so that
+/// batches of several processes do not wait for each other; errors come in the language that [`meaning`] reads.
+const SESSION: &str = "SET SESSION transaction_isolation = 'READ-COMMITTED', lc_messages = 'en_US', \
+                       sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO', \
+                       innodb_lock_wait_timeout = 5";
+
+/// A bounded pool whose every wait is bounded.
+pub struct Pool {
+    connections: DeadPool<AsyncMysqlConnection>,
+    url: String,
+    timeout: Duration,
+}
+
+impl Pool {
+    /// Prepares the pool; MySQL is reached when first needed.
+    pub fn new(url: &Url, size: usize, timeout: Duration) -> Result<Self> {
+        let mut manager = ManagerConfig::default();
+        manager.custom_setup = Box::new(|url| establish(url).boxed());
+        // A ping at every check-out would double the time of a read: `Pool::again` copes with dead connections.
+        manager.recycling_method = RecyclingMethod::Fast;
+        let manager = AsyncDieselConnectionManager::new_with_config(url.as_str(), manager);
+        let connections = DeadPool::builder(manager)
+            .max_size(size)
+            .wait_timeout(Some(timeout))
+            .create_timeout(Some(timeout))
+            .recycle_timeout(Some(timeout))
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| unavailable(&error))?;
+        Ok(Self {
+            connections,
+            url: url.to_string(),
+            timeout,
+        })
+    }
+
+    /// A connection from the pool.
+    pub async fn get(&self) -> Result<Connection> {
+        let connection = self.connections.get().await;
+        connection.map_err(|error| unavailable(&error))
+    }
+
+    /// A connection outside the pool, for what lives as long as its connection.
+    pub async fn dedicated(&self) -> Result<AsyncMysqlConnection> {
+        let connection = tokio::time::timeout(self.timeout, establish(&self.url)).await;
+        connection
+            .map_err(|_| unavailable(&format_args!("no connection within {:?}", self.timeout)))?
+            .map_err(|error| unavailable(&error))
+    }
+
+    /// Waits for an answer no longer than the pool's timeout, and reads the error if it is one.
+    pub async fn in_time<T>(
+        &self,
+        query: impl Future<Output = std::result::Result<T, DieselError>>,
+    ) -> Result<T> {
+        match tokio::time::timeout(self.timeout, query).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(self.read(&error)),
+            Err(_) => Err(unavailable(&format_args!(
+                "no answer within {:?}",
+                self.timeout
+            ))),
+        }
+    }
+
+    /// Makes a call that changes nothing, and makes it once more if it met a connection that had died in the pool.
+    pub async fn again<T, F>(&self, call: impl Fn() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        match call().await {
+            Err(Error::Unavailable { detail, .. }) if is_broken(&detail) => call().await,
+            answer => answer,
+        }
+    }
+
+    /// What an error means. One broken connection tells that the idle ones are most likely dead too.
+    fn read(&self, error: &DieselError) -> Error {
+        let error = meaning(error);
+        if matches!(&error, Error::Unavailable { detail, .. } if is_broken(detail)) {
+            self.connections.retain(|_, _| false);
+        }
+        error
+    }
+}
+
+async fn establish(url: &str) -> diesel::ConnectionResult<AsyncMysqlConnection> {
+    let mut connection = AsyncMysqlConnection::establish(url).await?;
+    connection
+        .batch_execute(SESSION)
+        .await
+        .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+    Ok(connection)
+}
+
+/// How `mysql_async` begins what it says of its own and of the network, as opposed to what the server said.
+const BROKEN: [&str; 2] = ["Input/output error", "Driver error"];
+
+fn is_broken(detail: &str) -> bool {
+    BROKEN.iter().any(|broken| detail.starts_with(broken))
+}
+
+/// How MySQL begins its objections to data (the server's errmsg-utf8.txt). diesel-async passes on the text only, not the
+/// number. What is not known as such is taken for an outage: that costs a wait, never a job.
+const OBJECTIONS: [&str; 8] = [
+    "Data too long for column",
+    "Incorrect string value",
+    "Incorrect datetime value",
+    "Incorrect integer value",
+    "Out of range value",
+    "Data truncated for column",
+    "Got a packet bigger than 'max_allowed_packet'",
+    "Invalid utf8mb4 character string",
+];
+
+/// What an error of diesel means for the batch that met it.
+pub fn meaning(error: &DieselError) -> Error {
+    let detail = error.to_string();
+    match error {
+        DieselError::DatabaseError(
+            DatabaseErrorKind::NotNullViolation | DatabaseErrorKind::CheckViolation,
+            _,
+        )
+        | DieselError::SerializationError(_) => rejected(detail),
+        DieselError::DatabaseError(..) if OBJECTIONS.iter().any(|o| detail.starts_with(o)) => {
+            rejected(detail)
+        }
+        DieselError::DeserializationError(_) => Error::Failed {
+            store: "MySQL",
+            detail,
+        },
+        _ => unavailable(&detail),
+    }
+}
+
+fn rejected(detail: String) -> Error {
+    Error::Rejected {
+        store: "MySQL",
+        detail,
+    }
+}
+
+/// An outage of MySQL.
+pub fn unavailable(error: &dyn std::fmt::Display) -> Error {
+    Error::Unavailable {
+        store: "MySQL",
+        detail: error.to_string(),
+    }
+}

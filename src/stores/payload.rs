@@ -1,0 +1,145 @@
+//! How a job is written down in a queue: one JSON object that carries its version.
+//!
+//! The queue adds what only it knows, the number given out and the time: see [`Payload`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{
+    AppId, Application, Chat, ChatKey, Entry, Kind, Message, MessageKey, Number, Revision, Write,
+    time::from_millis,
+};
+
+/// The version that this program writes, and the only one so far.
+pub const VERSION: u32 = 1;
+
+/// The part of a payload that is known before the write is accepted.
+#[derive(Serialize)]
+struct Draft<'a> {
+    kind: &'static str,
+    app: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chat: Option<Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+}
+
+/// A whole payload.
+#[derive(Deserialize)]
+struct Payload {
+    #[serde(rename = "v")]
+    version: u32,
+    /// When it was accepted, in milliseconds since 1970.
+    at: i64,
+    /// The number of the chat or message; absent for an application.
+    #[serde(default)]
+    number: Number,
+    /// When the message that this updates was created, if the queue knew.
+    created: Option<i64>,
+    kind: String,
+    app: String,
+    #[serde(default)]
+    chat: Number,
+    #[serde(default)]
+    text: String,
+}
+
+/// The JSON members that the queue puts its own before: an object without its opening brace.
+pub fn draft(write: &Write) -> String {
+    let (app, chat, text) = match write {
+        Write::CreateApplication { id, username } => (*id, None, Some(username)),
+        Write::CreateChat { app } => (*app, None, None),
+        Write::CreateMessage { chat, text } => (chat.app, Some(chat.number), Some(text)),
+        Write::UpdateMessage { message, text } => {
+            (message.chat.app, Some(message.chat.number), Some(text))
+        }
+    };
+    let draft = Draft {
+        kind: write.kind().name(),
+        app: app.to_string(),
+        chat,
+        text: text.map(String::as_str),
+    };
+    // A struct of strings and numbers always serialises.
+    let json = serde_json::to_string(&draft).unwrap_or_default();
+    json[1.min(json.len())..].to_owned()
+}
+
+/// Reads a payload; an error says why this program cannot, with no word of the text.
+pub fn read(revision: Revision, payload: &str) -> Result<Entry, String> {
+    let payload: Payload = serde_json::from_str(payload)
+        .map_err(|error| format!("job {revision} has an unreadable payload: {error}"))?;
+    if payload.version != VERSION {
+        return Err(format!(
+            "job {revision} has a payload of version {}; this program reads version {VERSION}: run the newer program, \
+             then retry the job",
+            payload.version
+        ));
+    }
+    let app = AppId::parse(&payload.app)
+        .ok_or_else(|| format!("job {revision} names no application: {:?}", payload.app))?;
+    let kind = Kind::from_name(&payload.kind)
+        .ok_or_else(|| format!("job {revision} is of an unknown kind: {:?}", payload.kind))?;
+    let at = from_millis(payload.at);
+    let chat = |number| ChatKey { app, number };
+    Ok(match kind {
+        Kind::CreateApplication => Entry::Application(Application {
+            id: app,
+            username: payload.text,
+            revision,
+            created_at: at,
+        }),
+        Kind::CreateChat => Entry::Chat(Chat {
+            key: chat(payload.number),
+            messages_count: None,
+            revision,
+            created_at: at,
+        }),
+        Kind::CreateMessage | Kind::UpdateMessage => Entry::Message(Message {
+            key: MessageKey {
+                chat: chat(payload.chat),
+                number: payload.number,
+            },
+            text: payload.text,
+            revision,
+            created_at: payload.created.map_or(at, from_millis),
+            updated_at: (kind == Kind::UpdateMessage).then_some(at),
+        }),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_drafted_and_completed_is_read_back() {
+        let chat = ChatKey {
+            app: AppId(0xdec9_69c6),
+            number: 5,
+        };
+        let write = Write::UpdateMessage {
+            message: MessageKey { chat, number: 3 },
+            text: "Guess \"what\"?".into(),
+        };
+        let payload = format!(
+            "{{\"v\":1,\"at\":1000,\"number\":3,\"created\":500,{}",
+            draft(&write)
+        );
+        let Ok(Entry::Message(message)) = read(Revision(7), &payload) else {
+            panic!("{payload}");
+        };
+        assert_eq!(message.text, "Guess \"what\"?");
+        assert_eq!(message.key, MessageKey { chat, number: 3 });
+        assert_eq!(message.created_at, from_millis(500));
+        assert_eq!(message.updated_at, Some(from_millis(1000)));
+    }
+
+    #[test]
+    fn a_newer_version_is_refused_and_not_guessed_at() {
+        let refused = read(
+            Revision(7),
+            r#"{"v":2,"at":1,"kind":"create_chat","app":"dec969c6"}"#,
+        );
+        assert!(refused.is_err_and(|error| error.contains("version 2")));
+    }
+}

@@ -1,0 +1,39 @@
+-- Leases the oldest waiting jobs of a kind: epoch, then id, tries, payload, id …; nothing after the epoch: none wait.
+-- ARGV: kind, token, jobs at most, bytes at most, lease in ms
+local kind, token, limit, room = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local epoch = redis.call('GET', p .. 'epoch')
+if not epoch then return {'epoch'} end
+local time = now()
+
+local delayed = p .. 'delayed:' .. kind
+local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', time, 'LIMIT', 0, limit)
+if #due > 0 then
+  redis.call('ZREM', delayed, unpack(due))
+  give_back(kind, due)
+end
+
+local ids, queue = {}, p .. 'queue:' .. kind
+local alone = redis.call('RPOP', p .. 'alone:' .. kind)
+if alone then
+  ids = {alone}
+else
+  local waiting = redis.call('LRANGE', queue, -limit, -1)
+  for i = #waiting, 1, -1 do
+    room = room - redis.call('HSTRLEN', p .. 'jobs', waiting[i])
+    if room < 0 and #ids > 0 then break end
+    table.insert(ids, waiting[i])
+  end
+  if #ids > 0 then redis.call('LTRIM', queue, 0, -(#ids + 1)) end
+end
+if #ids == 0 then return {'ok', epoch} end
+
+redis.call('SADD', p .. 'lease:' .. kind .. ':' .. token, unpack(ids))
+redis.call('ZADD', p .. 'leases', time + ARGV[5], kind .. ':' .. token)
+local payloads, tries = redis.call('HMGET', p .. 'jobs', unpack(ids)), redis.call('HMGET', p .. 'tries', unpack(ids))
+local claimed = {'ok', epoch}
+for i, id in ipairs(ids) do
+  table.insert(claimed, id)
+  table.insert(claimed, tries[i] or '0')
+  table.insert(claimed, payloads[i] or '')
+end
+return claimed

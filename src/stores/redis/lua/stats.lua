@@ -1,0 +1,21 @@
+-- Counts the jobs of each kind: waiting, leased, delayed, dead, age of the oldest waiting in ms. ARGV: the kinds
+local time, leased, dead, counts = now(), {}, {}, {'ok'}
+for _, name in ipairs(redis.call('ZRANGE', p .. 'leases', 0, -1)) do
+  local kind = string.match(name, '^[^:]+')
+  leased[kind] = (leased[kind] or 0) + redis.call('SCARD', p .. 'lease:' .. name)
+end
+for _, id in ipairs(redis.call('ZRANGE', p .. 'dead', 0, -1)) do
+  local payload = redis.call('HGET', p .. 'jobs', id)
+  local kind = payload and string.match(payload, '"kind":"([^"]+)"') or ''
+  dead[kind] = (dead[kind] or 0) + 1
+end
+for _, kind in ipairs(ARGV) do
+  local oldest = redis.call('LINDEX', p .. 'queue:' .. kind, -1)
+  local payload = oldest and redis.call('HGET', p .. 'jobs', oldest)
+  local at = payload and string.match(payload, '"at":(%d+)')
+  for _, count in ipairs({
+    redis.call('LLEN', p .. 'queue:' .. kind) + redis.call('LLEN', p .. 'alone:' .. kind),
+    leased[kind] or 0, redis.call('ZCARD', p .. 'delayed:' .. kind), dead[kind] or 0, at and time - at or 0,
+  }) do table.insert(counts, int(count)) end
+end
+return counts

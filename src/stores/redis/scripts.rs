@@ -1,0 +1,78 @@
+//! The scripts that make each step on the queue atomic.
+//!
+//! They are called by their digest only, never by their source: Redis forgets scripts when it restarts or fails over,
+//! and the error that a forgotten script gives is how that is noticed (see `epoch`).
+
+use deadpool_redis::redis;
+
+/// One Lua script, as Redis knows it.
+pub struct Script {
+    /// What is loaded: its flags, what all scripts share, and its own text.
+    pub source: String,
+    /// What it is called by.
+    pub sha: String,
+}
+
+impl Script {
+    fn new(flags: &str, text: &str) -> Self {
+        let source = format!("#!lua{flags}\n{}\n{text}", include_str!("lua/common.lua"));
+        let sha = redis::Script::new(&source).get_hash().to_owned();
+        Self { source, sha }
+    }
+}
+
+/// All of them.
+pub struct Scripts {
+    pub accept: Script,
+    pub count: Script,
+    pub scope: Script,
+    pub pending: Script,
+    pub claim: Script,
+    pub extend: Script,
+    pub acknowledge: Script,
+    pub fail: Script,
+    pub release: Script,
+    pub recover: Script,
+    pub stats: Script,
+}
+
+/// A Redis that is out of memory refuses what takes more of it. Draining the queue must go on then, so everything but
+/// the accepting of writes is exempt.
+const ALLOW_OOM: &str = " flags=allow-oom";
+const READ_ONLY: &str = " flags=no-writes";
+
+impl Scripts {
+    /// Reads the scripts that are part of this program.
+    pub fn new() -> Self {
+        Self {
+            accept: Script::new("", include_str!("lua/accept.lua")),
+            count: Script::new(ALLOW_OOM, include_str!("lua/count.lua")),
+            scope: Script::new(READ_ONLY, include_str!("lua/scope.lua")),
+            pending: Script::new(READ_ONLY, include_str!("lua/pending.lua")),
+            claim: Script::new(ALLOW_OOM, include_str!("lua/claim.lua")),
+            extend: Script::new(ALLOW_OOM, include_str!("lua/extend.lua")),
+            acknowledge: Script::new(ALLOW_OOM, include_str!("lua/acknowledge.lua")),
+            fail: Script::new(ALLOW_OOM, include_str!("lua/fail.lua")),
+            release: Script::new(ALLOW_OOM, include_str!("lua/release.lua")),
+            recover: Script::new(ALLOW_OOM, include_str!("lua/recover.lua")),
+            stats: Script::new(READ_ONLY, include_str!("lua/stats.lua")),
+        }
+    }
+
+    /// Every script, to be loaded together.
+    pub fn all(&self) -> [&Script; 11] {
+        [
+            &self.accept,
+            &self.count,
+            &self.scope,
+            &self.pending,
+            &self.claim,
+            &self.extend,
+            &self.acknowledge,
+            &self.fail,
+            &self.release,
+            &self.recover,
+            &self.stats,
+        ]
+    }
+}

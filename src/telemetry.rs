@@ -1,0 +1,57 @@
+//! The log: one line an event, to standard error.
+
+use std::io;
+
+use actix_web::{
+    Error,
+    body::MessageBody,
+    dev::{ServiceRequest, ServiceResponse},
+};
+use tracing::{Span, field::Empty, info, info_span, level_filters::LevelFilter};
+use tracing_actix_web::{RequestId, RootSpanBuilder};
+use tracing_subscriber::fmt;
+
+use crate::config::{Log, LogFormat, LogLevel};
+
+/// Begins to log; a second call changes nothing.
+pub fn start(settings: &Log) {
+    let level = match settings.level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let lines = fmt().with_max_level(level).with_writer(io::stderr);
+    let _ = match settings.format {
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Text => lines.try_init(),
+    };
+}
+
+/// One line a request: what was asked (the route, never its texts), what it came to and how long it took.
+pub struct RequestLog;
+
+impl RootSpanBuilder for RequestLog {
+    fn on_request_start(request: &ServiceRequest) -> Span {
+        use actix_web::HttpMessage;
+
+        let id = request.extensions().get::<RequestId>().copied();
+        info_span!(
+            "request",
+            id = id.map(tracing::field::display),
+            method = %request.method(),
+            route = request.match_pattern().unwrap_or_default(),
+            status = Empty,
+        )
+    }
+
+    fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, Error>) {
+        let status = match outcome {
+            Ok(response) => response.status(),
+            Err(error) => error.as_response_error().status_code(),
+        };
+        span.record("status", status.as_u16());
+        span.in_scope(|| info!("answered"));
+    }
+}

@@ -1,0 +1,167 @@
+//! Claim, store, acknowledge: what the four workers that store jobs have in common.
+
+use std::{marker::PhantomData, time::Duration};
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+use tracing::{error, warn};
+
+use super::{
+    Context,
+    runner::{Pause, Step, Worker, jitter},
+};
+use crate::{
+    domain::{Entry, Job, Kind},
+    stores::{Batch, ClaimLimits, Error, Lease, Records, Result},
+};
+
+/// What one kind of job asks for.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Which queue they come from.
+    const KIND: Kind;
+
+    /// Stores what the jobs hold, all of it or nothing.
+    async fn store(records: &dyn Records, epoch: u64, entries: &[&Entry]) -> Result<()>;
+}
+
+/// The worker of one kind of job.
+pub struct QueueWorker<S> {
+    context: Context,
+    kind: PhantomData<S>,
+}
+
+impl<S: Store> QueueWorker<S> {
+    pub fn new(context: &Context) -> Self {
+        Self {
+            context: context.clone(),
+            kind: PhantomData,
+        }
+    }
+
+    /// Stores a batch, and settles each of its jobs.
+    async fn work(&self, batch: &Batch) -> Result<()> {
+        let (good, unreadable): (Vec<&Job>, Vec<&Job>) =
+            batch.jobs.iter().partition(|job| job.entry.is_ok());
+        for job in unreadable {
+            let reason = job.entry.as_ref().err().cloned().unwrap_or_default();
+            self.fail(&batch.lease, job, &reason).await?;
+        }
+        // The parts still to be stored, the first one last.
+        let mut parts = vec![good.as_slice()];
+        while let Some(jobs) = parts.pop() {
+            if jobs.is_empty() {
+                continue;
+            }
+            let entries: Vec<&Entry> = jobs
+                .iter()
+                .filter_map(|job| job.entry.as_ref().ok())
+                .collect();
+            match S::store(&*self.context.records, batch.epoch, &entries).await {
+                Ok(()) => {
+                    self.context.wake.stored(S::KIND);
+                    let jobs: Vec<Job> = jobs.iter().map(|job| (*job).clone()).collect();
+                    self.settle(|| self.context.queue.acknowledge(&batch.lease, &jobs))
+                        .await?;
+                }
+                // One of them spoils the others: find it.
+                Err(Error::Rejected { .. }) if jobs.len() > 1 => {
+                    let (first, second) = jobs.split_at(jobs.len() / 2);
+                    parts.push(second);
+                    parts.push(first);
+                }
+                Err(Error::Rejected { detail, .. }) => {
+                    self.fail(&batch.lease, jobs[0], &detail).await?;
+                }
+                Err(error) => {
+                    self.settle(|| self.context.queue.release(&batch.lease))
+                        .await?;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn fail(&self, lease: &Lease, job: &Job, reason: &str) -> Result<()> {
+        let settings = &self.context.settings;
+        let tries = job.tries + 1;
+        let retry_after = (tries < settings.tries).then(|| {
+            let full = settings.retry * 2_u32.saturating_pow(job.tries.min(16));
+            jitter(full.min(settings.retry_max))
+        });
+        match retry_after {
+            Some(_) => warn!(job = %job.revision, tries, reason, "a job failed; it is tried again"),
+            None => {
+                error!(job = %job.revision, tries, reason, "a job failed for good; it is a dead letter now")
+            }
+        }
+        self.settle(|| self.context.queue.fail(lease, job, reason, retry_after))
+            .await
+    }
+
+    /// Repeats a call that settles jobs through an outage of the queue: what is stored already should not be claimed
+    /// once more for want of an acknowledgement. Past the lease the jobs are others', and the queue says so.
+    async fn settle<'a, F>(&'a self, call: impl Fn() -> F) -> Result<()>
+    where
+        F: Future<Output = Result<()>> + 'a,
+    {
+        let mut pause = Pause::default();
+        let deadline = tokio::time::Instant::now() + self.context.settings.lease;
+        loop {
+            match call().await {
+                Err(error @ Error::Unavailable { .. })
+                    if tokio::time::Instant::now() < deadline =>
+                {
+                    tokio::time::sleep(pause.next(&error)).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Extends the lease for as long as it is asked to; ends when the lease is lost.
+    async fn keep(&self, lease: &Lease) -> Error {
+        let time = self.context.settings.lease;
+        loop {
+            tokio::time::sleep(time / 3).await;
+            match self.context.queue.extend(lease, time).await {
+                Err(lost @ Error::Fenced(_)) => return lost,
+                Err(error) => warn!(%error, "a lease could not be extended"),
+                Ok(()) => {}
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl<S: Store> Worker for QueueWorker<S> {
+    fn name(&self) -> &'static str {
+        S::KIND.name()
+    }
+
+    fn bell(&self) -> Option<&Notify> {
+        Some(self.context.wake.job(S::KIND))
+    }
+
+    fn rest(&self) -> Duration {
+        self.context.settings.poll
+    }
+
+    async fn step(&mut self) -> Result<Step> {
+        let settings = &self.context.settings;
+        let limits = ClaimLimits {
+            jobs: settings.batch,
+            bytes: settings.batch_bytes,
+            lease: settings.lease,
+        };
+        let Some(batch) = self.context.queue.claim(S::KIND, &limits).await? else {
+            return Ok(Step::Idle);
+        };
+        tokio::select! {
+            outcome = self.work(&batch) => outcome?,
+            lost = self.keep(&batch.lease) => return Err(lost),
+        }
+        Ok(Step::Worked)
+    }
+}

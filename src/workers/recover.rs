@@ -1,0 +1,46 @@
+//! Takes back what dead claimers held. Every process does, so it needs only one that lives.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+use tracing::warn;
+
+use super::{
+    Context,
+    runner::{Step, Worker},
+};
+use crate::stores::Result;
+
+/// See the module.
+pub struct Recover(Context);
+
+impl Recover {
+    pub fn new(context: &Context) -> Self {
+        Self(context.clone())
+    }
+}
+
+#[async_trait]
+impl Worker for Recover {
+    fn name(&self) -> &'static str {
+        "recover"
+    }
+
+    fn bell(&self) -> Option<&Notify> {
+        None
+    }
+
+    /// A tenth of the lease: what a dead claimer held is taken back soon after its lease is over.
+    fn rest(&self) -> Duration {
+        self.0.settings.lease / 10
+    }
+
+    async fn step(&mut self) -> Result<Step> {
+        let jobs = self.0.queue.recover().await?;
+        if jobs > 0 {
+            warn!(jobs, "took back jobs whose claimer had died");
+        }
+        Ok(Step::Idle)
+    }
+}

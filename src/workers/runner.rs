@@ -1,0 +1,118 @@
+//! The loop that every worker runs in.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{Instrument, error, error_span, info, warn};
+
+use super::Context;
+use crate::stores::{Error, Result};
+
+/// The longest pause after an outage: what comes good is used again within this time.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a step found to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// There may be more: go on at once.
+    Worked,
+    /// Nothing: rest.
+    Idle,
+}
+
+/// One worker. A step must be bounded, and may be given up at any point at which it waits: nothing may be lost by it.
+#[async_trait]
+pub trait Worker: Send {
+    /// As in the log.
+    fn name(&self) -> &'static str;
+    /// What ends its rest early.
+    fn bell(&self) -> Option<&Notify>;
+    /// How long it rests when there is nothing to do.
+    fn rest(&self) -> Duration;
+    /// Does a piece of its work.
+    async fn step(&mut self) -> Result<Step>;
+}
+
+/// Runs the worker that `make` makes until the process is to end; a new one if it panics.
+pub fn start<W: Worker + 'static>(tasks: &TaskTracker, context: &Context, make: fn(&Context) -> W) {
+    let context = context.clone();
+    tasks.spawn(async move {
+        loop {
+            let worker = make(&context);
+            let name = worker.name();
+            let span = error_span!("worker", name);
+            let task = tokio::spawn(run(worker, context.stop.clone()).instrument(span));
+            match task.await {
+                Ok(()) => break,
+                Err(panic) => error!(worker = name, %panic, "a worker died; it is started again"),
+            }
+            tokio::time::sleep(FIRST_PAUSE).await;
+        }
+    });
+}
+
+async fn run(mut worker: impl Worker, stop: CancellationToken) {
+    let mut pause = Pause::default();
+    while !stop.is_cancelled() {
+        match worker.step().await {
+            Ok(step) => {
+                pause.end();
+                if step == Step::Idle {
+                    let (bell, rest) = (worker.bell(), worker.rest());
+                    tokio::select! {
+                        () = ring(bell) => {}
+                        () = tokio::time::sleep(rest) => {}
+                        () = stop.cancelled() => {}
+                    }
+                }
+            }
+            Err(error) => {
+                let time = pause.next(&error);
+                tokio::select! {
+                    () = tokio::time::sleep(time) => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+        }
+    }
+}
+
+async fn ring(bell: Option<&Notify>) {
+    match bell {
+        Some(bell) => bell.notified().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The breaker: after an error the worker pauses, the longer the more follow each other.
+#[derive(Debug, Default)]
+pub struct Pause {
+    errors: u32,
+}
+
+impl Pause {
+    /// How long to pause after an error. Only the first of a row is logged in full.
+    pub fn next(&mut self, error: &Error) -> Duration {
+        if self.errors == 0 {
+            warn!(%error, "pausing until it comes good");
+        }
+        let full = FIRST_PAUSE * 2_u32.saturating_pow(self.errors.min(10));
+        self.errors = self.errors.saturating_add(1);
+        jitter(full.min(LONGEST_PAUSE))
+    }
+
+    fn end(&mut self) {
+        if self.errors > 0 {
+            info!(errors = self.errors, "all is well again");
+            self.errors = 0;
+        }
+    }
+}
+
+/// Something between nothing and all of it, so that many who wait do not come back together.
+pub fn jitter(time: Duration) -> Duration {
+    time.mul_f64(rand::random::<f64>())
+}

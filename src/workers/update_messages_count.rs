@@ -1,0 +1,49 @@
+//! Adds up the messages that were stored, for their chat.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+use super::{
+    Context,
+    runner::{Step, Worker},
+};
+use crate::stores::Result;
+
+/// See the module.
+pub struct UpdateMessagesCount(Context);
+
+impl UpdateMessagesCount {
+    pub fn new(context: &Context) -> Self {
+        Self(context.clone())
+    }
+}
+
+#[async_trait]
+impl Worker for UpdateMessagesCount {
+    fn name(&self) -> &'static str {
+        "update_messages_count"
+    }
+
+    fn bell(&self) -> Option<&Notify> {
+        Some(&self.0.wake.messages_stored.count)
+    }
+
+    fn rest(&self) -> Duration {
+        self.0.settings.poll
+    }
+
+    async fn step(&mut self) -> Result<Step> {
+        let applied = self
+            .0
+            .records
+            .apply_messages_counts(self.0.settings.batch)
+            .await?;
+        Ok(if applied == 0 {
+            Step::Idle
+        } else {
+            Step::Worked
+        })
+    }
+}
