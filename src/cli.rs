@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     app::App,
-    config::Settings,
+    config::{Settings, environment},
     service::{
         rebuild::rebuild,
         verify::{self, CountsReport, IndexReport},
@@ -89,7 +89,7 @@ impl Cli {
     ///
     /// Whatever kept it from being done.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let settings = Settings::read(self.config.as_deref())?;
+        let settings = Settings::read(self.config.as_deref(), environment())?;
         telemetry::start(&settings.log);
         let app = App::new(&settings)?;
         let output = Output { json: self.json };

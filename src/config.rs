@@ -144,8 +144,11 @@ impl fmt::Debug for SecretUrl {
 }
 
 impl Settings {
-    /// Reads and checks the settings; `file` is the one given by `--config`.
-    pub fn read(file: Option<&Path>) -> Result<Self, ConfigError> {
+    /// Reads and checks the settings; `file` is the one given by `--config`, `variables` are those of the environment.
+    pub fn read(
+        file: Option<&Path>,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
         let defaults = build("the defaults", File::from_str(DEFAULTS, FileFormat::Toml))?;
         let known: BTreeSet<String> = keys(&defaults).into_iter().collect();
         let mut builder = Config::builder().add_source(defaults);
@@ -157,7 +160,7 @@ impl Settings {
             builder = builder.add_source(layer);
         }
         let environment = Environment::with_prefix(PREFIX)
-            .source(Some(own_variables()))
+            .source(Some(variables.into_iter().collect()))
             .prefix_separator("_")
             .separator("__")
             .try_parsing(true);
@@ -296,8 +299,8 @@ fn keys(layer: &Config) -> Vec<String> {
     found
 }
 
-/// The variables that are settings. What begins with these two is for the project's tests and scripts.
-fn own_variables() -> HashMap<String, String> {
+/// The variables of this process that are settings. What begins with these two is for the project's tests and scripts.
+pub fn environment() -> HashMap<String, String> {
     const OTHERS: [&str; 2] = ["CONFAB_TEST_", "CONFAB_STORES_"];
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -368,7 +371,7 @@ mod tests {
 
     #[test]
     fn the_defaults_are_complete_and_valid() {
-        let settings = Settings::read(None).unwrap();
+        let settings = Settings::read(None, []).unwrap();
         assert_eq!(settings.server.port, 3001);
     }
 

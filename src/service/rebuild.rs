@@ -11,6 +11,9 @@ use crate::stores::{Error, Records, Result, SearchIndex};
 /// The lock that the index workers hold, and that the swap needs.
 pub const INDEX_LOCK: &str = "index";
 
+/// The lock that a rebuild holds: there is one at a time.
+pub const REBUILD_LOCK: &str = "rebuild";
+
 /// How long the swap waits for it. Index workers let go of it about every second.
 const SWAP_WAIT: Duration = Duration::from_secs(30);
 
@@ -24,19 +27,30 @@ pub async fn rebuild(
     index: &dyn SearchIndex,
     progress: impl Fn(usize) + Send + Sync,
 ) -> Result<usize> {
-    let Some(mut alone) = records.lock("rebuild", Duration::ZERO).await? else {
+    let Some(mut alone) = records.lock(REBUILD_LOCK, Duration::ZERO).await? else {
         return Err(Error::Unavailable {
             store: "the search index",
             detail: "another rebuild is running".into(),
         });
     };
-    let target = index.create().await?;
-    records.set_build_target(Some(&target)).await?;
+    // What a rebuild that died was filling has got every change since: it is gone through once more, and is whole then.
+    let target = match records.build_target().await? {
+        Some(unfinished) => unfinished,
+        None => {
+            let target = index.create().await?;
+            records.set_build_target(Some(&target)).await?;
+            target
+        }
+    };
     let mut messages = 0;
     let mut after = None;
     loop {
         let page = records.scan_messages(after, PAGE).await?;
-        for (key, reason) in index.put(Some(&target), &page).await? {
+        let put = index.put(Some(&target), &page).await;
+        if matches!(put, Err(Error::IndexMissing(_))) {
+            records.set_build_target(None).await?;
+        }
+        for (key, reason) in put? {
             tracing::error!(%key, reason, "the search index refuses a message");
         }
         messages += page.len();

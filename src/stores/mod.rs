@@ -238,7 +238,9 @@ pub trait Records: Send + Sync {
     async fn scan_messages(&self, after: Option<MessageKey>, limit: usize) -> Result<Vec<Message>>;
     /// The stored messages of these keys, in any order.
     async fn messages_by_key(&self, keys: &[MessageKey]) -> Result<Vec<Message>>;
-    /// Sets or clears the index that a rebuild is filling beside the one in use.
+    /// The index that a rebuild is filling, or was when it died.
+    async fn build_target(&self) -> Result<Option<String>>;
+    /// Sets or clears it.
     async fn set_build_target(&self, index: Option<&str>) -> Result<()>;
 
     /// Takes a lock that only one process can hold, waiting for it at most `wait`. It ends when the guard is
@@ -305,7 +307,7 @@ pub struct WrongCount {
 /// Full text over messages, always within one chat.
 #[async_trait]
 pub trait SearchIndex: Send + Sync {
-    /// The messages of a chat that match, ascending: with `page.after` alone the first beyond it, else the newest.
+    /// The messages of a chat that match, ascending: with `page.after` the first beyond it, else the newest.
     async fn search(&self, chat: ChatKey, query: &Query, page: &Page) -> Result<Vec<Message>>;
 
     /// Makes the index hold these messages, unless it holds a newer revision already; into `target` if given, else

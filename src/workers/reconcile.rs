@@ -15,7 +15,7 @@ use super::{
 use crate::{
     domain::{AppId, ChatKey, MessageKey},
     service::{
-        rebuild::rebuild,
+        rebuild::{REBUILD_LOCK, rebuild},
         verify::{self, Problem},
     },
     stores::Result,
@@ -116,7 +116,10 @@ impl Worker for Reconcile {
         let Some(_alone) = records.lock("reconcile", Duration::ZERO).await? else {
             return Ok(Step::Idle);
         };
-        if index.current().await?.is_none() {
+        // None, or one that a rebuild left unfinished. One that is under way keeps its own lock.
+        let unfinished = records.build_target().await?.is_some()
+            && records.lock(REBUILD_LOCK, Duration::ZERO).await?.is_some();
+        if unfinished || index.current().await?.is_none() {
             let messages = rebuild(&**records, &**index, |_| {}).await?;
             info!(messages, "built the search index");
         }

@@ -71,7 +71,12 @@ impl Refusal {
                 status,
                 kind,
                 reason,
-            } => format!("{status} {kind}: {reason}"),
+            } => [&status.to_string(), kind, reason]
+                .into_iter()
+                .filter(|part| !part.is_empty())
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(" "),
         }
     }
 }
@@ -124,6 +129,8 @@ pub(super) enum Complaint {
         /// What it is about, where the outer reason is "all shards failed".
         #[serde(default)]
         root_cause: Vec<Cause>,
+        /// The same, where no shard was even asked.
+        caused_by: Option<Cause>,
     },
     Sentence(String),
 }
@@ -142,9 +149,12 @@ impl Complaint {
                 kind,
                 reason,
                 root_cause,
+                caused_by,
             } => {
-                let root = root_cause.into_iter().find_map(|cause| cause.reason);
-                (kind, root.or(reason).unwrap_or_default())
+                let causes = root_cause.into_iter().chain(caused_by);
+                let mut reasons = causes.map(|cause| cause.reason).chain([reason]).flatten();
+                let reason = reasons.find(|reason| !reason.is_empty());
+                (kind, reason.unwrap_or_default())
             }
         };
         Refusal::Status {
@@ -159,7 +169,7 @@ fn refusal(status: u16, body: &[u8]) -> Refusal {
     match serde_json::from_slice::<Body>(body) {
         Ok(body) => body.error.with_status(status),
         // What a proxy says is not JSON, and not worth a line in the log.
-        Err(_) => Complaint::Sentence("no word of Elasticsearch's".into()).with_status(status),
+        Err(_) => Complaint::Sentence("and nothing of Elasticsearch's".into()).with_status(status),
     }
 }
 
@@ -179,7 +189,13 @@ mod tests {
             "type":"search_phase_execution_exception","reason":"all shards failed"},"status":503}"#;
         assert_eq!(
             refusal(503, shards).error("confab"),
-            unavailable("503 search_phase_execution_exception: why")
+            unavailable("503 search_phase_execution_exception why")
+        );
+        let unasked = br#"{"error":{"root_cause":[],"type":"search_phase_execution_exception",
+            "reason":"","caused_by":{"type":"x","reason":"why"}},"status":503}"#;
+        assert_eq!(
+            refusal(503, unasked).detail(),
+            "503 search_phase_execution_exception why"
         );
         assert!(refusal(502, b"<html>").is_outage());
         assert!(!refusal(400, br#"{"error":"no handler found"}"#).is_outage());

@@ -30,7 +30,7 @@ use super::{
     answer::{self, Refusal},
     failed, unavailable,
 };
-use crate::stores::{Error, Result};
+use crate::stores::Result;
 
 const DEFINITION: &str = include_str!("mapping.json");
 

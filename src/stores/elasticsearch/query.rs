@@ -15,7 +15,7 @@ use crate::domain::{
 /// a phrase that ends in a prefix is one, each other piece is one.
 const PARTS: usize = 1000;
 
-/// Whether the page is filled from its lower end: the hits next after `after`, else the newest.
+/// Whether the page is filled from its lower end, as [`Page`] has it: the hits next after `after`, else the newest.
 pub(super) fn ascending(page: &Page) -> bool {
     page.after.is_some()
 }

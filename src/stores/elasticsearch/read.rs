@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::{ChatKey, Message, MessageKey, Number, Page, Revision, text::Query},
-    stores::{Error, Result},
+    stores::Result,
 };
 
 /// Keys that one request asks about.

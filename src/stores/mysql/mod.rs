@@ -126,6 +126,10 @@ impl Records for MysqlRecords {
         self.pool.again(|| self.read_messages_by_key(keys)).await
     }
 
+    async fn build_target(&self) -> Result<Option<String>> {
+        self.pool.again(|| self.read_build_target()).await
+    }
+
     async fn set_build_target(&self, index: Option<&str>) -> Result<()> {
         self.write_build_target(index).await
     }

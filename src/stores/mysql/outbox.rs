@@ -60,13 +60,7 @@ impl MysqlRecords {
             .await?;
         // After the changes, never before: who sets a target reads all messages from then on, and so finds what was
         // stored until then; what is stored later must see the target.
-        let build_target: Option<String> = self
-            .pool
-            .in_time(async {
-                let target = index_build::table.select(index_build::target);
-                target.first(&mut connection).await.optional()
-            })
-            .await?;
+        let build_target = self.read_build_target().await?;
         let mut touched: Vec<MessageKey> = texts.iter().flat_map(|text| keys::read(text)).collect();
         touched.sort_unstable();
         touched.dedup();
@@ -112,6 +106,14 @@ impl MysqlRecords {
             (Some(lowest), Some(highest)) => Some((unsigned(lowest), unsigned(highest))),
             _ => None,
         })
+    }
+
+    pub(super) async fn read_build_target(&self) -> Result<Option<String>> {
+        let mut connection = self.pool.get().await?;
+        let target = index_build::table.select(index_build::target);
+        self.pool
+            .in_time(async { target.first(&mut connection).await.optional() })
+            .await
     }
 
     pub(super) async fn write_build_target(&self, index: Option<&str>) -> Result<()> {

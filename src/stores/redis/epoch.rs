@@ -160,7 +160,10 @@ impl RedisQueue {
         if self.is_current().await? {
             return Ok(());
         }
-        let epoch = self.ledger.raise_epoch(self.epoch().await?).await?;
+        let epoch = self
+            .ledger
+            .raise_epoch(self.epoch().await?.unwrap_or(0))
+            .await?;
         let mut set = redis::pipe();
         set.set(format!("{}epoch", self.prefix), epoch);
         self.connections.transaction::<()>(&mut set).await?;
@@ -187,14 +190,14 @@ impl RedisQueue {
         }
         let (loaded,): (Vec<bool>,) = self.connections.transaction(&mut ask).await?;
         Ok(loaded.into_iter().all(|loaded| loaded)
-            && self.epoch().await? == self.ledger.epoch().await?)
+            && self.epoch().await? == Some(self.ledger.epoch().await?))
     }
 
-    /// The epoch that Redis stands in; 0 if it was emptied.
-    async fn epoch(&self) -> Result<u64> {
+    /// The epoch that Redis stands in; `None` if it is new or was emptied.
+    async fn epoch(&self) -> Result<Option<u64>> {
         let mut ask = redis::pipe();
         ask.get(format!("{}epoch", self.prefix));
         let (epoch,): (Option<u64>,) = self.connections.transaction(&mut ask).await?;
-        Ok(epoch.unwrap_or(0))
+        Ok(epoch)
     }
 }

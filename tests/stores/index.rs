@@ -1,0 +1,178 @@
+//! [`SearchIndex`](confab::stores::SearchIndex) as the index worker, `search verify` and `search rebuild` use it.
+
+use confab::{
+    domain::{Message, MessageKey},
+    service::{rebuild::rebuild, verify},
+};
+
+use crate::{
+    rig::{ALL, Rig, revision},
+    support::{Site, on_each_backing, on_services},
+};
+
+/// A chat with these messages, stored and indexed.
+async fn chat_of(rig: &Rig, texts: &[&str]) -> Vec<MessageKey> {
+    let chat = rig.new_chat().await;
+    let mut keys = Vec::new();
+    for text in texts {
+        keys.push(rig.say(chat, text).await);
+    }
+    rig.drain().await;
+    keys
+}
+
+async fn an_update_replaces_what_was_found(site: &Site) {
+    let rig = Rig::new(site).await;
+    let key = chat_of(&rig, &["an old text"]).await[0];
+    rig.change(key, "a new one").await;
+    rig.drain().await;
+    assert_eq!(rig.found(key.chat, "old", &ALL).await, [0; 0]);
+    assert_eq!(rig.found(key.chat, "new", &ALL).await, [1]);
+    let hits = rig.stores.index.search(key.chat, &query("new"), &ALL).await;
+    assert_eq!(hits, Ok(vec![rig.stored(key).await.expect("stored")]));
+}
+
+async fn what_is_put_late_changes_nothing(site: &Site) {
+    let rig = Rig::new(site).await;
+    let key = chat_of(&rig, &["the newest text"]).await[0];
+    let newest = rig.stored(key).await.expect("stored");
+    let older = Message {
+        text: "an older text".into(),
+        revision: revision(&newest, -1),
+        ..newest.clone()
+    };
+    let refused = rig.stores.index.put(None, &[older, newest.clone()]).await;
+    assert_eq!(refused, Ok(vec![]));
+    rig.stores.index.refresh().await.expect("refreshed");
+    assert_eq!(rig.found(key.chat, "newest", &ALL).await, [1]);
+    assert_eq!(rig.found(key.chat, "older", &ALL).await, [0; 0]);
+    let revisions = rig.stores.index.revisions(&[key]).await;
+    assert_eq!(revisions, Ok(vec![Some(newest.revision)]));
+}
+
+async fn everything_indexed_can_be_gone_through(site: &Site) {
+    let rig = Rig::new(site).await;
+    let mut keys = chat_of(&rig, &["one", "two", "three"]).await;
+    keys.extend(chat_of(&rig, &["four"]).await);
+    keys.sort();
+    let mut found = Vec::new();
+    loop {
+        let step = rig
+            .stores
+            .index
+            .scan(found.last().copied(), 2)
+            .await
+            .expect("an answer");
+        if step.is_empty() {
+            break;
+        }
+        found.extend(step);
+    }
+    assert_eq!(found, keys);
+}
+
+async fn a_document_that_is_gone_is_missed_and_put_back(site: &Site) {
+    let rig = Rig::new(site).await;
+    let keys = chat_of(&rig, &["one", "two"]).await;
+    let (records, index) = (&*rig.stores.records, &*rig.stores.index);
+    assert_eq!(
+        verify::index(records, index, false)
+            .await
+            .expect("a report")
+            .findings,
+        []
+    );
+    index.remove(&keys[..1]).await.expect("removed");
+    index.refresh().await.expect("refreshed");
+    let report = verify::index(records, index, false)
+        .await
+        .expect("a report");
+    assert_eq!(report.findings.len(), 1);
+    assert_eq!(report.findings[0].key, keys[0]);
+    assert_eq!(report.findings[0].problem, verify::Problem::Missing);
+}
+
+async fn a_rebuilt_index_finds_the_same(site: &Site) {
+    let rig = Rig::new(site).await;
+    let key = chat_of(&rig, &["one needle", "hay", "another needle"]).await[0];
+    let rebuilt = rebuild(&*rig.stores.records, &*rig.stores.index, |_| {}).await;
+    assert_eq!(rebuilt, Ok(3));
+    assert_eq!(rig.found(key.chat, "needle", &ALL).await, [1, 3]);
+    rig.say(key.chat, "a third needle").await;
+    rig.drain().await;
+    assert_eq!(rig.found(key.chat, "needle", &ALL).await, [1, 3, 4]);
+}
+
+async fn a_rebuild_puts_what_is_stored_meanwhile_into_the_new_index(site: &Site) {
+    let rig = Rig::new(site).await;
+    let (records, index) = (&rig.stores.records, &rig.stores.index);
+    let old = index.current().await.expect("an answer").expect("an index");
+    let key = chat_of(&rig, &["before"]).await[0];
+    let target = index.create().await.expect("an index");
+    assert_ne!(target, old);
+    records.set_build_target(Some(&target)).await.expect("set");
+    rig.say(key.chat, "meanwhile").await;
+    let batch = rig.claim(confab::domain::Kind::CreateMessage).await;
+    rig.store(&batch).await.expect("stored");
+    let outbox = records.outbox(10).await.expect("an outbox");
+    assert_eq!(outbox.build_target.as_deref(), Some(&*target));
+    assert_eq!(outbox.messages.len(), 1);
+    index
+        .put(Some(&target), &outbox.messages)
+        .await
+        .expect("put");
+    index.swap(&target).await.expect("swapped");
+    assert_eq!(index.current().await, Ok(Some(target)));
+    assert_eq!(rig.found(key.chat, "meanwhile", &ALL).await, [2]);
+    assert_eq!(rig.found(key.chat, "before", &ALL).await, [0; 0]);
+}
+
+async fn an_index_that_was_deleted_is_never_made_by_a_write(site: &Site) {
+    let rig = Rig::new(site).await;
+    let key = chat_of(&rig, &["hello"]).await[0];
+    let message = rig.stored(key).await.expect("stored");
+    site.services()
+        .elasticsearch()
+        .remove_indices()
+        .await
+        .expect("removed");
+    let index = &rig.stores.index;
+    let missing = |error| matches!(error, confab::stores::Error::IndexMissing(_));
+    let name = "x-1".to_owned();
+    assert!(missing(
+        index
+            .put(None, std::slice::from_ref(&message))
+            .await
+            .expect_err("no index")
+    ));
+    assert!(missing(
+        index
+            .put(Some(&name), &[message])
+            .await
+            .expect_err("no index")
+    ));
+    assert!(missing(
+        index
+            .search(key.chat, &query("hello"), &ALL)
+            .await
+            .expect_err("no index")
+    ));
+    assert_eq!(index.current().await, Ok(None));
+}
+
+fn query(text: &str) -> confab::domain::text::Query {
+    confab::domain::text::Query::parse(text)
+}
+
+on_each_backing!(
+    an_update_replaces_what_was_found,
+    what_is_put_late_changes_nothing,
+    everything_indexed_can_be_gone_through,
+    a_document_that_is_gone_is_missed_and_put_back,
+    a_rebuilt_index_finds_the_same,
+);
+
+on_services!(
+    a_rebuild_puts_what_is_stored_meanwhile_into_the_new_index,
+    an_index_that_was_deleted_is_never_made_by_a_write,
+);

@@ -1,0 +1,57 @@
+//! What the test suites share: a [`Site`] with stores of its own for every test, [`Process`]es of the real binary on
+//! it, a [`Client`] to talk to them, and a [`Proxy`] to come between them and their stores.
+//!
+//! A suite mounts it with `#[path = "../support/mod.rs"] mod support;` at the root of its crate.
+
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each suite uses the part that it needs"
+)]
+
+mod client;
+mod process;
+mod proxy;
+mod services;
+mod site;
+mod wait;
+
+pub use client::{Answer, App, Chat, Client, check_time};
+pub use process::{Finished, Process, free_port};
+pub use proxy::Proxy;
+pub use services::{Elasticsearch, Services};
+pub use site::{Backing, Site, run};
+pub use wait::{PATIENCE, eventually, settles, together};
+
+/// Makes a test of each `async fn name(site: &Site)` on each backing: `services::name`, …
+///
+/// This list is what "the same tests on every backing" means: a backing is added here, by a line. A function that is
+/// not listed is dead code, which the compiler reports.
+macro_rules! on_each_backing {
+    ($($name:ident),+ $(,)?) => {
+        mod services {
+            $(
+                #[test]
+                fn $name() {
+                    $crate::support::run($crate::support::Backing::Services, super::$name);
+                }
+            )+
+        }
+    };
+}
+
+/// Makes `only_services::name`, … of what only the three services can do: be out of reach one by one, or disagree.
+macro_rules! on_services {
+    ($($name:ident),+ $(,)?) => {
+        mod only_services {
+            $(
+                #[test]
+                fn $name() {
+                    $crate::support::run($crate::support::Backing::Services, super::$name);
+                }
+            )+
+        }
+    };
+}
+
+pub(crate) use {on_each_backing, on_services};

@@ -1,0 +1,241 @@
+//! MySQL, Redis and Elasticsearch as the tests reach them: a database, a key prefix and an index name for one test.
+
+use std::{env, fmt::Display, time::Duration};
+
+use deadpool_redis::redis;
+use diesel_async::{AsyncConnection, AsyncMysqlConnection, RunQueryDsl as _};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+/// How long a store may take to answer before the test fails.
+const ANSWER: Duration = Duration::from_secs(20);
+
+/// One test's share of the three services.
+pub struct Services {
+    /// The test's own database.
+    pub mysql_url: String,
+    /// The server that all tests share.
+    pub redis_url: String,
+    /// The server that all tests share.
+    pub elasticsearch_url: String,
+    /// The database's name, what every key starts with, and the index's alias, all at once.
+    name: String,
+    mysql_server: String,
+}
+
+impl Services {
+    /// Makes sure that every service answers, and makes the database. Keys and indices are made by the program.
+    pub async fn make(name: &str) -> Self {
+        let url = |variable, default: &str| env::var(variable).unwrap_or_else(|_| default.into());
+        let mysql_server = url("CONFAB_TEST_MYSQL_URL", "mysql://root@127.0.0.1:13306");
+        let mysql_server = mysql_server.trim_end_matches('/').to_owned();
+        let services = Self {
+            mysql_url: format!("{mysql_server}/{name}"),
+            redis_url: url("CONFAB_TEST_REDIS_URL", "redis://127.0.0.1:16379"),
+            elasticsearch_url: url("CONFAB_TEST_ELASTICSEARCH_URL", "http://127.0.0.1:19200"),
+            name: name.into(),
+            mysql_server,
+        };
+        // The database last, so that nothing is left behind if another store does not answer.
+        let keys = bounded(services.keys()).await;
+        require("Redis", "CONFAB_TEST_REDIS_URL", keys);
+        let indices = bounded(services.elasticsearch().indices()).await;
+        require("Elasticsearch", "CONFAB_TEST_ELASTICSEARCH_URL", indices);
+        let create = format!("CREATE DATABASE {name} CHARACTER SET utf8mb4");
+        let created = bounded(services.on_mysql_server(&create)).await;
+        require("MySQL", "CONFAB_TEST_MYSQL_URL", created);
+        services
+    }
+
+    /// Removes all that the test made. Every store is tried, whatever the others say.
+    pub async fn remove(&self) -> Result<(), String> {
+        let results = [
+            bounded(self.remove_keys()).await,
+            bounded(self.elasticsearch().remove_indices()).await,
+            bounded(self.on_mysql_server(&format!("DROP DATABASE {}", self.name))).await,
+        ];
+        results.into_iter().collect()
+    }
+
+    /// What tells the program where its stores are, as environment variables.
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("CONFAB_BACKING", "services".into()),
+            ("CONFAB_SERVICES__MYSQL_URL", self.mysql_url.clone()),
+            ("CONFAB_SERVICES__REDIS_URL", self.redis_url.clone()),
+            (
+                "CONFAB_SERVICES__ELASTICSEARCH_URL",
+                self.elasticsearch_url.clone(),
+            ),
+            ("CONFAB_SERVICES__REDIS_PREFIX", self.redis_prefix()),
+            ("CONFAB_SERVICES__ELASTICSEARCH_INDEX", self.name.clone()),
+        ]
+    }
+
+    /// What every key of the test starts with.
+    pub fn redis_prefix(&self) -> String {
+        format!("{}:", self.name)
+    }
+
+    /// A connection to the test's database.
+    pub async fn mysql(&self) -> AsyncMysqlConnection {
+        AsyncMysqlConnection::establish(&self.mysql_url)
+            .await
+            .expect("the test's database can be reached")
+    }
+
+    /// The test's index.
+    pub fn elasticsearch(&self) -> Elasticsearch {
+        Elasticsearch {
+            http: reqwest::Client::builder()
+                .no_proxy()
+                .build()
+                .expect("a client can be built"),
+            url: self.elasticsearch_url.trim_end_matches('/').into(),
+            index: self.name.clone(),
+        }
+    }
+
+    async fn on_mysql_server(&self, sql: &str) -> Result<(), String> {
+        let mut connection = AsyncMysqlConnection::establish(&self.mysql_server)
+            .await
+            .map_err(text)?;
+        diesel::sql_query(sql)
+            .execute(&mut connection)
+            .await
+            .map_err(text)?;
+        Ok(())
+    }
+
+    /// Every key of the test.
+    pub async fn keys(&self) -> Result<Vec<String>, String> {
+        let mut connection = self.redis().await?;
+        let mut keys = Vec::new();
+        let mut cursor = 0_u64;
+        loop {
+            let (next, found): (u64, Vec<String>) = redis::cmd("SCAN")
+                .arg(cursor)
+                .arg(&["MATCH", &format!("{}*", self.name), "COUNT", "1000"])
+                .query_async(&mut connection)
+                .await
+                .map_err(text)?;
+            keys.extend(found);
+            cursor = next;
+            if cursor == 0 {
+                return Ok(keys);
+            }
+        }
+    }
+
+    async fn remove_keys(&self) -> Result<(), String> {
+        let keys = self.keys().await?;
+        if keys.is_empty() {
+            return Ok(());
+        }
+        redis::cmd("UNLINK")
+            .arg(keys)
+            .query_async(&mut self.redis().await?)
+            .await
+            .map_err(text)
+    }
+
+    async fn redis(&self) -> Result<redis::aio::MultiplexedConnection, String> {
+        redis::Client::open(self.redis_url.as_str())
+            .map_err(text)?
+            .get_multiplexed_async_connection()
+            .await
+            .map_err(text)
+    }
+}
+
+/// One test's index, past the program.
+pub struct Elasticsearch {
+    http: reqwest::Client,
+    url: String,
+    /// The alias that the program reads and writes through.
+    index: String,
+}
+
+impl Elasticsearch {
+    /// The indices that stand behind the test's alias, or once did.
+    pub async fn indices(&self) -> Result<Vec<String>, String> {
+        let path = format!("/_cat/indices/{}*?format=json&h=index", self.index);
+        let answer = self.send(Method::GET, &path, None).await?;
+        let rows = answer.as_array().cloned().unwrap_or_default();
+        Ok(rows
+            .iter()
+            .filter_map(|row| row["index"].as_str().map(str::to_owned))
+            .collect())
+    }
+
+    /// Deletes every index of the test.
+    pub async fn remove_indices(&self) -> Result<(), String> {
+        for index in self.indices().await? {
+            self.send(Method::DELETE, &format!("/{index}"), None)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Removes a document and every trace of it, as if it had never been there; it is there.
+    pub async fn delete(&self, id: &str) {
+        // Else Elasticsearch remembers the deletion for a minute, and refuses older versions of the document.
+        let forget = json!({"index.gc_deletes": "0s"});
+        self.must(
+            Method::PUT,
+            &format!("/{}/_settings", self.index),
+            Some(&forget),
+        )
+        .await;
+        let path = format!("/{}/_doc/{id}?refresh=true", self.index);
+        self.must(Method::DELETE, &path, None).await;
+    }
+
+    async fn must(&self, method: Method, path: &str, body: Option<&Value>) -> Value {
+        let what = format!("{method} {path}");
+        self.send(method, path, body)
+            .await
+            .unwrap_or_else(|error| panic!("{what}: {error}"))
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, String> {
+        let mut request = self.http.request(method, format!("{}{path}", self.url));
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.map_err(text)?;
+        let status = response.status();
+        let answer: Value = response.json().await.map_err(text)?;
+        if status.is_success() || status == StatusCode::NOT_FOUND {
+            Ok(answer)
+        } else {
+            Err(format!("{status}: {answer}"))
+        }
+    }
+}
+
+/// Fails the test, with a line that says what to do, unless the store answered.
+fn require<T>(store: &str, variable: &str, answered: Result<T, String>) {
+    if let Err(error) = answered {
+        panic!(
+            "{store} does not answer ({error}): `make stores` starts the stores, {variable} says where it is"
+        );
+    }
+}
+
+/// A call to a store that fails, in words, rather than hang.
+async fn bounded<T>(call: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    match tokio::time::timeout(ANSWER, call).await {
+        Ok(result) => result,
+        Err(_) => Err(format!("no answer within {ANSWER:?}")),
+    }
+}
+
+fn text(error: impl Display) -> String {
+    error.to_string()
+}

@@ -1,0 +1,160 @@
+//! What one test owns.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    path::Path,
+    time::Duration,
+};
+
+use diesel::{
+    QueryableByName,
+    mysql::Mysql,
+    sql_types::{BigInt, Nullable, Text},
+};
+use diesel_async::RunQueryDsl as _;
+use tempfile::TempDir;
+
+use super::{Chat, Services};
+
+/// How long one test may take. A test that hangs fails, and cleans up after itself.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// What stands behind the traits of `stores`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backing {
+    /// MySQL, Redis and Elasticsearch.
+    Services,
+}
+
+/// Stores of its own for one test, so that tests run side by side.
+pub struct Site {
+    backing: Backing,
+    services: Services,
+    folder: TempDir,
+}
+
+/// Runs a test on a site of its own, and removes the site afterwards, however the test ends.
+pub fn run(backing: Backing, test: impl AsyncFnOnce(&Site)) {
+    // The test itself runs on its own thread, so that what it prints is shown with it. Migrations want a second one.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime can be built");
+    let site = runtime.block_on(Site::make(backing));
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        runtime.block_on(async {
+            let in_time = tokio::time::timeout(LIMIT, test(&site)).await;
+            assert!(in_time.is_ok(), "the test is not over after {LIMIT:?}");
+        });
+    }));
+    let removed = runtime.block_on(site.remove());
+    if let Err(panic) = outcome {
+        println!("cleaning up: {removed:?}");
+        resume_unwind(panic);
+    }
+    removed.expect("what the test made can be removed");
+}
+
+impl Site {
+    async fn make(backing: Backing) -> Self {
+        let name = format!(
+            "confab_test_{}_{:08x}",
+            std::process::id(),
+            rand::random::<u32>()
+        );
+        Self {
+            backing,
+            services: match backing {
+                Backing::Services => Services::make(&name).await,
+            },
+            folder: tempfile::tempdir().expect("a temporary folder can be made"),
+        }
+    }
+
+    async fn remove(self) -> Result<(), String> {
+        match self.backing {
+            Backing::Services => self.services.remove().await,
+        }
+    }
+
+    /// How many processes may run side by side on it, as far as the tests go.
+    pub fn processes(&self) -> usize {
+        match self.backing {
+            Backing::Services => 2,
+        }
+    }
+
+    /// The services behind it.
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// A folder for the test's files.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What tells the program where its stores are, as environment variables.
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        match self.backing {
+            Backing::Services => self.services.settings(),
+        }
+    }
+
+    /// Changes the stored rows behind the program's back.
+    pub async fn execute(&self, sql: &str) -> usize {
+        match self.backing {
+            Backing::Services => diesel::sql_query(sql)
+                .execute(&mut self.services.mysql().await)
+                .await
+                .expect("the statement is valid"),
+        }
+    }
+
+    /// A stored number: of an SQL expression.
+    pub async fn stored_number(&self, expression: &str) -> Option<i64> {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = Nullable<BigInt>)]
+            number: Option<i64>,
+        }
+        let rows: Vec<Row> = self.rows(&format!("SELECT ({expression}) AS number")).await;
+        rows.into_iter().next().and_then(|row| row.number)
+    }
+
+    /// The messages of a chat as they are stored, by number.
+    pub async fn stored_messages(&self, chat: &Chat) -> Vec<(u64, String)> {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = BigInt)]
+            number: i64,
+            #[diesel(sql_type = Text)]
+            text: String,
+        }
+        let rows: Vec<Row> = self
+            .rows(&format!(
+                "SELECT number, text FROM messages WHERE app = '{}' AND chat = {} ORDER BY number",
+                chat.app, chat.number
+            ))
+            .await;
+        rows.into_iter()
+            .map(|row| {
+                let number = row.number.try_into().expect("numbers are positive");
+                (number, row.text)
+            })
+            .collect()
+    }
+
+    async fn rows<R>(&self, sql: &str) -> Vec<R>
+    where
+        R: QueryableByName<Mysql> + Send + 'static,
+    {
+        match self.backing {
+            Backing::Services => diesel::sql_query(sql)
+                .load(&mut self.services.mysql().await)
+                .await
+                .expect("the statement is valid"),
+        }
+    }
+}
