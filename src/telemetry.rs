@@ -1,13 +1,13 @@
 //! The log: one line an event, to standard error.
 
-use std::io;
+use std::{io, time::Instant};
 
 use actix_web::{
-    Error,
+    Error, HttpMessage,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
 };
-use tracing::{Span, field::Empty, info, info_span, level_filters::LevelFilter};
+use tracing::{Span, info, info_span, level_filters::LevelFilter};
 use tracing_actix_web::{RequestId, RootSpanBuilder};
 use tracing_subscriber::fmt;
 
@@ -24,25 +24,30 @@ pub fn start(settings: &Log) {
     };
     let lines = fmt().with_max_level(level).with_writer(io::stderr);
     let _ = match settings.format {
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .try_init(),
         LogFormat::Text => lines.try_init(),
     };
 }
+
+/// When a request began.
+struct Began(Instant);
 
 /// One line a request: what was asked (the route, never its texts), what it came to and how long it took.
 pub struct RequestLog;
 
 impl RootSpanBuilder for RequestLog {
     fn on_request_start(request: &ServiceRequest) -> Span {
-        use actix_web::HttpMessage;
-
+        request.extensions_mut().insert(Began(Instant::now()));
         let id = request.extensions().get::<RequestId>().copied();
         info_span!(
             "request",
             id = id.map(tracing::field::display),
             method = %request.method(),
             route = request.match_pattern().unwrap_or_default(),
-            status = Empty,
         )
     }
 
@@ -51,7 +56,11 @@ impl RootSpanBuilder for RequestLog {
             Ok(response) => response.status(),
             Err(error) => error.as_response_error().status_code(),
         };
-        span.record("status", status.as_u16());
-        span.in_scope(|| info!("answered"));
+        let began = outcome.as_ref().ok().and_then(|response| {
+            let extensions = response.request().extensions();
+            extensions.get::<Began>().map(|Began(at)| *at)
+        });
+        let latency_ms = began.map(|at| at.elapsed().as_secs_f64() * 1000.0);
+        span.in_scope(|| info!(status = status.as_u16(), latency_ms, "answered"));
     }
 }

@@ -14,6 +14,9 @@ pub const INDEX_LOCK: &str = "index";
 /// The lock that a rebuild holds: there is one at a time.
 pub const REBUILD_LOCK: &str = "rebuild";
 
+/// How long to wait for it: as long as it takes a lock that was let go of to be free.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+
 /// How long the swap waits for it. Index workers let go of it about every second.
 const SWAP_WAIT: Duration = Duration::from_secs(30);
 
@@ -27,7 +30,7 @@ pub async fn rebuild(
     index: &dyn SearchIndex,
     progress: impl Fn(usize) + Send + Sync,
 ) -> Result<usize> {
-    let Some(mut alone) = records.lock(REBUILD_LOCK, Duration::ZERO).await? else {
+    let Some(mut alone) = records.lock(REBUILD_LOCK, LOCK_WAIT).await? else {
         return Err(Error::Unavailable {
             store: "the search index",
             detail: "another rebuild is running".into(),

@@ -43,7 +43,7 @@ pub fn start<W: Worker + 'static>(tasks: &TaskTracker, context: &Context, make: 
         loop {
             let worker = make(&context);
             let name = worker.name();
-            let span = error_span!("worker", name);
+            let span = error_span!("worker", worker = name);
             let task = tokio::spawn(run(worker, context.stop.clone()).instrument(span));
             match task.await {
                 Ok(()) => break,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use deadpool_redis::Runtime;
+use deadpool::Runtime;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel_async::{
     AsyncConnection, AsyncMysqlConnection, SimpleAsyncConnection,

@@ -1,0 +1,181 @@
+//! A setting that cannot be used stops the start with one line; a secret never shows.
+
+use std::fs;
+
+use crate::support::{Finished, Site, on_each_backing, on_services, settles};
+
+/// Fails unless the start was refused with one line that holds all of these words.
+#[track_caller]
+fn refused(finished: &Finished, words: &[&str]) {
+    assert!(finished.code.is_some_and(|code| code != 0), "{finished:#?}");
+    let lines: Vec<_> = finished
+        .stderr
+        .lines()
+        .chain(finished.stdout.lines())
+        .collect();
+    assert_eq!(lines.len(), 1, "{finished:#?}");
+    for word in words {
+        assert!(lines[0].contains(word), "no {word:?} in it: {finished:#?}");
+    }
+}
+
+async fn a_bad_setting_in_the_environment_stops_the_start_and_is_named(site: &Site) {
+    for (variable, value, key) in [
+        ("CONFAB_SERVER__PROT", "1", "server.prot"),
+        ("CONFAB_SERVR__PORT", "1", "servr.port"),
+        ("CONFAB_PORT", "1", "port"),
+        ("CONFAB_SERVER__PORT", "abc", "server.port"),
+        ("CONFAB_SERVER__PORT", "65536", "server.port"),
+        ("CONFAB_SERVER__PORT", "-1", "server.port"),
+        ("CONFAB_WORKERS__ENABLED", "perhaps", "workers.enabled"),
+        ("CONFAB_WORKERS__BATCH", "0", "workers.batch"),
+        ("CONFAB_LIMITS__QUEUE_DEPTH", "lots", "limits.queue_depth"),
+        ("CONFAB_LOG__FORMAT", "yaml", "log.format"),
+        ("CONFAB_LOG__LEVEL", "loud", "log.level"),
+        ("CONFAB_BACKING", "paper", "backing"),
+    ] {
+        let finished = site.confab_with(&["serve"], &[(variable, value)]).await;
+        println!("{variable}={value}");
+        refused(&finished, &[key, variable]);
+    }
+}
+
+async fn a_bad_setting_in_a_file_stops_the_start_and_is_named(site: &Site) {
+    for (text, key) in [
+        ("[server]\nprot = 1\n", "server.prot"),
+        ("[server]\nport = \"abc\"\n", "server.port"),
+        ("[serving]\nport = 1\n", "serving"),
+        ("[workers]\nenabled = 7.5\n", "workers.enabled"),
+        ("[log]\nformat = \"yaml\"\n", "log.format"),
+        ("[server\n", "confab-test.toml"),
+    ] {
+        let file = site.folder().join("confab-test.toml");
+        fs::write(&file, text).expect("the test's folder takes files");
+        let path = file.to_str().expect("a path in UTF-8");
+        for arguments in [["--config", path, "serve"], ["serve", "--config", path]] {
+            let finished = site.confab(&arguments).await;
+            refused(&finished, &[key, "confab-test.toml"]);
+        }
+    }
+    let finished = site.confab(&["serve", "--config", "/nowhere.toml"]).await;
+    refused(&finished, &["/nowhere.toml"]);
+}
+
+async fn the_environment_goes_before_the_file_and_the_file_before_the_defaults(site: &Site) {
+    let file = site.folder().join("confab-test.toml");
+    // Both are against the defaults; the environment, as this suite always sets it, is against the first.
+    let text = "[server]\nport = 1\n[limits]\nqueue_depth = 1\n[workers]\nenabled = false\n";
+    fs::write(&file, text).expect("the test's folder takes files");
+    let path = file.to_str().expect("a path in UTF-8");
+    let api = site.spawn_as(&["serve", "--config", path], &[]).await;
+    settles("an application is accepted", 201, async || {
+        let body = serde_json::json!({"username": "the only one"});
+        api.post("/application", &body).await.status
+    })
+    .await;
+    let body = serde_json::json!({"username": "one too many"});
+    api.post("/application", &body)
+        .await
+        .expect_error(503, "Try again shortly: the queue is full");
+}
+
+async fn a_url_without_a_host_stops_the_start(site: &Site) {
+    for (variable, value, key) in [
+        (
+            "CONFAB_SERVICES__REDIS_URL",
+            "redis://",
+            "services.redis_url",
+        ),
+        (
+            "CONFAB_SERVICES__REDIS_URL",
+            "127.0.0.1:6379",
+            "services.redis_url",
+        ),
+        (
+            "CONFAB_SERVICES__MYSQL_URL",
+            "mysql:///confab",
+            "services.mysql_url",
+        ),
+        ("CONFAB_SERVICES__MYSQL_URL", "", "services.mysql_url"),
+        (
+            "CONFAB_SERVICES__MYSQL_URL",
+            "redis://127.0.0.1",
+            "services.mysql_url",
+        ),
+        (
+            "CONFAB_SERVICES__ELASTICSEARCH_URL",
+            "http://",
+            "services.elasticsearch_url",
+        ),
+        (
+            "CONFAB_SERVICES__ELASTICSEARCH_URL",
+            "localhost",
+            "services.elasticsearch_url",
+        ),
+    ] {
+        let finished = site.confab_with(&["serve"], &[(variable, value)]).await;
+        println!("{variable}={value}");
+        refused(&finished, &[key, variable]);
+    }
+}
+
+async fn a_password_in_a_url_never_shows(site: &Site) {
+    const SECRET: &str = "hunter2-hunter2";
+    // Where the start is refused …
+    for (variable, value) in [
+        (
+            "CONFAB_SERVICES__MYSQL_URL",
+            "mysql://me:hunter2-hunter2@/confab",
+        ),
+        (
+            "CONFAB_SERVICES__MYSQL_URL",
+            "http://me:hunter2-hunter2@127.0.0.1:1/confab",
+        ),
+        ("CONFAB_SERVICES__REDIS_URL", "redis://:hunter2-hunter2@"),
+        (
+            "CONFAB_SERVICES__REDIS_URL",
+            "redis://:hunter2-hunter2@127.0.0.1:port",
+        ),
+        (
+            "CONFAB_SERVICES__ELASTICSEARCH_URL",
+            "http://me:hunter2-hunter2@:9200",
+        ),
+    ] {
+        let finished = site.confab_with(&["serve"], &[(variable, value)]).await;
+        refused(&finished, &[variable]);
+        assert!(!format!("{finished:?}").contains(SECRET), "{finished:#?}");
+    }
+    // … and where every connection is, with the log at its most talkative.
+    let port = crate::support::free_port();
+    let at = |scheme: &str| format!("{scheme}://me:{SECRET}@127.0.0.1:{port}");
+    let api = site
+        .spawn(&[
+            ("CONFAB_SERVICES__MYSQL_URL", &(at("mysql") + "/confab")),
+            ("CONFAB_SERVICES__REDIS_URL", &at("redis")),
+            ("CONFAB_SERVICES__ELASTICSEARCH_URL", &at("http")),
+            ("CONFAB_LOG__LEVEL", "trace"),
+        ])
+        .await;
+    api.post("/application", &serde_json::json!({"username": "Shetewi"}))
+        .await
+        .expect_status(503);
+    settles("the log says what is out of reach", true, async || {
+        let output = api.output();
+        ["MySQL", "Redis", "Elasticsearch"]
+            .iter()
+            .all(|store| output.contains(store))
+    })
+    .await;
+    assert!(!api.output().contains(SECRET), "{}", api.output());
+}
+
+on_each_backing!(
+    a_bad_setting_in_the_environment_stops_the_start_and_is_named,
+    a_bad_setting_in_a_file_stops_the_start_and_is_named,
+    the_environment_goes_before_the_file_and_the_file_before_the_defaults,
+);
+
+on_services!(
+    a_url_without_a_host_stops_the_start,
+    a_password_in_a_url_never_shows,
+);

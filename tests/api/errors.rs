@@ -1,0 +1,217 @@
+//! Every error is `{"error":"<text>"}`, and the texts are part of the contract.
+
+use serde_json::json;
+
+use crate::support::{App, Chat, Client, Site, on_each_backing};
+
+/// A request that takes a text, and how the contract calls that text.
+struct Route {
+    method: &'static str,
+    path: String,
+    /// The field in the body.
+    field: &'static str,
+    /// The field in an error.
+    name: &'static str,
+}
+
+/// Every request with a body.
+async fn routes_with_a_body(api: &Client) -> Vec<Route> {
+    let chat = api.new_app_and_chat().await;
+    api.say(&chat, "as created").await;
+    let message = |method, path| Route {
+        method,
+        path,
+        field: "message",
+        name: "Message",
+    };
+    vec![
+        Route {
+            method: "POST",
+            path: "/application".into(),
+            field: "username",
+            name: "Username",
+        },
+        message("POST", format!("{chat}/message")),
+        message("PUT", chat.message(1)),
+    ]
+}
+
+async fn a_body_that_breaks_a_rule_is_a_400_that_names_the_field_and_the_rule(site: &Site) {
+    const NOT_JSON: &str = "Body must be valid JSON in UTF-8";
+    const NO_OBJECT: &str = "Body must be a JSON object";
+    let api = site.start().await;
+    // FIELD and NAME are the route's.
+    let text_bodies = [
+        ("", "NAME is required"),
+        ("{}", "NAME is required"),
+        (r#"{"other":"text"}"#, "NAME is required"),
+        (r#"{"FIELD":null}"#, "NAME is required"),
+        (r#"{"FIELD":""}"#, "NAME is required"),
+        (r#"{"FIELD":" "}"#, "NAME is required"),
+        (r#"{"FIELD":" \t\r\n"}"#, "NAME is required"),
+        (r#"{"FIELD":"\u00a0\u2003\u3000"}"#, "NAME is required"),
+        // Fields are told apart by case.
+        (r#"{"NAME":"text"}"#, "NAME is required"),
+        (r#"{"FIELD":0}"#, "NAME must be a string"),
+        (r#"{"FIELD":-1.5e3}"#, "NAME must be a string"),
+        (r#"{"FIELD":1e999}"#, "NAME must be a string"),
+        (r#"{"FIELD":true}"#, "NAME must be a string"),
+        (r#"{"FIELD":false}"#, "NAME must be a string"),
+        (r#"{"FIELD":[]}"#, "NAME must be a string"),
+        (r#"{"FIELD":["text"]}"#, "NAME must be a string"),
+        (r#"{"FIELD":{}}"#, "NAME must be a string"),
+        (r#"{"FIELD":{"FIELD":"text"}}"#, "NAME must be a string"),
+        (r#"{"FIELD":"\u0000"}"#, "NAME must not contain U+0000"),
+        (
+            r#"{"FIELD":"a text\u0000with it"}"#,
+            "NAME must not contain U+0000",
+        ),
+        (r#"{"FIELD":"text"#, NOT_JSON),
+        (r#"{"FIELD":"text""#, NOT_JSON),
+        (r#"{"FIELD":"text"}}"#, NOT_JSON),
+        (r#"{"FIELD":"text"} and more"#, NOT_JSON),
+        (r#"{"FIELD":"text",}"#, NOT_JSON),
+        (r#"{"FIELD" "text"}"#, NOT_JSON),
+        (r#"{"FIELD":'text'}"#, NOT_JSON),
+        (r#"{FIELD:"text"}"#, NOT_JSON),
+        (r#"{"FIELD":text}"#, NOT_JSON),
+        (r#"{"FIELD":"bad \x escape"}"#, NOT_JSON),
+        ("{\"FIELD\":\"raw\nline break\"}", NOT_JSON),
+        ("{\"FIELD\":\"raw \0\"}", NOT_JSON),
+        ("FIELD=text", NOT_JSON),
+        ("{", NOT_JSON),
+        ("]", NOT_JSON),
+        // Halves of a surrogate pair: no text has them.
+        (r#"{"FIELD":"\ud800"}"#, NOT_JSON),
+        (r#"{"FIELD":"\udfff"}"#, NOT_JSON),
+        (r#"{"FIELD":"\ud83dtext"}"#, NOT_JSON),
+        (r#"{"FIELD":"\ud83d\ud83d"}"#, NOT_JSON),
+        (r#"{"FIELD":"\ude00\ud83d"}"#, NOT_JSON),
+        ("[]", NO_OBJECT),
+        (r#"[{"FIELD":"text"}]"#, NO_OBJECT),
+        (r#""FIELD""#, NO_OBJECT),
+        ("null", NO_OBJECT),
+        ("true", NO_OBJECT),
+        ("42", NO_OBJECT),
+    ];
+    // What stands after `{"FIELD":` and before `}`.
+    let values: [&[u8]; 5] = [
+        b"\"\xff\"",
+        // Overlong, and half of a surrogate pair.
+        b"\"\xc0\xaf\"",
+        b"\"\xed\xa0\x80\"",
+        // Cut off.
+        b"\"\xf0\x9f\x98\"",
+        // Bodies are UTF-8 as a whole.
+        b"\"text\",\"other\":\"\xff\"",
+    ];
+    for route in routes_with_a_body(&api).await {
+        let fill = |text: &str| {
+            text.replace("FIELD", route.field)
+                .replace("NAME", route.name)
+        };
+        let bodies = text_bodies
+            .map(|(body, error)| (fill(body).into_bytes(), fill(error)))
+            .into_iter()
+            .chain(values.map(|value| {
+                let body = [b"{\"", route.field.as_bytes(), b"\":", value, b"}"].concat();
+                (body, NOT_JSON.into())
+            }));
+        for (body, error) in bodies {
+            let json = [("content-type", "application/json")];
+            println!("{:?} shall be: {error}", String::from_utf8_lossy(&body));
+            let answer = api.send(route.method, &route.path, &json, body).await;
+            answer.expect_error(400, &error);
+        }
+    }
+}
+
+async fn what_is_turned_away_changes_nothing(site: &Site) {
+    let api = site.start().await;
+    let app = api.new_app().await;
+    let chat = api.new_chat(&app).await;
+    api.say(&chat, "as created").await;
+    let path = chat.message(1);
+    let before = api.get(&path).await.body;
+    for body in [json!({"message": ""}), json!({"message": 1}), json!([])] {
+        api.post(format!("{chat}/message"), &body)
+            .await
+            .expect_status(400);
+        api.put(&path, &body).await.expect_status(400);
+    }
+    assert_eq!(api.get(&path).await.body, before);
+    let list = api.get(format!("{chat}/messages")).await;
+    assert_eq!(list.numbers("messageID"), [1]);
+    assert_eq!(api.say(&chat, "the next").await, 2);
+    assert_eq!(api.get(&app).await.text_field("ChatsCount"), "1");
+}
+
+async fn what_does_not_exist_is_a_404_with_the_text_of_its_row(site: &Site) {
+    let api = site.start().await;
+    let chat = api.new_app_and_chat().await;
+    api.say(&chat, "the only one").await;
+    let nobody = App {
+        id: "00000000".into(),
+    };
+    let no_chats = [
+        Chat {
+            app: nobody.id.clone(),
+            number: 1,
+        },
+        Chat {
+            number: 2,
+            ..chat.clone()
+        },
+    ];
+    let application = [
+        ("GET", nobody.to_string()),
+        ("GET", format!("{nobody}/chats")),
+        ("POST", format!("{nobody}/chat")),
+        ("POST", format!("{nobody}/chats")),
+    ];
+    for (method, path) in application {
+        let answer = api.send(method, path, &[], "").await;
+        answer.expect_error(404, "Application not found");
+    }
+    let message = json!({"message": "Hello, World!"});
+    for chat in &no_chats {
+        for path in [
+            chat.to_string(),
+            format!("{chat}/messages"),
+            format!("{chat}/search"),
+            format!("{chat}/search?q=hello"),
+            format!("{chat}/search/hello"),
+        ] {
+            api.get(path).await.expect_error(404, "Chat not found");
+        }
+        let answer = api.post(format!("{chat}/message"), &message).await;
+        answer.expect_error(404, "Chat not found");
+    }
+    for path in [
+        no_chats[0].message(1),
+        no_chats[1].message(1),
+        chat.message(2),
+    ] {
+        api.get(&path).await.expect_error(404, "Message not found");
+        let answer = api.put(&path, &message).await;
+        answer.expect_error(404, "Message not found");
+    }
+}
+
+async fn a_bad_body_is_a_400_even_where_nothing_exists(site: &Site) {
+    let api = site.start().await;
+    let empty = json!({"message": ""});
+    api.post("/application/00000000/chat/1/message", &empty)
+        .await
+        .expect_error(400, "Message is required");
+    api.put("/application/00000000/chat/1/message/1", &empty)
+        .await
+        .expect_error(400, "Message is required");
+}
+
+on_each_backing!(
+    a_body_that_breaks_a_rule_is_a_400_that_names_the_field_and_the_rule,
+    what_is_turned_away_changes_nothing,
+    what_does_not_exist_is_a_404_with_the_text_of_its_row,
+    a_bad_body_is_a_400_even_where_nothing_exists,
+);

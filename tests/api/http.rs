@@ -1,0 +1,174 @@
+//! What HTTP itself asks for: methods, media types, paths, and a server that outlives what is no HTTP.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use crate::support::{Client, Site, on_each_backing};
+
+async fn an_unknown_path_is_a_404_with_every_method(site: &Site) {
+    let api = site.start().await;
+    let chat = api.new_app_and_chat().await;
+    let app = &chat.app;
+    for path in [
+        "/",
+        "/applications",
+        "/application/",
+        "/Application",
+        "/favicon.ico",
+        "/up/up",
+        &format!("/application/{app}/"),
+        &format!("/application/{app}/messages"),
+        &format!("/application/{app}/chats/1"),
+        &format!("/application/{app}/chat/1/chat"),
+        &format!("/application/{app}/chat/1/message/1/1"),
+        &format!("/application/{app}/chat/1/search/and/or"),
+    ] {
+        for method in ["GET", "POST", "PUT", "DELETE", "PATCH"] {
+            let answer = api.send(method, path, &[], "").await;
+            answer.expect_error(404, "Not found");
+        }
+    }
+}
+
+async fn a_wrong_method_is_a_405_that_lists_the_right_ones(site: &Site) {
+    let api = site.start().await;
+    let chat = api.new_app_and_chat().await;
+    api.say(&chat, "hello").await;
+    let app = format!("/application/{}", chat.app);
+    let routes: [(&str, &[&str]); 12] = [
+        ("/up", &["GET"]),
+        ("/application", &["POST"]),
+        (&app, &["GET"]),
+        (&format!("{app}/chat"), &["POST"]),
+        (&format!("{app}/chats"), &["GET", "POST"]),
+        (&format!("{app}/chat/1"), &["GET"]),
+        (&format!("{app}/chat/1/message"), &["POST"]),
+        (&format!("{app}/chat/1/message/1"), &["GET", "PUT"]),
+        (&format!("{app}/chat/1/messages"), &["GET"]),
+        (&format!("{app}/chat/1/search"), &["GET"]),
+        (&format!("{app}/chat/1/search/hello"), &["GET"]),
+        // As little as with any other value.
+        (&format!("{app}/chat/2"), &["GET"]),
+    ];
+    for (path, right) in routes {
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "BREW"] {
+            if right.contains(&method) {
+                continue;
+            }
+            let answer = api.raw(method, path, "").await;
+            answer.expect_error(405, "Method not allowed");
+            let allow = answer.header("allow").expect("an Allow header");
+            // HEAD and OPTIONS may be there for the asking.
+            let allowed: BTreeSet<_> = allow
+                .split(", ")
+                .filter(|method| !["HEAD", "OPTIONS"].contains(method))
+                .collect();
+            assert_eq!(allowed, right.iter().copied().collect(), "{answer:#?}");
+        }
+    }
+}
+
+/// The requests that read a body.
+async fn routes_with_a_body(api: &Client) -> [(&'static str, String, String); 3] {
+    let chat = api.new_app_and_chat().await;
+    api.say(&chat, "as created").await;
+    let message = json!({"message": "Hello, World!"}).to_string();
+    let username = json!({"username": "Shetewi"}).to_string();
+    [
+        ("POST", "/application".into(), username),
+        ("POST", format!("{chat}/message"), message.clone()),
+        ("PUT", chat.message(1), message),
+    ]
+}
+
+async fn json_may_be_declared_in_every_way_or_not_at_all(site: &Site) {
+    let api = site.start().await;
+    for (method, path, body) in routes_with_a_body(&api).await {
+        for declared in [
+            None,
+            Some("application/json"),
+            Some("APPLICATION/JSON"),
+            Some("application/json; charset=utf-8"),
+            Some("application/json;charset=UTF-8"),
+            Some("application/vnd.confab+json"),
+            Some("application/merge-patch+json; charset=utf-8"),
+        ] {
+            let headers: Vec<_> = declared.map(|d| ("content-type", d)).into_iter().collect();
+            let answer = api.send(method, &path, &headers, body.as_str()).await;
+            let success = if method == "POST" { 201 } else { 200 };
+            assert_eq!(answer.status, success, "{declared:?}: {answer:#?}");
+        }
+    }
+}
+
+async fn another_declaration_than_json_is_a_415(site: &Site) {
+    let api = site.start().await;
+    for (method, path, body) in routes_with_a_body(&api).await {
+        for declared in [
+            "text/plain",
+            "text/html; charset=utf-8",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "application/xml",
+            "application/octet-stream",
+            "application/jsonp",
+            "json",
+            "*/*",
+        ] {
+            let headers = [("content-type", declared)];
+            println!("{declared}");
+            api.send(method, &path, &headers, body.as_str())
+                .await
+                .expect_error(415, "Content-Type must be application/json");
+        }
+        // Without a body there is nothing to declare.
+        let answer = api
+            .send(method, &path, &[("content-type", "text/plain")], "")
+            .await;
+        answer.expect_status(400);
+        assert!(answer.body.contains(" is required"), "{answer:#?}");
+    }
+}
+
+async fn what_is_no_http_does_not_hurt(site: &Site) {
+    let api = site.start().await;
+    let chat = api.new_app_and_chat().await;
+    let path = format!("{chat}/message");
+    let start = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
+    let requests: [Vec<u8>; 8] = [
+        b"\r\n\r\nwhat?\r\n\r\n".into(),
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".into(),
+        b"GET /application/\xff\xfe HTTP/1.1\r\nHost: localhost\r\n\r\n".into(),
+        b"GET / HTTP/9.9\r\n\r\n".into(),
+        b"G\xc3\x8bT / HTTP/1.1\r\nHost: localhost\r\n\r\n".into(),
+        format!("{start}Content-Length: many\r\n\r\n{{}}").into(),
+        format!("{start}Content-Length: -1\r\n\r\n{{}}").into(),
+        format!("{start}Transfer-Encoding: chunked\r\n\r\nno size\r\n").into(),
+    ];
+    for request in requests {
+        if let Some(answer) = api.raw_bytes(&request).await {
+            assert!((400..500).contains(&answer.status), "{answer:#?}");
+        }
+        api.get("/up").await.expect_status(200);
+    }
+    assert_eq!(api.get(format!("{path}s")).await.body, "[]");
+}
+
+async fn a_body_in_chunks_is_a_body(site: &Site) {
+    let api = site.start().await;
+    let request = "POST /application HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n\
+                   d\r\n{\"username\":\"\r\n9\r\nShetewi\"}\r\n0\r\n\r\n";
+    let answer = api.raw_bytes(request.as_bytes()).await.expect("an answer");
+    answer.expect_status(201);
+    assert_eq!(answer.text_field("Username"), "Shetewi");
+}
+
+on_each_backing!(
+    an_unknown_path_is_a_404_with_every_method,
+    a_wrong_method_is_a_405_that_lists_the_right_ones,
+    json_may_be_declared_in_every_way_or_not_at_all,
+    another_declaration_than_json_is_a_415,
+    what_is_no_http_does_not_hurt,
+    a_body_in_chunks_is_a_body,
+);

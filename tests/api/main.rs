@@ -1,0 +1,25 @@
+//! The contract of the HTTP API, told to the real process over the wire.
+//!
+//! Every module is a chapter of the contract; every test is run on each backing, on stores of its own.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod commands;
+mod concurrency;
+mod configuration;
+mod counts;
+mod creation;
+mod durability;
+mod errors;
+mod http;
+mod limits;
+mod lists;
+mod load;
+mod outages;
+mod overload;
+mod paths;
+mod reading;
+mod repair;
+mod search;
+mod updates;

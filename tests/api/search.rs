@@ -1,0 +1,324 @@
+//! Search as HTTP sees it. What matches is told in the table of the stores suite.
+
+use url::form_urlencoded;
+
+use crate::support::{Answer, Chat, Client, Site, check_time, on_each_backing, settles};
+
+/// Waits until search finds exactly these messages.
+async fn finds(api: &Client, chat: &Chat, query: &str, numbers: &[u64]) {
+    let what = format!("search for {query:?}");
+    settles(&what, numbers.to_vec(), async || {
+        api.found(chat, query).await
+    })
+    .await;
+}
+
+/// Waits until the index has a chat's messages from 1 to `count`, which all say "hello".
+async fn all_are_indexed(api: &Client, chat: &Chat, count: u64) {
+    let all: Vec<u64> = (1..=count).collect();
+    finds(api, chat, "hello", &all).await;
+}
+
+async fn a_hit_has_its_exact_fields(site: &Site) {
+    let api = site.start().await;
+    let chat = api.new_app_and_chat().await;
+    api.say(&chat, "Alhamdulilah").await;
+    api.say(&chat, "Hello, World!").await;
+    api.change(&chat, 2, "Hello, Alhamdulilah!").await;
+    finds(&api, &chat, "alhamdulilah", &[1, 2]).await;
+
+    let answer = api.get(format!("{chat}/search/Alhamdulilah")).await;
+    let items = answer.json();
+    let time = |item: usize, name: &str| {
+        let text = items[item][name].as_str().expect("a time");
+        check_time(text);
+        text.to_owned()
+    };
+    let expected = format!(
+        r#"[{{"appID":"{app}","chatID":1,"messageID":1,"message":"Alhamdulilah","createdAt":"{}"}},{{"appID":"{app}","chatID":1,"messageID":2,"message":"Hello, Alhamdulilah!","createdAt":"{}","updatedAt":"{}"}}]"#,
+        time(0, "createdAt"),
+        time(1, "createdAt"),
+        time(1, "updatedAt"),
+        app = chat.app,
+    );
+    answer.expect(200, &expected);
+    let read = api.get(chat.message(2)).await;
+    assert_eq!(read.time_field("CreatedAt"), time(1, "createdAt"));
+    assert_eq!(read.time_field("UpdatedAt"), time(1, "updatedAt"));
+}
+
+async fn the_path_and_the_query_ask_the_same(site: &Site) {
+    let api = site.start().await;
+    let chat = api.new_app_and_chat().await;
+    for text in [
+        "hello world",
+        "hello and/or goodbye",
+        "hello 50% + more & more? #1",
+        "hello café 北京 الحمد",
+        "hello a\\b \"quoted words\"",
+    ] {
+        api.say(&chat, text).await;
+    }
+    all_are_indexed(&api, &chat, 5).await;
+    for (query, numbers) in [
+        ("hello", vec![1, 2, 3, 4, 5]),
+        ("hello world", vec![1]),
+        ("world hello", vec![1]),
+        ("hell", vec![1, 2, 3, 4, 5]),
+        ("and/or", vec![2]),
+        ("or/and", vec![]),
+        ("/goodbye/", vec![2]),
+        ("50%", vec![3]),
+        ("more & more?", vec![3]),
+        ("+ more", vec![3]),
+        ("#1", vec![3]),
+        ("CAFE", vec![4]),
+        ("北京", vec![4]),
+        ("الحمد", vec![4]),
+        ("a\\b", vec![5]),
+        ("\"quoted words\"", vec![5]),
+        ("\"words quoted\"", vec![]),
+        ("nowhere", vec![]),
+    ] {
+        // In a query, a space may be `+` or `%20`; in a path, all but the plainest is escaped.
+        let plus: String = form_urlencoded::byte_serialize(query.as_bytes()).collect();
+        let escaped = plus.replace('+', "%20");
+        for path in [
+            format!("{chat}/search/{escaped}"),
+            format!("{chat}/search?q={escaped}"),
+            format!("{chat}/search?q={plus}"),
+            format!("{chat}/search?limit=100&q={plus}&after=0"),
+        ] {
+            let answer = api.get(path).await;
+            answer.expect_status(200);
+            assert_eq!(
+                answer.numbers("messageID"),
+                numbers,
+                "{query:?}: {answer:#?}"
+            );
+        }
+    }
+    // In a path, a plus is a plus: what follow each other in one piece are not two words in any order.
+    for (path, numbers) in [
+        ("search/world+hello", &[][..]),
+        ("search?q=world+hello", &[1]),
+    ] {
+        let answer = api.get(format!("{chat}/{path}")).await;
+        assert_eq!(answer.numbers("messageID"), numbers, "{path}");
+    }
+}
+
+async fn a_query_without_a_word_finds_nothing(site: &Site) {
+    let api = site.start().await;
+    let chat = api.new_app_and_chat().await;
+    api.say(&chat, "hello * \" 😀").await;
+    all_are_indexed(&api, &chat, 1).await;
+    for path in [
+        "search",
+        "search?q=",
+        "search?q",
+        "search?limit=5",
+        "search?q=%20",
+        "search/%20",
+        "search/*",
+        "search/%22",
+        "search/%22%22",
+        "search/%F0%9F%98%80",
+        "search/-",
+        "search/%2F",
+    ] {
+        api.get(format!("{chat}/{path}")).await.expect(200, "[]");
+    }
+}
+
+async fn no_query_is_a_syntax_error(site: &Site) {
+    let api = site.start().await;
+    let chat = api.new_app_and_chat().await;
+    api.say(&chat, "C++ AND hello").await;
+    all_are_indexed(&api, &chat, 1).await;
+    for (query, numbers) in [
+        ("C++ AND (", vec![1]),
+        ("hello)", vec![1]),
+        ("\"hello", vec![1]),
+        ("hello\"", vec![1]),
+        ("hello OR", vec![]),
+        ("NOT hello", vec![]),
+        ("hello*", vec![1]),
+        ("*ello", vec![]),
+        ("message:hello", vec![]),
+        ("hello~2", vec![]),
+        ("{\"query\":\"hello\"}", vec![]),
+        ("hello\\", vec![1]),
+        ("\u{1}hello\u{0}", vec![1]),
+        ("^hello$", vec![1]),
+        ("NEAR(hello, 5)", vec![]),
+    ] {
+        let answer = api.search(&chat, query).await;
+        answer.expect_status(200);
+        assert_eq!(answer.numbers("messageID"), numbers, "{query:?}");
+    }
+}
+
+async fn only_the_chat_that_is_asked_for_is_searched(site: &Site) {
+    let api = site.start().await;
+    let app = api.new_app().await;
+    let chats = [
+        api.new_chat(&app).await,
+        api.new_chat(&app).await,
+        api.new_app_and_chat().await,
+    ];
+    for (count, chat) in (1..).zip(&chats) {
+        for _ in 0..count {
+            api.say(chat, "hello everybody").await;
+        }
+    }
+    for (count, chat) in (1..).zip(&chats) {
+        all_are_indexed(&api, chat, count).await;
+        let hits = api.search(chat, "hello").await.json();
+        for hit in hits.as_array().expect("a list") {
+            assert_eq!(hit["appID"], *chat.app);
+            assert_eq!(hit["chatID"], chat.number);
+        }
+    }
+}
+
+async fn after_an_update_the_old_text_is_not_found_any_more(site: &Site) {
+    let api = site.start().await;
+    let chat = api.new_app_and_chat().await;
+    api.say(&chat, "the old text").await;
+    api.say(&chat, "another text").await;
+    finds(&api, &chat, "text", &[1, 2]).await;
+    api.change(&chat, 1, "the new text").await;
+    finds(&api, &chat, "new", &[1]).await;
+    finds(&api, &chat, "old", &[]).await;
+    finds(&api, &chat, "text", &[1, 2]).await;
+    let hits = api.search(&chat, "text").await.json();
+    assert_eq!(hits[0]["message"], "the new text");
+}
+
+async fn every_process_finds_what_any_process_took(site: &Site) {
+    let processes = site.start_all().await;
+    let chat = processes[0].new_app_and_chat().await;
+    for number in 1..=10 {
+        let api = &processes[number as usize % processes.len()];
+        assert_eq!(api.say(&chat, "hello").await, number);
+    }
+    for process in &processes {
+        all_are_indexed(process, &chat, 10).await;
+    }
+}
+
+async fn the_newest_hits_come_first_and_the_rest_in_pages(site: &Site) {
+    let api = site.start().await;
+    let chat = api.new_app_and_chat().await;
+    // Hits are the odd numbers from 1 to 89.
+    for number in 1..=90 {
+        let text = if number % 2 == 1 { "hello" } else { "goodbye" };
+        api.say(&chat, text).await;
+    }
+    let all: Vec<u64> = (1..=90).step_by(2).collect();
+    finds(&api, &chat, "hello", &all).await;
+
+    let hits = |answer: &Answer| {
+        answer.expect_status(200);
+        answer.numbers("messageID")
+    };
+    for path in [
+        format!("{chat}/search/hello"),
+        format!("{chat}/search?q=hello"),
+    ] {
+        let newest = api.get(&path).await;
+        assert_eq!(hits(&newest), all[25..], "20 unless asked otherwise");
+        assert_eq!(newest.link("next"), None);
+
+        let separator = if path.contains('?') { '&' } else { '?' };
+        for limit in [1, 7, 20, 45, 100] {
+            let start = format!("{path}{separator}limit={limit}");
+            let back = api.follow(&start, "prev").await;
+            assert_eq!(back.len(), all.len().div_ceil(limit));
+            assert_eq!(hits(&back[0]), all[all.len().saturating_sub(limit)..]);
+            let numbers: Vec<_> = back.iter().rev().flat_map(hits).collect();
+            assert_eq!(numbers, all);
+
+            let forth = api.follow(format!("{start}&after=0"), "next").await;
+            let numbers: Vec<_> = forth.iter().flat_map(hits).collect();
+            assert_eq!(numbers, all);
+        }
+        for (page, numbers) in [
+            ("limit=3&before=11", vec![5, 7, 9]),
+            ("limit=3&before=10", vec![5, 7, 9]),
+            ("limit=3&after=11", vec![13, 15, 17]),
+            ("after=80", vec![81, 83, 85, 87, 89]),
+            ("after=89", vec![]),
+            ("before=1", vec![]),
+            ("after=10&before=16", vec![11, 13, 15]),
+        ] {
+            let answer = api.get(format!("{path}{separator}{page}")).await;
+            assert_eq!(hits(&answer), numbers, "{page}");
+        }
+    }
+}
+
+async fn a_query_has_at_most_1000_characters(site: &Site) {
+    let api = site.start().await;
+    let chat = api.new_app_and_chat().await;
+    api.say(&chat, "hello").await;
+    all_are_indexed(&api, &chat, 1).await;
+    for character in ["a", "é", "北", "😀", " "] {
+        let escape = |count| {
+            let text = character.repeat(count);
+            let escaped: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
+            escaped.replace('+', "%20")
+        };
+        for path in [format!("{chat}/search/"), format!("{chat}/search?q=")] {
+            api.get(format!("{path}{}", escape(1_000)))
+                .await
+                .expect(200, "[]");
+            api.get(format!("{path}{}", escape(1_001)))
+                .await
+                .expect_error(400, "Query must be at most 1000 characters");
+        }
+    }
+}
+
+async fn a_parameter_outside_its_range_is_a_400(site: &Site) {
+    const LIMIT: &str = "limit must be a whole number from 1 to 100";
+    const AFTER: &str = "after must be a whole number from 0 to 9007199254740991";
+    const BEFORE: &str = "before must be a whole number from 1 to 9007199254740991";
+    let api = site.start().await;
+    let chat = api.new_app_and_chat().await;
+    for path in [
+        format!("{chat}/search/hello?"),
+        format!("{chat}/search?q=hello&"),
+    ] {
+        for (parameter, error) in [
+            ("limit=0", LIMIT),
+            ("limit=101", LIMIT),
+            ("limit=-1", LIMIT),
+            ("limit=", LIMIT),
+            ("limit=many", LIMIT),
+            ("after=-1", AFTER),
+            ("after=9007199254740992", AFTER),
+            ("after=1.5", AFTER),
+            ("before=0", BEFORE),
+            ("before=9007199254740992", BEFORE),
+            ("before=%20", BEFORE),
+        ] {
+            let answer = api.get(format!("{path}{parameter}")).await;
+            answer.expect_error(400, error);
+        }
+    }
+}
+
+on_each_backing!(
+    a_hit_has_its_exact_fields,
+    the_path_and_the_query_ask_the_same,
+    a_query_without_a_word_finds_nothing,
+    no_query_is_a_syntax_error,
+    only_the_chat_that_is_asked_for_is_searched,
+    after_an_update_the_old_text_is_not_found_any_more,
+    every_process_finds_what_any_process_took,
+    the_newest_hits_come_first_and_the_rest_in_pages,
+    a_query_has_at_most_1000_characters,
+    a_parameter_outside_its_range_is_a_400,
+);
