@@ -1,6 +1,6 @@
 //! Reading the one text that a request's JSON body holds.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use actix_web::{
     HttpRequest,
@@ -9,9 +9,10 @@ use actix_web::{
 };
 use mime::Mime;
 use serde::{
-    Deserialize, Deserializer,
+    Deserializer,
     de::{IgnoredAny, MapAccess, Visitor},
 };
+use serde_json::value::RawValue;
 
 use super::error::{HttpError, MAX_BODY_BYTES};
 use crate::domain::Invalid;
@@ -57,60 +58,47 @@ fn is_declared_json(request: &HttpRequest) -> bool {
 }
 
 fn parse(body: &[u8], key: &'static str, field: &'static str) -> Result<String, Invalid> {
-    let mut json = serde_json::Deserializer::from_slice(body);
-    // A nesting of any depth is passed over without recursion; only what is looked into is bounded.
-    let document = json
-        .deserialize_any(Document { key })
-        .and_then(|document| json.end().map(|()| document));
-    match document {
-        Ok(Member::Text(text)) => Ok(text),
-        Ok(Member::Missing) => Err(Invalid::Required(field)),
-        Ok(Member::NotText) => Err(Invalid::NotAString(field)),
-        Err(error) if error.is_data() => Err(Invalid::NotAnObject),
-        Err(_) => Err(Invalid::NotJson),
+    // Once for the whole: what is passed over is not looked into.
+    let body = str::from_utf8(body).map_err(|_| Invalid::NotJson)?;
+    let text = body.trim_start_matches([' ', '\t', '\r', '\n']);
+    if !text.starts_with('{') {
+        let json = serde_json::from_str::<IgnoredAny>(body);
+        return Err(json.map_or(Invalid::NotJson, |_| Invalid::NotAnObject));
+    }
+    let mut json = serde_json::Deserializer::from_str(body);
+    let member = json.deserialize_map(Document { key });
+    let member = member.and_then(|member| json.end().map(|()| member));
+    let member = member.map_err(|_| Invalid::NotJson)?;
+    let member = member.map_or("null", RawValue::get);
+    match member.as_bytes().first() {
+        Some(b'"') => serde_json::from_str(member).map_err(|_| Invalid::NotJson),
+        Some(b'n') => Err(Invalid::Required(field)),
+        _ => Err(Invalid::NotAString(field)),
     }
 }
 
-/// What a member of the body is.
-enum Member {
-    Text(String),
-    /// Absent or null.
-    Missing,
-    NotText,
-}
-
-/// The whole body; of a key that comes twice, the last counts.
+/// Finds one member of an object, as it stands; of a key that comes twice, the last. Values of whatever size and depth
+/// are passed over without recursion.
 struct Document {
     key: &'static str,
 }
 
 impl<'de> Visitor<'de> for Document {
-    type Value = Member;
+    type Value = Option<&'de RawValue>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Member, A::Error> {
-        let mut member = Member::Missing;
-        while let Some(key) = map.next_key::<String>()? {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut member = None;
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
             if key == self.key {
-                member = map.next_value()?;
+                member = Some(map.next_value()?);
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
         }
         Ok(member)
-    }
-}
-
-impl<'de> Deserialize<'de> for Member {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&serde_json::value::RawValue>::deserialize(deserializer)?.get();
-        Ok(match raw.as_bytes().first() {
-            Some(b'"') => Self::Text(serde_json::from_str(raw).map_err(serde::de::Error::custom)?),
-            Some(b'n') => Self::Missing,
-            _ => Self::NotText,
-        })
     }
 }

@@ -60,6 +60,18 @@ impl Reconcile {
         Ok(())
     }
 
+    /// Builds the index if there is none, or if a rebuild left one unfinished. One that is under way keeps its own lock.
+    async fn build(&self) -> Result<()> {
+        let Context { records, index, .. } = &self.context;
+        let unfinished = records.build_target().await?.is_some()
+            && records.lock(REBUILD_LOCK, Duration::ZERO).await?.is_some();
+        if unfinished || index.current().await?.is_none() {
+            let messages = rebuild(&**records, &**index, |_| {}).await?;
+            info!(messages, "built the search index");
+        }
+        Ok(())
+    }
+
     async fn index(&mut self) -> Result<()> {
         let Context { records, index, .. } = &self.context;
         let page = self.context.settings.reconcile_page;
@@ -112,18 +124,12 @@ impl Worker for Reconcile {
     }
 
     async fn step(&mut self) -> Result<Step> {
-        let Context { records, index, .. } = &self.context;
+        let records = &self.context.records;
         let Some(_alone) = records.lock("reconcile", Duration::ZERO).await? else {
             return Ok(Step::Idle);
         };
-        // None, or one that a rebuild left unfinished. One that is under way keeps its own lock.
-        let unfinished = records.build_target().await?.is_some()
-            && records.lock(REBUILD_LOCK, Duration::ZERO).await?.is_some();
-        if unfinished || index.current().await?.is_none() {
-            let messages = rebuild(&**records, &**index, |_| {}).await?;
-            info!(messages, "built the search index");
-        }
         self.counts().await?;
+        self.build().await?;
         self.index().await?;
         Ok(Step::Idle)
     }

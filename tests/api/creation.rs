@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::json;
 
-use crate::support::{App, Site, free_port, on_each_backing, together};
+use crate::support::{App, Client, Site, free_port, on_each_backing, settles, together};
 
 async fn a_new_application_is_answered_with_its_id_and_its_user(site: &Site) {
     let api = site.start().await;
@@ -146,7 +146,7 @@ async fn the_creation_port_serves_the_same_routes(site: &Site) {
     let main = site
         .start_with(&[("CONFAB_SERVER__CREATION_PORT", &port.to_string())])
         .await;
-    let creations = crate::support::Client::new(port);
+    let creations = Client::new(port);
     creations.get("/up").await.expect_status(200);
 
     let app = creations.new_app().await;
@@ -155,6 +155,10 @@ async fn the_creation_port_serves_the_same_routes(site: &Site) {
     assert_eq!(creations.say(&chat, "from the creation port").await, 1);
     assert_eq!(main.say(&chat, "from the API's port").await, 2);
     creations.change(&chat, 2, "changed").await;
+    settles("both are counted", json!(2), async || {
+        main.messages_count(&chat).await
+    })
+    .await;
 
     for path in [
         app.to_string(),

@@ -46,7 +46,9 @@ async fn write_until_the_end(api: Client, chat: Chat, client: usize) -> Told {
 async fn kill_9_under_load_loses_nothing_that_was_answered(site: &Site) {
     const CLIENTS: usize = 6;
     const ROUNDS: usize = 3;
-    let mut processes = site.start_all().await;
+    // What the dead held is taken over soon.
+    let settings = [("CONFAB_WORKERS__LEASE_MS", "2000")];
+    let mut processes = site.start_all_with(&settings).await;
     let chat = processes[0].new_app_and_chat().await;
     let mut told = Told::new();
     for round in 0..ROUNDS {
@@ -71,7 +73,7 @@ async fn kill_9_under_load_loses_nothing_that_was_answered(site: &Site) {
             told.extend(more);
         }
         assert!(answered > CLIENTS, "there was no load to speak of");
-        processes.push(site.start().await);
+        processes.push(site.start_with(&settings).await);
     }
 
     // At once, though jobs of the dead may still wait for their leases to end.

@@ -1,8 +1,8 @@
 //! A store that is out of reach: at the start, or later.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{Client, Proxy, Site, on_services, settles};
+use crate::support::{Client, Proxy, Site, eventually, on_services, settles};
 
 const OUT_OF_REACH: &str = "Try again shortly: a store is out of reach";
 
@@ -33,7 +33,11 @@ impl Proxies {
 
     fn settings(&self) -> [(&'static str, String); 3] {
         [
-            ("CONFAB_SERVICES__MYSQL_URL", self.mysql.url()),
+            // Else the client finds out about the server's Unix socket, and goes past the proxy.
+            (
+                "CONFAB_SERVICES__MYSQL_URL",
+                self.mysql.url() + "?prefer_socket=false",
+            ),
             ("CONFAB_SERVICES__REDIS_URL", self.redis.url()),
             (
                 "CONFAB_SERVICES__ELASTICSEARCH_URL",
@@ -54,6 +58,25 @@ async fn accepts(api: &Client) {
         api.post("/application", &json!({"username": "Shetewi"}))
             .await
             .status
+    })
+    .await;
+}
+
+/// Waits until the queue knows of no job any more.
+async fn all_jobs_are_done(site: &Site) {
+    eventually("all jobs are done", async || {
+        let finished = site.confab(&["jobs", "stats", "--json"]).await;
+        let stats: Value = serde_json::from_str(&finished.stdout).expect("one JSON object");
+        let kinds = stats["kinds"].as_array().expect("a list").iter();
+        let left: Vec<_> = kinds
+            .flat_map(|kind| ["waiting", "leased", "delayed", "dead"].map(|state| &kind[state]))
+            .filter(|count| **count != 0)
+            .collect();
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(finished)
+        }
     })
     .await;
 }
@@ -274,6 +297,7 @@ async fn with_mysql_out_of_reach_known_chats_take_messages(site: &Site) {
         api.messages_count(&chat).await
     })
     .await;
+    all_jobs_are_done(site).await;
 
     proxies.mysql.cut().await;
     assert_eq!(api.say(&chat, "hello").await, 2);

@@ -23,6 +23,9 @@ use crate::{
 /// How long to wait for another process that is correcting counts.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 
+/// How long a recount may take: it reads every row of the page's owners.
+const RECOUNT: Duration = Duration::from_secs(300);
+
 /// One of the two counts that are kept: where its deltas wait and whose rows they go to.
 struct Count {
     deltas: &'static str,
@@ -179,7 +182,7 @@ impl MysqlRecords {
         let mut connection = self.pool.get().await?;
         let rows: Vec<Recount> = self
             .pool
-            .in_time(diesel::sql_query(query).load(&mut connection))
+            .within(RECOUNT, diesel::sql_query(query).load(&mut connection))
             .await?;
         let corrections: Vec<String> = rows
             .iter()

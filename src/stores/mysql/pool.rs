@@ -1,6 +1,9 @@
 //! Connections to MySQL, their time limits, and what its errors mean.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use deadpool::Runtime;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
@@ -8,7 +11,7 @@ use diesel_async::{
     AsyncConnection, AsyncMysqlConnection, SimpleAsyncConnection,
     pooled_connection::{
         AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
-        deadpool::{Object, Pool as DeadPool},
+        deadpool::{Hook, HookError, Object, Pool as DeadPool},
     },
 };
 use futures_util::FutureExt;
@@ -30,14 +33,18 @@ pub struct Pool {
     connections: DeadPool<AsyncMysqlConnection>,
     url: String,
     timeout: Duration,
+    /// When a connection last broke or did not answer: what was made before is not used again. A server that went away
+    /// took all of them with it, and one that still owes an answer would give it to the wrong question.
+    broke: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Pool {
     /// Prepares the pool; MySQL is reached when first needed.
     pub fn new(url: &Url, size: usize, timeout: Duration) -> Result<Self> {
+        let broke: Arc<Mutex<Option<Instant>>> = Arc::default();
         let mut manager = ManagerConfig::default();
         manager.custom_setup = Box::new(|url| establish(url).boxed());
-        // A ping at every check-out would double the time of a read: `Pool::again` copes with dead connections.
+        // A ping at every check-out would double the time of a read: `broke` and `Pool::again` do instead.
         manager.recycling_method = RecyclingMethod::Fast;
         let manager = AsyncDieselConnectionManager::new_with_config(url.as_str(), manager);
         let connections = DeadPool::builder(manager)
@@ -46,12 +53,20 @@ impl Pool {
             .create_timeout(Some(timeout))
             .recycle_timeout(Some(timeout))
             .runtime(Runtime::Tokio1)
+            .pre_recycle(Hook::sync_fn({
+                let broke = broke.clone();
+                move |_, metrics| match *lock(&broke) {
+                    Some(at) if metrics.created <= at => Err(HookError::message("it may be dead")),
+                    _ => Ok(()),
+                }
+            }))
             .build()
             .map_err(|error| unavailable(&error))?;
         Ok(Self {
             connections,
             url: url.to_string(),
             timeout,
+            broke,
         })
     }
 
@@ -74,14 +89,31 @@ impl Pool {
         &self,
         query: impl Future<Output = std::result::Result<T, DieselError>>,
     ) -> Result<T> {
-        match tokio::time::timeout(self.timeout, query).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(self.read(&error)),
-            Err(_) => Err(unavailable(&format_args!(
-                "no answer within {:?}",
-                self.timeout
-            ))),
+        self.within(self.timeout, query).await
+    }
+
+    /// The same with a time of the caller's own.
+    pub async fn within<T>(
+        &self,
+        time: Duration,
+        query: impl Future<Output = std::result::Result<T, DieselError>>,
+    ) -> Result<T> {
+        let (error, broke) = match tokio::time::timeout(time, query).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => {
+                let error = meaning(&error);
+                let broke = has_died(&error);
+                (error, broke)
+            }
+            Err(_) => (
+                unavailable(&format_args!("no answer within {time:?}")),
+                true,
+            ),
+        };
+        if broke {
+            *lock(&self.broke) = Some(Instant::now());
         }
+        Err(error)
     }
 
     /// Makes a call that changes nothing, and makes it once more if it met a connection that had died in the pool.
@@ -90,19 +122,15 @@ impl Pool {
         F: Future<Output = Result<T>>,
     {
         match call().await {
-            Err(Error::Unavailable { detail, .. }) if is_broken(&detail) => call().await,
+            Err(error) if has_died(&error) => call().await,
             answer => answer,
         }
     }
+}
 
-    /// What an error means. One broken connection tells that the idle ones are most likely dead too.
-    fn read(&self, error: &DieselError) -> Error {
-        let error = meaning(error);
-        if matches!(&error, Error::Unavailable { detail, .. } if is_broken(detail)) {
-            self.connections.retain(|_, _| false);
-        }
-        error
-    }
+/// Nothing is left half done under this lock, so it is as good after a panic as before.
+fn lock(broke: &Mutex<Option<Instant>>) -> MutexGuard<'_, Option<Instant>> {
+    broke.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn establish(url: &str) -> diesel::ConnectionResult<AsyncMysqlConnection> {
@@ -115,10 +143,11 @@ async fn establish(url: &str) -> diesel::ConnectionResult<AsyncMysqlConnection> 
 }
 
 /// How `mysql_async` begins what it says of its own and of the network, as opposed to what the server said.
-const BROKEN: [&str; 2] = ["Input/output error", "Driver error"];
+const DEATHS: [&str; 2] = ["Input/output error", "Driver error"];
 
-fn is_broken(detail: &str) -> bool {
-    BROKEN.iter().any(|broken| detail.starts_with(broken))
+/// Whether the error says that the connection is dead.
+fn has_died(error: &Error) -> bool {
+    matches!(error, Error::Unavailable { detail, .. } if DEATHS.iter().any(|d| detail.starts_with(d)))
 }
 
 /// How MySQL begins its objections to data (the server's errmsg-utf8.txt). diesel-async passes on the text only, not the

@@ -1,0 +1,223 @@
+//! Settings: `config/default.toml`, then a file, then the environment; checked once, at the start.
+
+mod layers;
+
+use std::{fmt, path::Path, time::Duration};
+
+use serde::Deserialize;
+use url::Url;
+
+use self::layers::Layers;
+pub use self::layers::{ConfigError, environment};
+
+/// All settings; `config/default.toml` says what each does.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Settings {
+    pub backing: Backing,
+    pub server: Server,
+    pub services: Services,
+    pub workers: Workers,
+    pub limits: Limits,
+    pub log: Log,
+}
+
+/// Where everything is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backing {
+    /// MySQL, Redis and Elasticsearch.
+    Services,
+}
+
+/// Settings of the HTTP server.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Server {
+    pub host: String,
+    pub port: u16,
+    pub creation_port: u16,
+    pub connections: usize,
+    #[serde(rename = "client_timeout_ms", deserialize_with = "millis")]
+    pub client_timeout: Duration,
+    #[serde(rename = "shutdown_timeout_ms", deserialize_with = "millis")]
+    pub shutdown_timeout: Duration,
+}
+
+/// Settings of the services backing.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Services {
+    pub mysql_url: SecretUrl,
+    pub mysql_connections: usize,
+    pub redis_url: SecretUrl,
+    pub redis_connections: usize,
+    pub redis_prefix: String,
+    pub elasticsearch_url: SecretUrl,
+    pub elasticsearch_index: String,
+    #[serde(rename = "timeout_ms", deserialize_with = "millis")]
+    pub timeout: Duration,
+}
+
+/// Settings of the workers.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Workers {
+    pub enabled: bool,
+    pub batch: usize,
+    pub batch_bytes: usize,
+    #[serde(rename = "lease_ms", deserialize_with = "millis")]
+    pub lease: Duration,
+    #[serde(rename = "poll_ms", deserialize_with = "millis")]
+    pub poll: Duration,
+    pub tries: u32,
+    #[serde(rename = "retry_ms", deserialize_with = "millis")]
+    pub retry: Duration,
+    #[serde(rename = "retry_max_ms", deserialize_with = "millis")]
+    pub retry_max: Duration,
+    pub reconcile_page: usize,
+    #[serde(rename = "reconcile_pause_ms", deserialize_with = "millis")]
+    pub reconcile_pause: Duration,
+}
+
+/// Bounds on what is kept.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Limits {
+    pub queue_depth: usize,
+    pub dead_letters: usize,
+}
+
+/// Settings of the log.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Log {
+    pub format: LogFormat,
+    pub level: LogLevel,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Json,
+    Text,
+}
+
+/// What is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// A URL that may hold a password, and so shows only its scheme, host and port.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct SecretUrl(Url);
+
+impl SecretUrl {
+    /// The whole of it.
+    pub fn expose(&self) -> &Url {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}://{}",
+            self.0.scheme(),
+            self.0.host_str().unwrap_or_default()
+        )?;
+        self.0.port().map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
+impl Settings {
+    /// Reads and checks the settings; `file` is the one given by `--config`, `variables` are those of the environment.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be used, in one line that names the key and where it came from, and never a secret.
+    pub fn read(
+        file: Option<&Path>,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let layers = Layers::read(file, variables)?;
+        let settings: Self = layers.merge()?;
+        settings.check(&layers)?;
+        Ok(settings)
+    }
+
+    fn check(&self, layers: &Layers) -> Result<(), ConfigError> {
+        let services = &self.services;
+        let urls: [(&str, &SecretUrl, &[&str]); 3] = [
+            ("services.mysql_url", &services.mysql_url, &["mysql"]),
+            ("services.redis_url", &services.redis_url, &["redis"]),
+            (
+                "services.elasticsearch_url",
+                &services.elasticsearch_url,
+                &["http", "https"],
+            ),
+        ];
+        for (key, url, schemes) in urls {
+            if !schemes.contains(&url.0.scheme()) {
+                return Err(layers.complaint(key, &format!("must begin with {}://", schemes[0])));
+            }
+            if url.0.host_str().unwrap_or_default().is_empty() {
+                return Err(layers.complaint(key, "the URL names no host"));
+            }
+        }
+        let (workers, limits) = (&self.workers, &self.limits);
+        for (key, value, range) in [
+            (
+                "services.mysql_connections",
+                services.mysql_connections,
+                2..=1000,
+            ),
+            (
+                "services.redis_connections",
+                services.redis_connections,
+                1..=1000,
+            ),
+            ("server.connections", self.server.connections, 1..=1_000_000),
+            // Lua passes a batch on as arguments, of which it takes some 8,000.
+            ("workers.batch", workers.batch, 1..=5000),
+            ("workers.batch_bytes", workers.batch_bytes, 1..=64 << 20),
+            ("workers.reconcile_page", workers.reconcile_page, 1..=5000),
+            ("limits.queue_depth", limits.queue_depth, 1..=1_000_000_000),
+            ("limits.dead_letters", limits.dead_letters, 1..=1_000_000),
+        ] {
+            if !range.contains(&value) {
+                let (least, most) = (range.start(), range.end());
+                let rule = format!("must be from {least} to {most}, not {value}");
+                return Err(layers.complaint(key, &rule));
+            }
+        }
+        if workers.lease < Duration::from_secs(1) {
+            return Err(layers.complaint("workers.lease_ms", "must be at least 1000"));
+        }
+        Ok(())
+    }
+}
+
+fn millis<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_complete_and_valid() {
+        let settings = Settings::read(None, []).unwrap();
+        assert_eq!(settings.server.port, 3001);
+    }
+
+    #[test]
+    fn a_url_never_shows_its_password() {
+        let url = SecretUrl(Url::parse("mysql://me:hunter2@db:3306/confab").unwrap());
+        assert_eq!(format!("{url:?}"), "mysql://db:3306");
+    }
+}
