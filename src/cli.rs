@@ -1,6 +1,10 @@
 //! The command line.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use clap::{Parser, Subcommand};
 use serde::Serialize;
@@ -12,9 +16,13 @@ use crate::{
         rebuild::rebuild,
         verify::{self, CountsReport, IndexReport},
     },
-    stores::KindStats,
+    stores::{self, KindStats},
     telemetry,
 };
+
+/// How long a command waits for a store that is out of reach, and how often it looks.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// How many findings are shown one by one.
 const SHOWN: usize = 20;
@@ -99,30 +107,47 @@ impl Cli {
                 Ok(ExitCode::SUCCESS)
             }
             Command::Migrate => {
-                app.records.migrate().await?;
+                patiently(|| app.records.migrate()).await?;
                 output.done("the schema is up to date");
                 Ok(ExitCode::SUCCESS)
             }
             Command::Jobs(Jobs::Stats) => {
-                output.stats(&app.queue.stats().await?);
+                output.stats(&patiently(|| app.queue.stats()).await?);
                 Ok(ExitCode::SUCCESS)
             }
             Command::Search(Search::Verify { fix }) => {
-                let report = verify::index(&*app.records, &*app.index, fix).await?;
+                let report = patiently(|| verify::index(&*app.records, &*app.index, fix)).await?;
                 output.index(&report);
                 Ok(found(report.findings.len(), report.mended))
             }
             Command::Search(Search::Rebuild) => {
-                let messages = rebuild(&*app.records, &*app.index, |_| {}).await?;
+                let messages = patiently(|| rebuild(&*app.records, &*app.index, |_| {})).await?;
                 output.done(&format!("{messages} messages are in the new index"));
                 Ok(ExitCode::SUCCESS)
             }
             Command::Counts(Counts::Verify { fix }) => {
-                let report = verify::counts(&*app.records, fix).await?;
+                let report = patiently(|| verify::counts(&*app.records, fix)).await?;
                 output.counts(&report);
                 let mended = if fix { report.findings.len() } else { 0 };
                 Ok(found(report.findings.len(), mended))
             }
+        }
+    }
+}
+
+/// Makes a call again while a store is out of reach, for a while: one that is just starting need not end a command.
+/// All of these calls may be made twice.
+async fn patiently<T, F>(call: impl Fn() -> F) -> stores::Result<T>
+where
+    F: Future<Output = stores::Result<T>>,
+{
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match call().await {
+            Err(stores::Error::Unavailable { .. }) if Instant::now() < deadline => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            outcome => return outcome,
         }
     }
 }

@@ -109,6 +109,15 @@ pub struct ClaimLimits {
     pub lease: Duration,
 }
 
+/// What was taken back from dead claimers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Jobs that they held.
+    pub jobs: usize,
+    /// Those of them that are dead letters now, as three claimers died over them.
+    pub dead: usize,
+}
+
 /// How many jobs of a kind are where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct KindStats {
@@ -171,9 +180,9 @@ pub trait JobQueue: Send + Sync {
     ) -> Result<()>;
     /// Gives back what the lease still holds, to be claimed next, nobody's fault.
     async fn release(&self, lease: &Lease) -> Result<()>;
-    /// Gives back what dead claimers held beyond their lease; tells how many jobs that were. A job that this happens
-    /// to twice is claimed alone from then on, and the third time goes to the dead letters.
-    async fn recover(&self) -> Result<usize>;
+    /// Gives back what dead claimers held beyond their lease. A job that this happens to twice is claimed alone from
+    /// then on, and the third time goes to the dead letters.
+    async fn recover(&self) -> Result<Recovered>;
     /// How much is where, for every kind.
     async fn stats(&self) -> Result<Vec<KindStats>>;
 }

@@ -10,7 +10,7 @@ use super::{
     Context,
     runner::{Step, Worker},
 };
-use crate::stores::Result;
+use crate::stores::{Recovered, Result};
 
 /// See the module.
 pub struct Recover(Context);
@@ -37,9 +37,12 @@ impl Worker for Recover {
     }
 
     async fn step(&mut self) -> Result<Step> {
-        let jobs = self.0.queue.recover().await?;
+        let Recovered { jobs, dead } = self.0.queue.recover().await?;
         if jobs > 0 {
-            warn!(jobs, "took back jobs whose claimer had died");
+            warn!(
+                jobs,
+                dead, "took back jobs whose claimer had died; the dead are dead letters now"
+            );
         }
         Ok(Step::Idle)
     }

@@ -22,10 +22,14 @@ async fn every_command_is_content_with_healthy_stores(site: &Site) {
     for _ in 0..10 {
         api.say(&chat, "hello").await;
     }
+    let all: Vec<_> = (1..=10).collect();
+    settles("search", all.clone(), async || {
+        api.found(&chat, "hello").await
+    })
+    .await;
     for command in commands {
         site.confab(command).await.expect_code(0);
     }
-    let all: Vec<_> = (1..=10).collect();
     settles("search after a rebuild", all.clone(), async || {
         api.found(&chat, "hello").await
     })

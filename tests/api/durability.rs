@@ -1,9 +1,14 @@
 //! What was answered with success survives the death of the process.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use serde_json::json;
-use tokio::time::Instant;
 
 use crate::support::{Answer, Chat, Client, Site, eventually, on_each_backing, settles};
 
@@ -12,7 +17,12 @@ use crate::support::{Answer, Chat, Client, Site, eventually, on_each_backing, se
 type Told = BTreeMap<u64, (String, String)>;
 
 /// Creates and updates until the process dies.
-async fn write_until_the_end(api: Client, chat: Chat, client: usize) -> Told {
+async fn write_until_the_end(
+    api: Client,
+    chat: Chat,
+    client: usize,
+    answers: Arc<AtomicUsize>,
+) -> Told {
     let success = |answer: reqwest::Result<Answer>, status| {
         answer.ok().inspect(|answer| answer.expect_status(status))
     };
@@ -27,6 +37,7 @@ async fn write_until_the_end(api: Client, chat: Chat, client: usize) -> Told {
         };
         let number = created.number_field("MessageID");
         told.insert(number, (text.clone(), text));
+        answers.fetch_add(1, Ordering::Relaxed);
         if turn % 3 == 0 {
             let text = format!("client {client} turn {turn} changed");
             let entry = told.get_mut(&number).expect("just inserted");
@@ -53,26 +64,33 @@ async fn kill_9_under_load_loses_nothing_that_was_answered(site: &Site) {
     let mut told = Told::new();
     for round in 0..ROUNDS {
         let victim = processes.remove(0);
+        let answers = Arc::new(AtomicUsize::new(0));
         let writers: Vec<_> = (0..CLIENTS)
             .map(|client| {
-                let writing = write_until_the_end(victim.client(), chat.clone(), client);
+                let writing =
+                    write_until_the_end(victim.client(), chat.clone(), client, answers.clone());
                 tokio::spawn(writing)
             })
             .collect();
-        // The load lasts from here to the kill: long enough for batches to be in hand, and never the same.
-        let load = Duration::from_millis(400 + 173 * round as u64);
-        tokio::time::sleep_until(Instant::now() + load).await;
+        // Long enough for batches to be in hand, and never the same.
+        let load = 100 + 37 * round;
+        eventually("there is load", async || {
+            let answered = answers.load(Ordering::Relaxed);
+            if answered >= load {
+                Ok(())
+            } else {
+                Err(answered)
+            }
+        })
+        .await;
         victim.kill();
-        let mut answered = 0;
         for writer in writers {
             let more = writer.await.expect("answers before the kill are right");
-            answered += more.len();
             for number in more.keys() {
                 assert!(!told.contains_key(number), "{number} was given twice");
             }
             told.extend(more);
         }
-        assert!(answered > CLIENTS, "there was no load to speak of");
         processes.push(site.start_with(&settings).await);
     }
 

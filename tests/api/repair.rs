@@ -130,6 +130,7 @@ async fn a_rebuild_misses_nothing_that_is_written_meanwhile(site: &Site) {
     for _ in 0..50 {
         api.say(&chat, "hello").await;
     }
+    at_rest(api, &chat, 50).await;
     let writers: Vec<_> = (0..2)
         .map(|writer| {
             let api = processes[writer % processes.len()].client();

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use confab::{
     domain::{AppId, ChatKey, Kind, MessageKey, Page, Write},
-    stores::{Acceptance, Error},
+    stores::{Acceptance, Error, Recovered},
 };
 
 use crate::{
@@ -169,7 +169,7 @@ async fn an_extended_lease_lasts(site: &Site) {
         .await
         .expect("extended");
     tokio::time::sleep(SHORT * 2).await;
-    assert_eq!(rig.stores.queue.recover().await, Ok(0));
+    assert_eq!(rig.stores.queue.recover().await, Ok(Recovered::default()));
     let settled = rig
         .stores
         .queue
@@ -262,7 +262,7 @@ async fn a_job_whose_claimers_die_is_claimed_alone_and_then_given_up(site: &Site
 async fn recover(rig: &Rig, jobs: usize) {
     eventually("the lease is over", async || {
         match rig.stores.queue.recover().await {
-            Ok(recovered) if recovered == jobs => Ok(()),
+            Ok(recovered) if recovered.jobs == jobs => Ok(()),
             other => Err(other),
         }
     })

@@ -168,8 +168,11 @@ impl Elasticsearch {
             .collect())
     }
 
-    /// Deletes every index of the test.
+    /// Deletes every index of the test, also one that a killed process has only asked for.
     pub async fn remove_indices(&self) -> Result<(), String> {
+        // New indices are events of this priority: those that wait are made first.
+        let wait = "/_cluster/health?wait_for_events=urgent&timeout=10s";
+        self.send(Method::GET, wait, None).await?;
         for index in self.indices().await? {
             self.send(Method::DELETE, &format!("/{index}"), None)
                 .await?;

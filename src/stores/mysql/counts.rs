@@ -90,6 +90,7 @@ impl MysqlRecords {
             on,
             by,
         } = count;
+        let unfinished = self.pool.transaction();
         let mut connection = self.pool.get().await?;
         let applied = connection.transaction(async |connection: &mut Connection| {
             let ids: Vec<Id> = diesel::sql_query(format!(
@@ -114,7 +115,7 @@ impl MysqlRecords {
                 .await?;
             Ok::<_, diesel::result::Error>(ids.len())
         });
-        self.pool.in_time(applied).await
+        unfinished.finish(self.pool.in_time(applied).await)
     }
 
     pub(super) async fn recount_chats(

@@ -26,7 +26,7 @@ pub type Connection = Object<AsyncMysqlConnection>;
 /// batches of several processes do not wait for each other; errors come in the language that [`meaning`] reads.
 const SESSION: &str = "SET SESSION transaction_isolation = 'READ-COMMITTED', lc_messages = 'en_US', \
                        sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO', \
-                       innodb_lock_wait_timeout = 5";
+                       innodb_lock_wait_timeout = 2";
 
 /// A bounded pool whose every wait is bounded.
 pub struct Pool {
@@ -74,6 +74,14 @@ impl Pool {
     pub async fn get(&self) -> Result<Connection> {
         let connection = self.connections.get().await;
         connection.map_err(|error| unavailable(&error))
+    }
+
+    /// To be made before the connection that a transaction runs on is taken.
+    pub fn transaction(&self) -> Unfinished<'_> {
+        Unfinished {
+            pool: self,
+            finished: false,
+        }
     }
 
     /// A connection outside the pool, for what lives as long as its connection.
@@ -124,6 +132,34 @@ impl Pool {
         match call().await {
             Err(error) if has_died(&error) => call().await,
             answer => answer,
+        }
+    }
+}
+
+/// Sees to a transaction that is given up half way, by a timeout or because its future is dropped: the connection would
+/// lie in the pool with it, and keep its locks, until somebody happened to borrow it. Made before the connection is
+/// taken, this is dropped after the connection went back.
+pub struct Unfinished<'a> {
+    pool: &'a Pool,
+    finished: bool,
+}
+
+impl Unfinished<'_> {
+    /// Passes on what a transaction came to; only an outage may leave it open.
+    pub fn finish<T>(mut self, outcome: Result<T>) -> Result<T> {
+        self.finished = !matches!(outcome, Err(Error::Unavailable { .. }));
+        outcome
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            let now = Instant::now();
+            *lock(&self.pool.broke) = Some(now);
+            self.pool
+                .connections
+                .retain(|_, metrics| metrics.created > now);
         }
     }
 }

@@ -77,6 +77,7 @@ impl MysqlRecords {
         let mut rows: Vec<&Application> = new.iter().collect();
         rows.sort_by_key(|application| application.id);
         let rows: Vec<ApplicationRow> = rows.into_iter().map(ApplicationRow::from).collect();
+        let unfinished = self.pool.transaction();
         let mut connection = self.pool.get().await?;
         let transaction = connection.transaction(async |connection: &mut Connection| {
             hold_epoch(connection, epoch).await?;
@@ -93,7 +94,7 @@ impl MysqlRecords {
                 .await?;
             Stored::Ok(())
         });
-        self.see_through(transaction).await
+        unfinished.finish(self.see_through(transaction).await)
     }
 
     pub(super) async fn insert_chats(&self, epoch: u64, new: &[Chat]) -> Result<()> {
@@ -102,6 +103,7 @@ impl MysqlRecords {
         new.sort_by_key(|chat| chat.key);
         let rows: Vec<ChatRow> = new.iter().map(|chat| ChatRow::new(chat, batch)).collect();
         let touched: Vec<ChatKey> = new.iter().map(|chat| chat.key).collect();
+        let unfinished = self.pool.transaction();
         let mut connection = self.pool.get().await?;
         let transaction = connection.transaction(async |connection: &mut Connection| {
             hold_epoch(connection, epoch).await?;
@@ -129,7 +131,7 @@ impl MysqlRecords {
             }
             Stored::Ok(())
         });
-        self.see_through(transaction).await
+        unfinished.finish(self.see_through(transaction).await)
     }
 
     pub(super) async fn upsert_messages(&self, epoch: u64, new: &[Message]) -> Result<()> {
@@ -140,6 +142,7 @@ impl MysqlRecords {
             .map(|message| MessageRow::new(message, batch))
             .collect();
         let touched: Vec<_> = new.into_keys().collect();
+        let unfinished = self.pool.transaction();
         let mut connection = self.pool.get().await?;
         let transaction = connection.transaction(async |connection: &mut Connection| {
             hold_epoch(connection, epoch).await?;
@@ -176,7 +179,7 @@ impl MysqlRecords {
                 .await?;
             Stored::Ok(())
         });
-        self.see_through(transaction).await
+        unfinished.finish(self.see_through(transaction).await)
     }
 
     /// Sees a store transaction through.

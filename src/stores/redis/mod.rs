@@ -18,7 +18,8 @@ use self::{
     scripts::Scripts,
 };
 use super::{
-    Acceptance, Batch, ClaimLimits, Error, JobQueue, KindStats, Lease, Ledger, Result, payload,
+    Acceptance, Batch, ClaimLimits, Error, JobQueue, KindStats, Lease, Ledger, Recovered, Result,
+    payload,
 };
 use crate::domain::{
     AppId, Application, Chat, ChatKey, Entry, Job, Kind, Message, MessageKey, Number, Page,
@@ -295,7 +296,7 @@ impl JobQueue for RedisQueue {
         Ok(())
     }
 
-    async fn recover(&self) -> Result<usize> {
+    async fn recover(&self) -> Result<Recovered> {
         if !self.is_current().await? {
             self.begin_epoch().await?;
         }
@@ -304,10 +305,11 @@ impl JobQueue for RedisQueue {
                 command.arg(RECOVER_LEASES);
             })
             .await?;
-        Ok(answer
-            .first()
-            .and_then(|count| count.parse().ok())
-            .unwrap_or_default())
+        let mut counts = answer.iter().map(|count| count.parse().unwrap_or_default());
+        Ok(Recovered {
+            jobs: counts.next().unwrap_or_default(),
+            dead: counts.next().unwrap_or_default(),
+        })
     }
 
     async fn stats(&self) -> Result<Vec<KindStats>> {

@@ -1,5 +1,5 @@
--- Gives back what dead claimers held: how many jobs. ARGV: leases at most in this call
-local recovered = 0
+-- Gives back what dead claimers held: how many jobs, and how many were given up. ARGV: leases at most in this call
+local recovered, dead = 0, 0
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', p .. 'leases', '-inf', now(), 'LIMIT', 0, ARGV[1])) do
   local kind, again = string.match(name, '^[^:]+'), {}
   local held = redis.call('SMEMBERS', p .. 'lease:' .. name)
@@ -10,6 +10,7 @@ for _, name in ipairs(redis.call('ZRANGEBYSCORE', p .. 'leases', '-inf', now(), 
     if crashes >= 3 then
       redis.call('HSET', p .. 'errors', id, 'three claimers died over this job, the last time over it alone')
       redis.call('ZADD', p .. 'dead', now(), id)
+      dead = dead + 1
     elseif crashes == 2 then
       redis.call('LPUSH', p .. 'alone:' .. kind, id)
     else
@@ -20,4 +21,4 @@ for _, name in ipairs(redis.call('ZRANGEBYSCORE', p .. 'leases', '-inf', now(), 
   redis.call('DEL', p .. 'lease:' .. name)
   redis.call('ZREM', p .. 'leases', name)
 end
-return {'ok', int(recovered)}
+return {'ok', int(recovered), int(dead)}
