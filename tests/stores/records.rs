@@ -10,7 +10,7 @@ use confab::{
 
 use crate::{
     rig::{ALL, Rig, revision},
-    support::{Site, eventually, on_each_backing},
+    support::{Site, eventually, on_each_backing, on_services},
 };
 
 /// A message as the queue would give it, and the epoch to store it under.
@@ -176,6 +176,17 @@ async fn migrating_twice_and_at_once_does_no_harm(site: &Site) {
     assert_eq!((one, two), (Ok(()), Ok(())));
 }
 
+async fn a_migration_that_was_cut_off_is_finished(site: &Site) {
+    let rig = Rig::new(site).await;
+    // As a process leaves it that is killed half way: MySQL commits after each statement.
+    site.execute("DROP TABLE messages, outbox").await;
+    site.execute("DELETE FROM __diesel_schema_migrations").await;
+    assert_eq!(rig.stores.records.migrate().await, Ok(()));
+    let message = rig.say(rig.new_chat().await, "hello").await;
+    rig.drain().await;
+    assert_eq!(rig.stored(message).await.expect("stored").text, "hello");
+}
+
 async fn a_lock_is_one_holders_until_he_lets_go(site: &Site) {
     let rig = Rig::new(site).await;
     let records = &rig.stores.records;
@@ -220,3 +231,5 @@ on_each_backing!(
     migrating_twice_and_at_once_does_no_harm,
     a_lock_is_one_holders_until_he_lets_go,
 );
+
+on_services!(a_migration_that_was_cut_off_is_finished);
