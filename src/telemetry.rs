@@ -1,6 +1,9 @@
 //! The log: one line an event, to standard error.
 
-use std::{io, time::Instant};
+use std::{
+    io::{self, IsTerminal},
+    time::Instant,
+};
 
 use actix_web::{
     Error, HttpMessage,
@@ -22,7 +25,10 @@ pub fn start(settings: &Log) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let lines = fmt().with_max_level(level).with_writer(io::stderr);
+    let lines = fmt()
+        .with_max_level(level)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
     let _ = match settings.format {
         LogFormat::Json => lines
             .json()

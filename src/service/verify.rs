@@ -85,18 +85,17 @@ pub async fn index(
     for keys in suspects.chunks(PAGE) {
         let messages = records.messages_by_key(keys).await?;
         let findings = compare(index, &messages).await?;
-        if fix {
-            let wrong: HashSet<MessageKey> = findings
-                .iter()
-                .filter(|finding| finding.problem != Problem::Ahead)
-                .map(|finding| finding.key)
-                .collect();
+        if fix && !findings.is_empty() {
+            let wrong: HashSet<MessageKey> = findings.iter().map(|finding| finding.key).collect();
             let messages: Vec<Message> = messages
                 .into_iter()
                 .filter(|message| wrong.contains(&message.key))
                 .collect();
-            let refused = index.put(None, &messages).await?;
-            report.mended += messages.len() - refused.len();
+            index.put(None, &messages).await?;
+            // Not all of it need have helped: what is ahead stays, and so may what was deleted just now, as the index
+            // remembers a deletion for a while.
+            let left = compare(index, &messages).await?;
+            report.mended += findings.len() - left.len();
         }
         report.findings.extend(findings);
     }

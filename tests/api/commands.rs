@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Site, eventually, on_each_backing, settles};
+use crate::support::{Site, eventually, on_each_backing, on_services, settles};
 
 async fn every_command_is_content_with_healthy_stores(site: &Site) {
     let commands: [&[&str]; 7] = [
@@ -109,6 +109,25 @@ async fn migrate_makes_a_database_that_serve_need_not_touch(site: &Site) {
     assert_eq!(api.get(&app).await.text_field("ChatsCount"), "0");
 }
 
+async fn migrate_finishes_what_a_killed_process_began(site: &Site) {
+    site.confab(&["migrate"]).await.expect_code(0);
+    // MySQL commits each statement of a migration by itself: this is what a kill -9 before the last one leaves.
+    for sql in [
+        "DROP TABLE index_build",
+        "DELETE FROM __diesel_schema_migrations",
+    ] {
+        site.execute(sql).await;
+    }
+    site.confab(&["migrate"]).await.expect_code(0);
+    let api = site.start().await;
+    let chat = api.new_app_and_chat().await;
+    api.say(&chat, "hello").await;
+    settles("the message is found", vec![1], async || {
+        api.found(&chat, "hello").await
+    })
+    .await;
+}
+
 async fn an_unknown_command_is_refused_with_the_usage(site: &Site) {
     for arguments in [
         &["sevre"][..],
@@ -127,3 +146,5 @@ on_each_backing!(
     migrate_makes_a_database_that_serve_need_not_touch,
     an_unknown_command_is_refused_with_the_usage,
 );
+
+on_services!(migrate_finishes_what_a_killed_process_began);

@@ -33,11 +33,7 @@ impl Proxies {
 
     fn settings(&self) -> [(&'static str, String); 3] {
         [
-            // Else the client finds out about the server's Unix socket, and goes past the proxy.
-            (
-                "CONFAB_SERVICES__MYSQL_URL",
-                self.mysql.url() + "?prefer_socket=false",
-            ),
+            ("CONFAB_SERVICES__MYSQL_URL", self.mysql.url()),
             ("CONFAB_SERVICES__REDIS_URL", self.redis.url()),
             (
                 "CONFAB_SERVICES__ELASTICSEARCH_URL",

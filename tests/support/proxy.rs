@@ -28,13 +28,6 @@ impl Proxy {
         }
     }
 
-    /// A proxy that forwards to the store at `target`.
-    pub async fn open_to(target: &str) -> Self {
-        let mut proxy = Self::refusing(target);
-        proxy.open().await;
-        proxy
-    }
-
     /// The store's URL, by way of this proxy.
     pub fn url(&self) -> String {
         let mut url = self.target.clone();

@@ -41,6 +41,11 @@ pub struct Pool {
 impl Pool {
     /// Prepares the pool; MySQL is reached when first needed.
     pub fn new(url: &Url, size: usize, timeout: Duration) -> Result<Self> {
+        let mut url = url.clone();
+        if !url.query_pairs().any(|(name, _)| name == "prefer_socket") {
+            // Else the client asks a server on this host for its Unix socket, and goes on with whoever listens there.
+            url.query_pairs_mut().append_pair("prefer_socket", "false");
+        }
         let broke: Arc<Mutex<Option<Instant>>> = Arc::default();
         let mut manager = ManagerConfig::default();
         manager.custom_setup = Box::new(|url| establish(url).boxed());
