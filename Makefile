@@ -12,8 +12,8 @@ help: ## this list
 run: stores ## start confab on the real stores, as the release build
 	@$(call stores-env,run) && exec cargo run --release --locked -- $(ARGS)
 
-test: stores ## all tests, on the real stores
-	@$(call stores-env,test) && exec cargo test --locked $(or $(ARGS),--all-targets)
+test: stores ## all tests, on the real stores (cargo test alone: those that need none)
+	@$(call stores-env,test) && exec cargo test --locked $(or $(ARGS),--all-targets) -- --include-ignored
 
 lint: ## formatting and clippy, warnings as errors
 	cargo fmt --check

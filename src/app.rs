@@ -16,6 +16,7 @@ use crate::{
         elasticsearch::ElasticsearchIndex,
         mysql::MysqlRecords,
         redis::{RedisQueue, RedisSettings},
+        sqlite::{SqliteSettings, SqliteStores, place},
     },
     wake::Wake,
     workers,
@@ -32,18 +33,46 @@ pub struct App {
     pub queue: Arc<dyn JobQueue>,
     /// The full text.
     pub index: Arc<dyn SearchIndex>,
+    /// The file that is all three, on the embedded backing.
+    embedded: Option<Arc<SqliteStores>>,
 }
 
 impl App {
-    /// Prepares the stores; on the services backing nothing is reached yet.
+    /// Prepares the stores; nothing is reached or opened yet.
     ///
     /// # Errors
     ///
     /// Settings that a store cannot make sense of.
     pub fn new(settings: &Settings) -> stores::Result<Self> {
         match settings.backing {
+            Backing::Embedded => Self::on_sqlite(settings),
             Backing::Services => Self::on_services(settings),
         }
+    }
+
+    fn on_sqlite(settings: &Settings) -> stores::Result<Self> {
+        let configured = &settings.embedded.path;
+        let file = if configured.as_os_str().is_empty() {
+            place::default_file(|name| std::env::var_os(name))
+        } else {
+            Some(configured.clone())
+        };
+        let stores = Arc::new(SqliteStores::new(SqliteSettings {
+            file: file.ok_or_else(|| stores::Error::Unavailable {
+                store: "SQLite",
+                detail: "there is no home folder to put the file into: name one by embedded.path"
+                    .into(),
+            })?,
+            timeout: settings.embedded.timeout,
+            queue_depth: settings.limits.queue_depth,
+            dead_letters: settings.limits.dead_letters,
+        })?);
+        Ok(Self {
+            records: stores.clone(),
+            queue: stores.clone(),
+            index: stores.clone(),
+            embedded: Some(stores),
+        })
     }
 
     fn on_services(settings: &Settings) -> stores::Result<Self> {
@@ -73,6 +102,7 @@ impl App {
             records,
             queue: Arc::new(queue),
             index: Arc::new(index),
+            embedded: None,
         })
     }
 
@@ -81,8 +111,17 @@ impl App {
     ///
     /// # Errors
     ///
-    /// An address that cannot be listened on, or signals that cannot.
+    /// An address that cannot be listened on, or signals that cannot; a file that cannot be opened, or that another
+    /// process serves.
     pub async fn serve(self, settings: &Settings, migrate: bool) -> anyhow::Result<()> {
+        if let Some(file) = &self.embedded {
+            file.serve_alone()?;
+            // A file is there or it is not: waiting for it to come up would only hide what is wrong.
+            if migrate {
+                self.records.migrate().await?;
+            }
+            info!("the data is in {}", file.file());
+        }
         let wake = Arc::new(Wake::default());
         let service = Arc::new(Service::new(
             self.records.clone(),
@@ -94,6 +133,10 @@ impl App {
             let server = &settings.server;
             format!("cannot listen on {}, port {}", server.host, server.port)
         })?;
+        info!(
+            "try: curl -d '{{\"username\":\"me\"}}' -H 'Content-Type: application/json' http://{}:{}/application",
+            settings.server.host, settings.server.port
+        );
         let handle = server.handle();
         let serving = tokio::spawn(server);
 
@@ -107,8 +150,9 @@ impl App {
             stop: stop.clone(),
         };
         let records = self.records;
+        let migrates_later = self.embedded.is_none();
         let working = tokio::spawn(async move {
-            if migrate {
+            if migrate && migrates_later {
                 let migrated = context
                     .stop
                     .run_until_cancelled(migrate_until_done(&*records));

@@ -2,7 +2,11 @@
 
 mod layers;
 
-use std::{fmt, path::Path, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::Deserialize;
 use url::Url;
@@ -15,6 +19,7 @@ pub use self::layers::{ConfigError, environment};
 pub struct Settings {
     pub backing: Backing,
     pub server: Server,
+    pub embedded: Embedded,
     pub services: Services,
     pub workers: Workers,
     pub limits: Limits,
@@ -25,6 +30,8 @@ pub struct Settings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Backing {
+    /// One SQLite file.
+    Embedded,
     /// MySQL, Redis and Elasticsearch.
     Services,
 }
@@ -40,6 +47,14 @@ pub struct Server {
     pub client_timeout: Duration,
     #[serde(rename = "shutdown_timeout_ms", deserialize_with = "millis")]
     pub shutdown_timeout: Duration,
+}
+
+/// Settings of the embedded backing.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Embedded {
+    pub path: PathBuf,
+    #[serde(rename = "timeout_ms", deserialize_with = "millis")]
+    pub timeout: Duration,
 }
 
 /// Settings of the services backing.
@@ -150,25 +165,10 @@ impl Settings {
     }
 
     fn check(&self, layers: &Layers) -> Result<(), ConfigError> {
-        let services = &self.services;
-        let urls: [(&str, &SecretUrl, &[&str]); 3] = [
-            ("services.mysql_url", &services.mysql_url, &["mysql"]),
-            ("services.redis_url", &services.redis_url, &["redis"]),
-            (
-                "services.elasticsearch_url",
-                &services.elasticsearch_url,
-                &["http", "https"],
-            ),
-        ];
-        for (key, url, schemes) in urls {
-            if !schemes.contains(&url.0.scheme()) {
-                return Err(layers.complaint(key, &format!("must begin with {}://", schemes[0])));
-            }
-            if url.0.host_str().unwrap_or_default().is_empty() {
-                return Err(layers.complaint(key, "the URL names no host"));
-            }
+        if self.backing == Backing::Services {
+            self.check_urls(layers)?;
         }
-        let (workers, limits) = (&self.workers, &self.limits);
+        let (services, workers, limits) = (&self.services, &self.workers, &self.limits);
         for (key, value, range) in [
             (
                 "services.mysql_connections",
@@ -196,6 +196,28 @@ impl Settings {
         }
         if workers.lease < Duration::from_secs(1) {
             return Err(layers.complaint("workers.lease_ms", "must be at least 1000"));
+        }
+        Ok(())
+    }
+
+    fn check_urls(&self, layers: &Layers) -> Result<(), ConfigError> {
+        let services = &self.services;
+        let urls: [(&str, &SecretUrl, &[&str]); 3] = [
+            ("services.mysql_url", &services.mysql_url, &["mysql"]),
+            ("services.redis_url", &services.redis_url, &["redis"]),
+            (
+                "services.elasticsearch_url",
+                &services.elasticsearch_url,
+                &["http", "https"],
+            ),
+        ];
+        for (key, url, schemes) in urls {
+            if !schemes.contains(&url.0.scheme()) {
+                return Err(layers.complaint(key, &format!("must begin with {}://", schemes[0])));
+            }
+            if url.0.host_str().unwrap_or_default().is_empty() {
+                return Err(layers.complaint(key, "the URL names no host"));
+            }
         }
         Ok(())
     }

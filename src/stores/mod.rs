@@ -8,6 +8,7 @@ pub mod elasticsearch;
 pub mod mysql;
 mod payload;
 pub mod redis;
+pub mod sqlite;
 
 use std::time::Duration;
 

@@ -12,6 +12,7 @@ mod counts;
 mod creation;
 mod durability;
 mod errors;
+mod file;
 mod http;
 mod limits;
 mod lists;

@@ -154,6 +154,7 @@ impl Rig {
             records,
             queue,
             index,
+            ..
         } = &self.stores;
         for kind in Kind::ALL {
             while let Some(batch) = self.claim_some(kind, 1000, LONG).await {

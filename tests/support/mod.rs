@@ -23,7 +23,8 @@ pub use services::{Elasticsearch, Services};
 pub use site::{Backing, Site, run};
 pub use wait::{PATIENCE, eventually, settles, together};
 
-/// Makes a test of each `async fn name(site: &Site)` on each backing: `services::name`, …
+/// Makes a test of each `async fn name(site: &Site)` on each backing: `services::name` and `embedded::name`. With nothing
+/// installed, `cargo test` runs the embedded half and says how many it ignores; `make test` runs all.
 ///
 /// This list is what "the same tests on every backing" means: a backing is added here, by a line. A function that is
 /// not listed is dead code, which the compiler reports.
@@ -32,8 +33,18 @@ macro_rules! on_each_backing {
         mod services {
             $(
                 #[test]
+                #[ignore = "wants MySQL, Redis and Elasticsearch: make test"]
                 fn $name() {
                     $crate::support::run($crate::support::Backing::Services, super::$name);
+                }
+            )+
+        }
+
+        mod embedded {
+            $(
+                #[test]
+                fn $name() {
+                    $crate::support::run($crate::support::Backing::Embedded, super::$name);
                 }
             )+
         }
@@ -46,6 +57,7 @@ macro_rules! on_services {
         mod only_services {
             $(
                 #[test]
+                #[ignore = "wants MySQL, Redis and Elasticsearch: make test"]
                 fn $name() {
                     $crate::support::run($crate::support::Backing::Services, super::$name);
                 }
@@ -54,4 +66,19 @@ macro_rules! on_services {
     };
 }
 
-pub(crate) use {on_each_backing, on_services};
+/// Makes `only_embedded::name`, … of what only a file can be.
+#[allow(unused_macros, reason = "one suite alone needs it")]
+macro_rules! on_embedded {
+    ($($name:ident),+ $(,)?) => {
+        mod only_embedded {
+            $(
+                #[test]
+                fn $name() {
+                    $crate::support::run($crate::support::Backing::Embedded, super::$name);
+                }
+            )+
+        }
+    };
+}
+
+pub(crate) use {on_each_backing, on_embedded, on_services};

@@ -2,14 +2,16 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use diesel::{
-    QueryableByName,
+    Connection as _, QueryableByName, SqliteConnection,
+    connection::SimpleConnection as _,
     mysql::Mysql,
     sql_types::{BigInt, Nullable, Text},
+    sqlite::Sqlite,
 };
 use diesel_async::RunQueryDsl as _;
 use tempfile::TempDir;
@@ -22,14 +24,16 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// What stands behind the traits of `stores`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backing {
+    /// One SQLite file.
+    Embedded,
     /// MySQL, Redis and Elasticsearch.
     Services,
 }
 
 /// Stores of its own for one test, so that tests run side by side.
 pub struct Site {
-    backing: Backing,
-    services: Services,
+    /// `None` on the embedded backing.
+    services: Option<Services>,
     folder: TempDir,
 }
 
@@ -64,30 +68,48 @@ impl Site {
             rand::random::<u32>()
         );
         Self {
-            backing,
             services: match backing {
-                Backing::Services => Services::make(&name).await,
+                Backing::Embedded => None,
+                Backing::Services => Some(Services::make(&name).await),
             },
             folder: tempfile::tempdir().expect("a temporary folder can be made"),
         }
     }
 
     async fn remove(self) -> Result<(), String> {
-        match self.backing {
-            Backing::Services => self.services.remove().await,
+        match &self.services {
+            None => Ok(()),
+            Some(services) => services.remove().await,
         }
     }
 
     /// How many processes may run side by side on it, as far as the tests go.
     pub fn processes(&self) -> usize {
-        match self.backing {
-            Backing::Services => 2,
+        match self.services {
+            None => 1,
+            Some(_) => 2,
         }
     }
 
     /// The services behind it.
     pub fn services(&self) -> &Services {
-        &self.services
+        self.services.as_ref().expect("a site on the services")
+    }
+
+    /// The file of the embedded backing.
+    pub fn file(&self) -> PathBuf {
+        self.folder().join("data").join("confab.sqlite3")
+    }
+
+    /// A connection to it, beside the program's.
+    fn sqlite(&self) -> SqliteConnection {
+        let file = self.file();
+        let mut connection = SqliteConnection::establish(file.to_str().expect("a path in UTF-8"))
+            .expect("the file can be opened");
+        connection
+            .batch_execute("PRAGMA busy_timeout = 5000")
+            .expect("a setting");
+        connection
     }
 
     /// A folder for the test's files.
@@ -97,19 +119,23 @@ impl Site {
 
     /// What tells the program where its stores are, as environment variables.
     pub fn settings(&self) -> Vec<(&'static str, String)> {
-        match self.backing {
-            Backing::Services => self.services.settings(),
+        match &self.services {
+            None => vec![
+                ("CONFAB_BACKING", "embedded".into()),
+                ("CONFAB_EMBEDDED__PATH", self.file().display().to_string()),
+            ],
+            Some(services) => services.settings(),
         }
     }
 
     /// Changes the stored rows behind the program's back.
     pub async fn execute(&self, sql: &str) -> usize {
-        match self.backing {
-            Backing::Services => diesel::sql_query(sql)
-                .execute(&mut self.services.mysql().await)
-                .await
-                .expect("the statement is valid"),
-        }
+        let query = diesel::sql_query(sql);
+        let done = match &self.services {
+            None => diesel::RunQueryDsl::execute(query, &mut self.sqlite()),
+            Some(services) => query.execute(&mut services.mysql().await).await,
+        };
+        done.expect("the statement is valid")
     }
 
     /// A stored number: of an SQL expression.
@@ -148,13 +174,13 @@ impl Site {
 
     async fn rows<R>(&self, sql: &str) -> Vec<R>
     where
-        R: QueryableByName<Mysql> + Send + 'static,
+        R: QueryableByName<Mysql> + QueryableByName<Sqlite> + Send + 'static,
     {
-        match self.backing {
-            Backing::Services => diesel::sql_query(sql)
-                .load(&mut self.services.mysql().await)
-                .await
-                .expect("the statement is valid"),
-        }
+        let query = diesel::sql_query(sql);
+        let rows = match &self.services {
+            None => diesel::RunQueryDsl::load(query, &mut self.sqlite()),
+            Some(services) => query.load(&mut services.mysql().await).await,
+        };
+        rows.expect("the statement is valid")
     }
 }

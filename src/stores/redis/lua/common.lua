@@ -25,8 +25,12 @@ end
 -- Plain decimal: Lua would write large numbers as 1.7639e+12.
 local function int(n) return string.format('%.0f', n) end
 
--- Gives ids back to the front of the queue, the oldest to be claimed first. Ids sort in the order of acceptance.
+-- Gives ids back to the front of their queue, the oldest to be claimed first; what two claimers died over stays alone.
+-- Ids sort in the order of acceptance.
 local function give_back(kind, ids)
   table.sort(ids, function(a, b) return a > b end)
-  for _, id in ipairs(ids) do redis.call('RPUSH', p .. 'queue:' .. kind, id) end
+  for _, id in ipairs(ids) do
+    local crashes = tonumber(redis.call('HGET', p .. 'crashes', id) or 0)
+    redis.call('RPUSH', p .. (crashes < 2 and 'queue:' or 'alone:') .. kind, id)
+  end
 end

@@ -2,19 +2,14 @@
 local recovered, dead = 0, 0
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', p .. 'leases', '-inf', now(), 'LIMIT', 0, ARGV[1])) do
   local kind, again = string.match(name, '^[^:]+'), {}
-  local held = redis.call('SMEMBERS', p .. 'lease:' .. name)
-  table.sort(held)
-  for _, id in ipairs(held) do
+  for _, id in ipairs(redis.call('SMEMBERS', p .. 'lease:' .. name)) do
     recovered = recovered + 1
-    local crashes = redis.call('HINCRBY', p .. 'crashes', id, 1)
-    if crashes >= 3 then
+    if redis.call('HINCRBY', p .. 'crashes', id, 1) < 3 then
+      table.insert(again, id)
+    else
       redis.call('HSET', p .. 'errors', id, 'three claimers died over this job, the last time over it alone')
       redis.call('ZADD', p .. 'dead', now(), id)
       dead = dead + 1
-    elseif crashes == 2 then
-      redis.call('LPUSH', p .. 'alone:' .. kind, id)
-    else
-      table.insert(again, id)
     end
   end
   give_back(kind, again)

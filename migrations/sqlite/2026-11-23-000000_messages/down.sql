@@ -1,0 +1,11 @@
+DROP TABLE words_1;
+DROP TABLE search_indexes;
+DROP TABLE job_counts;
+DROP TABLE leases;
+DROP TABLE jobs;
+DROP TABLE state;
+DROP TABLE chat_numbers;
+DROP TABLE app_numbers;
+DROP TABLE messages;
+DROP TABLE chats;
+DROP TABLE applications;

@@ -1,0 +1,171 @@
+//! Claiming jobs, and taking back what dead claimers held.
+
+use std::time::Duration;
+
+use diesel::{
+    prelude::*,
+    sql_query,
+    sql_types::{BigInt, Bool, Text},
+};
+
+use super::{
+    error::Outcome,
+    rows::{signed, unsigned},
+    schema::leases,
+};
+use crate::{
+    domain::{Job, Kind, Revision},
+    stores::{Batch, ClaimLimits, Lease, Recovered, payload},
+};
+
+/// There is no other: counters and rows are never apart.
+pub(super) const EPOCH: u64 = 1;
+
+/// What a batch holds at most here, so that the transaction that stores it takes some 20 ms and accepts need not wait
+/// longer.
+const JOBS: usize = 400;
+const BYTES: usize = 128 << 10;
+
+/// Leases that one call gives back at most; the next call goes on.
+const RECOVER_LEASES: i64 = 100;
+
+#[derive(QueryableByName)]
+struct Claimed {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = BigInt)]
+    tries: i64,
+    #[diesel(sql_type = Text)]
+    payload: String,
+}
+
+/// Leases the oldest waiting jobs of a kind.
+pub(super) fn claim(
+    connection: &mut SqliteConnection,
+    claimer: &str,
+    kind: Kind,
+    limits: &ClaimLimits,
+    now: i64,
+) -> Outcome<Option<Batch>> {
+    connection.immediate_transaction(|connection| {
+        // The states are written out: a partial index is not used for what is bound.
+        sql_query(
+            "UPDATE jobs SET state = 'waiting', due = NULL WHERE state = 'delayed' AND kind = ? AND due <= ?",
+        )
+        .bind::<Text, _>(kind.name())
+        .bind::<BigInt, _>(now)
+        .execute(connection)?;
+        let claimed = take(connection, kind, limits)?;
+        let Some(last) = claimed.last() else {
+            return Ok(None);
+        };
+        let token = format!("{:032x}", rand::random::<u128>());
+        diesel::insert_into(leases::table)
+            .values((
+                leases::token.eq(&token),
+                leases::claimer.eq(claimer),
+                leases::until.eq(now.saturating_add(time(limits.lease))),
+            ))
+            .execute(connection)?;
+        // These are all that wait from the first to the last of them: one that is to be claimed alone is claimed first.
+        sql_query(
+            "UPDATE jobs SET state = 'leased', lease = ? WHERE state = 'waiting' AND kind = ? AND id BETWEEN ? AND ?",
+        )
+        .bind::<Text, _>(&token)
+        .bind::<Text, _>(kind.name())
+        .bind::<BigInt, _>(claimed[0].id)
+        .bind::<BigInt, _>(last.id)
+        .execute(connection)?;
+        let jobs = claimed.into_iter().map(|job| {
+            let revision = Revision(unsigned(job.id));
+            Job {
+                revision,
+                tries: u32::try_from(job.tries).unwrap_or(u32::MAX),
+                entry: payload::read(revision, &job.payload),
+            }
+        });
+        Ok(Some(Batch {
+            epoch: EPOCH,
+            jobs: jobs.collect(),
+            lease: Lease { kind, token },
+        }))
+    })
+}
+
+/// The jobs that are next: one whose claimers died twice, else the oldest.
+fn take(
+    connection: &mut SqliteConnection,
+    kind: Kind,
+    limits: &ClaimLimits,
+) -> QueryResult<Vec<Claimed>> {
+    let mut alone: Vec<Claimed> = sql_query(
+        "SELECT id, tries, payload FROM jobs WHERE state = 'waiting' AND crashes >= 2 AND kind = ? \
+         ORDER BY id LIMIT 1",
+    )
+    .bind::<Text, _>(kind.name())
+    .load(connection)?;
+    if !alone.is_empty() {
+        return Ok(alone);
+    }
+    let waiting = sql_query(
+        "SELECT id, tries, payload FROM jobs WHERE state = 'waiting' AND kind = ? ORDER BY id LIMIT ?",
+    )
+    .bind::<Text, _>(kind.name())
+    .bind::<BigInt, _>(signed(limits.jobs.min(JOBS) as u64));
+    let mut room = limits.bytes.min(BYTES);
+    // Read one by one: a thousand of the longest would be many megabytes.
+    for job in waiting.load_iter::<Claimed, _>(connection)? {
+        let job = job?;
+        match room.checked_sub(job.payload.len()) {
+            Some(left) => room = left,
+            None if alone.is_empty() => room = 0,
+            None => break,
+        }
+        alone.push(job);
+    }
+    Ok(alone)
+}
+
+/// Gives back what is leased beyond its time, and with `sole` what any other run of the program held: there is none
+/// that lives.
+pub(super) fn recover(
+    connection: &mut SqliteConnection,
+    claimer: &str,
+    sole: bool,
+    now: i64,
+) -> Outcome<Recovered> {
+    let dead = leases::claimer.ne(claimer).and(sole.into_sql::<Bool>());
+    let over = leases::until.le(now).or(dead);
+    connection.immediate_transaction(|connection| {
+        let tokens: Vec<String> = leases::table
+            .filter(over)
+            .select(leases::token)
+            .limit(RECOVER_LEASES)
+            .load(connection)?;
+        let mut recovered = Recovered::default();
+        for token in tokens {
+            let given_up = sql_query(
+                "UPDATE jobs SET lease = NULL, crashes = crashes + 1, state = 'dead', due = ?, \
+                 error = 'three claimers died over this job, the last time over it alone' \
+                 WHERE lease = ? AND crashes >= 2",
+            )
+            .bind::<BigInt, _>(now)
+            .bind::<Text, _>(&token)
+            .execute(connection)?;
+            let given_back = sql_query(
+                "UPDATE jobs SET lease = NULL, crashes = crashes + 1, state = 'waiting' WHERE lease = ?",
+            )
+            .bind::<Text, _>(&token)
+            .execute(connection)?;
+            diesel::delete(leases::table.find(&token)).execute(connection)?;
+            recovered.jobs += given_up + given_back;
+            recovered.dead += given_up;
+        }
+        Ok(recovered)
+    })
+}
+
+/// A span of time as it is stored.
+pub(super) fn time(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,141 @@
+//! Recounting. Counts change in the transaction that stores what they count, so none is ever waiting to be added.
+
+use diesel::{
+    prelude::*,
+    sql_query,
+    sql_types::{BigInt, Text},
+};
+
+use super::{
+    SqliteStores,
+    error::Outcome,
+    rows::{signed, unsigned},
+};
+use crate::{
+    domain::{AppId, ChatKey},
+    stores::{Checked, Result, WrongCount},
+};
+
+const CHATS: &str = "SELECT o.id AS app, 0 AS number, o.chats_count AS kept, \
+                     (SELECT COUNT(*) FROM chats c WHERE c.app = o.id) AS counted \
+                     FROM applications o WHERE o.id > ?1 AND ?2 = 0 ORDER BY o.id LIMIT ?3";
+
+const MESSAGES: &str = "SELECT o.app, o.number, COALESCE(o.messages_count, 0) AS kept, \
+                        (SELECT COUNT(*) FROM messages m WHERE m.id > n.id << 32 AND m.id < (n.id + 1) << 32) AS counted \
+                        FROM chats o LEFT JOIN chat_numbers n ON n.app = o.app AND n.number = o.number \
+                        WHERE (o.app, o.number) > (?1, ?2) ORDER BY o.app, o.number LIMIT ?3";
+
+/// Counts once more, as what was read may have changed since.
+const CORRECT_CHATS: &str = "UPDATE applications SET chats_count = \
+                             (SELECT COUNT(*) FROM chats c WHERE c.app = applications.id) WHERE id = ?1 AND ?2 = 0";
+
+const CORRECT_MESSAGES: &str = "UPDATE chats SET messages_count = (SELECT NULLIF(COUNT(*), 0) FROM messages m \
+                                JOIN chat_numbers n ON m.id > n.id << 32 AND m.id < (n.id + 1) << 32 \
+                                WHERE n.app = chats.app AND n.number = chats.number) WHERE app = ?1 AND number = ?2";
+
+/// One owner and its count, as stored and as counted.
+#[derive(QueryableByName)]
+struct Recount {
+    #[diesel(sql_type = Text)]
+    app: String,
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+    #[diesel(sql_type = BigInt)]
+    kept: i64,
+    #[diesel(sql_type = BigInt)]
+    counted: i64,
+}
+
+impl Recount {
+    fn is_wrong(&self) -> bool {
+        self.kept != self.counted
+    }
+}
+
+impl SqliteStores {
+    pub(super) async fn recount_chats(
+        &self,
+        after: Option<AppId>,
+        limit: usize,
+        fix: bool,
+    ) -> Result<Checked<AppId, WrongCount>> {
+        let after = (after.map(|id| id.to_string()).unwrap_or_default(), 0);
+        let rows = self
+            .recount(CHATS, after, limit, fix.then_some(CORRECT_CHATS))
+            .await?;
+        let last = rows.last().and_then(|row| AppId::parse(&row.app));
+        Ok(checked(&rows, limit, last, |row| row.app.clone()))
+    }
+
+    pub(super) async fn recount_messages(
+        &self,
+        after: Option<ChatKey>,
+        limit: usize,
+        fix: bool,
+    ) -> Result<Checked<ChatKey, WrongCount>> {
+        let after = after.map(|key| (key.app.to_string(), signed(key.number)));
+        let after = after.unwrap_or_default();
+        let correct = fix.then_some(CORRECT_MESSAGES);
+        let rows = self.recount(MESSAGES, after, limit, correct).await?;
+        let last = rows.last().and_then(|row| {
+            Some(ChatKey {
+                app: AppId::parse(&row.app)?,
+                number: unsigned(row.number),
+            })
+        });
+        Ok(checked(&rows, limit, last, |row| {
+            format!("{}:{}", row.app, row.number)
+        }))
+    }
+
+    /// One statement, so that it sees counts and rows as of one moment. Only what is wrong becomes the writer's work.
+    async fn recount(
+        &self,
+        query: &'static str,
+        after: (String, i64),
+        limit: usize,
+        correct: Option<&'static str>,
+    ) -> Result<Vec<Recount>> {
+        let count = move |connection: &mut SqliteConnection| -> Outcome<Vec<Recount>> {
+            let query = sql_query(query)
+                .bind::<Text, _>(after.0)
+                .bind::<BigInt, _>(after.1)
+                .bind::<BigInt, _>(signed(limit as u64));
+            Ok(query.load(connection)?)
+        };
+        let rows = self.readers.run(count).await?;
+        if let Some(correct) = correct {
+            for row in rows.iter().filter(|row| row.is_wrong()) {
+                let (app, number) = (row.app.clone(), row.number);
+                let correct = move |connection: &mut SqliteConnection| -> Outcome<usize> {
+                    let correct = sql_query(correct)
+                        .bind::<Text, _>(app)
+                        .bind::<BigInt, _>(number);
+                    Ok(correct.execute(connection)?)
+                };
+                self.writer.run(correct).await?;
+            }
+        }
+        Ok(rows)
+    }
+}
+
+fn checked<K>(
+    rows: &[Recount],
+    limit: usize,
+    last: Option<K>,
+    key: impl Fn(&Recount) -> String,
+) -> Checked<K, WrongCount> {
+    let wrong = rows.iter().filter(|row| row.is_wrong());
+    Checked {
+        checked: rows.len(),
+        last: last.filter(|_| rows.len() == limit),
+        findings: wrong
+            .map(|row| WrongCount {
+                key: key(row),
+                stored: row.kept,
+                counted: row.counted,
+            })
+            .collect(),
+    }
+}

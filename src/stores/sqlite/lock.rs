@@ -1,0 +1,124 @@
+//! Locks that only one process can hold, and that end with it: empty files in a folder beside the database.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+
+use super::{
+    SqliteStores,
+    connection::Place,
+    error::{failed, unavailable},
+};
+use crate::stores::{Error, Guard, Result};
+
+/// How often a lock that another holds is tried again.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A lock, for as long as its file is open. The system keeps it by the opened file, not by the process: two holders in
+/// one process exclude each other too.
+#[derive(Debug)]
+pub(super) struct NamedLock(#[expect(dead_code, reason = "holding it is what it is for")] File);
+
+impl SqliteStores {
+    /// Takes a lock, waiting at most `wait`; `None` if another holds it.
+    pub(super) async fn named_lock(&self, name: &str, wait: Duration) -> Result<Option<NamedLock>> {
+        let deadline = Instant::now() + wait;
+        loop {
+            let lock = try_lock(&self.place, name)?;
+            if lock.is_some() || Instant::now() >= deadline {
+                return Ok(lock);
+            }
+            tokio::time::sleep(LOOK.min(wait)).await;
+        }
+    }
+}
+
+/// Takes a lock if it is free.
+pub(super) fn try_lock(place: &Place, name: &str) -> Result<Option<NamedLock>> {
+    let (file, path) = open(place, name)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(NamedLock(file))),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(cannot(&path, &error)),
+    }
+}
+
+fn open(place: &Place, name: &str) -> Result<(File, PathBuf)> {
+    let folder = place.beside("locks");
+    match fs::create_dir(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(cannot(&folder, &error));
+        }
+        _ => {}
+    }
+    let path = folder.join(name);
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|error| cannot(&path, &error))?;
+    Ok((file, path))
+}
+
+fn cannot(path: &Path, error: &io::Error) -> Error {
+    let detail = format!(
+        "cannot lock {}: {error}; the folder of the data must be writable",
+        path.display()
+    );
+    match error.kind() {
+        // Waiting does not help.
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => failed(detail),
+        _ => unavailable(detail),
+    }
+}
+
+/// Whose turn it is to write, among processes. SQLite lets those who wait for its lock look only now and then, so one
+/// that writes all the time would keep a command waiting for ever, and the other way round. Here the next in line holds
+/// the gate: whoever has just written queues behind him.
+#[derive(Debug)]
+pub(super) struct Turns {
+    gate: File,
+    turn: File,
+    path: PathBuf,
+}
+
+impl Turns {
+    pub fn new(place: &Place) -> Result<Self> {
+        let (gate, _) = open(place, "gate")?;
+        let (turn, path) = open(place, "turn")?;
+        Ok(Self { gate, turn, path })
+    }
+
+    /// Waits for the turn.
+    pub fn wait(&self) -> Result<Turn<'_>> {
+        let taken = self.gate.lock().and_then(|()| {
+            let turn = self.turn.lock();
+            self.gate.unlock().and(turn)
+        });
+        taken.map_err(|error| cannot(&self.path, &error))?;
+        Ok(Turn(&self.turn))
+    }
+}
+
+/// A turn to write, until it is dropped.
+pub(super) struct Turn<'a>(&'a File);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        // It could only fail for a file that is not open.
+        let _ = self.0.unlock();
+    }
+}
+
+#[async_trait]
+impl Guard for NamedLock {
+    async fn is_held(&mut self) -> bool {
+        true
+    }
+}

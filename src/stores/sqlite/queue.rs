@@ -1,0 +1,160 @@
+//! [`JobQueue`] on SQLite: a table of jobs, and beside it the numbers that were given out.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::Utc;
+use diesel::prelude::*;
+
+use super::{
+    SqliteStores,
+    accept::Draft,
+    claim, pending,
+    rows::{chat_id, unsigned},
+    schema::app_numbers,
+    settle,
+};
+use crate::{
+    domain::{
+        AppId, Application, Chat, ChatKey, Entry, Job, Kind, Message, MessageKey, Number, Page,
+        Write,
+    },
+    stores::{Acceptance, Batch, ClaimLimits, JobQueue, KindStats, Lease, Recovered, Result},
+};
+
+fn now() -> i64 {
+    Utc::now().timestamp_millis()
+}
+
+/// The page that holds just one number.
+fn just(number: Number) -> Page {
+    Page {
+        after: Some(number - 1),
+        before: Some(number + 1),
+        limit: 1,
+    }
+}
+
+#[async_trait]
+impl JobQueue for SqliteStores {
+    async fn accept(&self, write: &Write) -> Result<Acceptance> {
+        self.writer.accept(Draft::new(write)).await
+    }
+
+    async fn application(&self, id: AppId) -> Result<Option<(Option<Application>, u64)>> {
+        let read = move |connection: &mut SqliteConnection| {
+            let chats: Option<i64> = app_numbers::table
+                .find(id.to_string())
+                .select(app_numbers::chats)
+                .first(connection)
+                .optional()?;
+            let Some(chats) = chats else {
+                return Ok(None);
+            };
+            let application = match pending::application(connection, id)? {
+                Some(Entry::Application(application)) => Some(application),
+                _ => None,
+            };
+            Ok(Some((application, unsigned(chats))))
+        };
+        self.readers.run(read).await
+    }
+
+    async fn has_chat(&self, key: ChatKey) -> Result<bool> {
+        self.readers
+            .run(move |connection| Ok(chat_id(connection, key)?.is_some()))
+            .await
+    }
+
+    async fn chat(&self, key: ChatKey) -> Result<Option<Chat>> {
+        Ok(JobQueue::chats(self, key.app, &just(key.number))
+            .await?
+            .pop())
+    }
+
+    async fn chats(&self, app: AppId, page: &Page) -> Result<Vec<Chat>> {
+        let page = *page;
+        let entries = self
+            .readers
+            .run(move |connection| pending::entries(connection, app, 0, &page))
+            .await?;
+        let chats = entries.into_iter().filter_map(|entry| match entry {
+            Entry::Chat(chat) => Some(chat),
+            _ => None,
+        });
+        Ok(chats.collect())
+    }
+
+    async fn message(&self, key: MessageKey) -> Result<Option<Message>> {
+        let page = just(key.number);
+        Ok(JobQueue::messages(self, key.chat, &page).await?.pop())
+    }
+
+    async fn messages(&self, chat: ChatKey, page: &Page) -> Result<Vec<Message>> {
+        let page = *page;
+        let entries = self
+            .readers
+            .run(move |connection| pending::entries(connection, chat.app, chat.number, &page))
+            .await?;
+        let messages = entries.into_iter().filter_map(|entry| match entry {
+            Entry::Message(message) => Some(message),
+            _ => None,
+        });
+        Ok(messages.collect())
+    }
+
+    async fn claim(&self, kind: Kind, limits: &ClaimLimits) -> Result<Option<Batch>> {
+        let (claimer, limits) = (self.claimer.clone(), *limits);
+        self.writer
+            .run(move |connection| claim::claim(connection, &claimer, kind, &limits, now()))
+            .await
+    }
+
+    async fn extend(&self, lease: &Lease, time: Duration) -> Result<()> {
+        let (lease, until) = (lease.clone(), now().saturating_add(claim::time(time)));
+        self.writer
+            .run(move |connection| settle::extend(connection, &lease, until))
+            .await
+    }
+
+    async fn acknowledge(&self, lease: &Lease, jobs: &[Job]) -> Result<()> {
+        let (lease, jobs) = (lease.clone(), settle::stored(jobs));
+        self.writer
+            .run(move |connection| settle::acknowledge(connection, &lease, &jobs))
+            .await
+    }
+
+    async fn fail(
+        &self,
+        lease: &Lease,
+        job: &Job,
+        error: &str,
+        retry_after: Option<Duration>,
+    ) -> Result<()> {
+        let (lease, job, error) = (lease.clone(), job.revision, error.to_owned());
+        let due = retry_after.map(|after| now().saturating_add(claim::time(after)));
+        self.writer
+            .run(move |connection| settle::fail(connection, &lease, job, &error, due, now()))
+            .await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<()> {
+        let lease = lease.clone();
+        self.writer
+            .run(move |connection| settle::release(connection, &lease))
+            .await
+    }
+
+    async fn recover(&self) -> Result<Recovered> {
+        let (claimer, sole) = (self.claimer.clone(), self.place.is_ours());
+        self.writer
+            .run(move |connection| claim::recover(connection, &claimer, sole, now()))
+            .await
+    }
+
+    async fn stats(&self) -> Result<Vec<KindStats>> {
+        self.readers
+            .run(|connection| pending::stats(connection, now()))
+            .await
+    }
+}

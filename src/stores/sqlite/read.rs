@@ -1,0 +1,178 @@
+//! Reading rows back.
+
+use std::collections::HashMap;
+
+use diesel::{
+    prelude::*,
+    sql_query,
+    sql_types::{BigInt, Text},
+};
+
+use super::{
+    error::Outcome,
+    rows::{ApplicationRow, ChatRow, MessageRow, chat_id, message_id, signed, span},
+    schema::{applications, chats, messages},
+};
+use crate::{
+    domain::{AppId, Application, Chat, ChatKey, Message, MessageKey, Page},
+    stores::Result,
+};
+
+pub(super) fn application(
+    connection: &mut SqliteConnection,
+    id: AppId,
+) -> Outcome<Option<(Application, u64)>> {
+    let row = applications::table
+        .find(id.to_string())
+        .select(ApplicationRow::as_select())
+        .first(connection)
+        .optional()?;
+    Ok(row.map(ApplicationRow::read).transpose()?)
+}
+
+pub(super) fn chat(connection: &mut SqliteConnection, key: ChatKey) -> Outcome<Option<Chat>> {
+    let row = chats::table
+        .find((key.app.to_string(), signed(key.number)))
+        .select(ChatRow::as_select())
+        .first(connection)
+        .optional()?;
+    Ok(row.map(ChatRow::read).transpose()?)
+}
+
+pub(super) fn chats(
+    connection: &mut SqliteConnection,
+    app: AppId,
+    page: &Page,
+) -> Outcome<Vec<Chat>> {
+    let rows = chats::table
+        .filter(chats::app.eq(app.to_string()))
+        .filter(chats::number.gt(signed(page.after.unwrap_or(0))))
+        .filter(chats::number.lt(page.before.map_or(i64::MAX, signed)))
+        .select(ChatRow::as_select())
+        .limit(signed(page.limit as u64));
+    let rows: Vec<ChatRow> = if page.from_the_end() {
+        rows.order(chats::number.desc()).load(connection)?
+    } else {
+        rows.order(chats::number.asc()).load(connection)?
+    };
+    ascending(rows.into_iter().map(ChatRow::read), page)
+}
+
+pub(super) fn message(
+    connection: &mut SqliteConnection,
+    key: MessageKey,
+) -> Outcome<Option<Message>> {
+    let chat = chat_id(connection, key.chat)?;
+    let Some(id) = chat.and_then(|chat| message_id(chat, key.number)) else {
+        return Ok(None);
+    };
+    let row = messages::table
+        .find(id)
+        .select(MessageRow::as_select())
+        .first(connection)
+        .optional()?;
+    Ok(row.map(MessageRow::read).transpose()?)
+}
+
+pub(super) fn messages(
+    connection: &mut SqliteConnection,
+    chat: ChatKey,
+    page: &Page,
+) -> Outcome<Vec<Message>> {
+    let Some(chat) = chat_id(connection, chat)? else {
+        return Ok(Vec::new());
+    };
+    let (after, before) = span(chat, page);
+    let rows = messages::table
+        .filter(messages::id.gt(after))
+        .filter(messages::id.lt(before))
+        .select(MessageRow::as_select())
+        .limit(signed(page.limit as u64));
+    let rows: Vec<MessageRow> = if page.from_the_end() {
+        rows.order(messages::id.desc()).load(connection)?
+    } else {
+        rows.order(messages::id.asc()).load(connection)?
+    };
+    ascending(rows.into_iter().map(MessageRow::read), page)
+}
+
+pub(super) fn messages_by_key(
+    connection: &mut SqliteConnection,
+    keys: &[MessageKey],
+) -> Outcome<Vec<Message>> {
+    let mut found = Vec::with_capacity(keys.len());
+    for id in ids(connection, keys)?.into_iter().flatten() {
+        let row = messages::table
+            .find(id)
+            .select(MessageRow::as_select())
+            .first(connection)
+            .optional()?;
+        if let Some(row) = row {
+            found.push(row.read()?);
+        }
+    }
+    Ok(found)
+}
+
+/// The row ids of messages, in the order of `keys`; `None` where the chat was never given out.
+pub(super) fn ids(
+    connection: &mut SqliteConnection,
+    keys: &[MessageKey],
+) -> Outcome<Vec<Option<i64>>> {
+    let mut chats = HashMap::new();
+    let mut ids = Vec::with_capacity(keys.len());
+    for key in keys {
+        let chat = match chats.get(&key.chat) {
+            Some(chat) => *chat,
+            None => {
+                let chat = chat_id(connection, key.chat)?;
+                chats.insert(key.chat, chat);
+                chat
+            }
+        };
+        ids.push(chat.and_then(|chat| message_id(chat, key.number)));
+    }
+    Ok(ids)
+}
+
+/// Chats in the order of keys, and each one's messages in theirs: so nothing need be sorted.
+pub(super) fn all_messages(
+    connection: &mut SqliteConnection,
+    after: Option<MessageKey>,
+    limit: usize,
+) -> Outcome<Vec<Message>> {
+    let (app, chat, number) = place(after);
+    let rows: Vec<MessageRow> = sql_query(
+        "SELECT m.* FROM chat_numbers n CROSS JOIN messages m \
+         ON m.id > (n.id << 32) + iif((n.app, n.number) = (?1, ?2), ?3, 0) AND m.id < (n.id + 1) << 32 \
+         WHERE (n.app, n.number) >= (?1, ?2) ORDER BY n.app, n.number, m.id LIMIT ?4",
+    )
+    .bind::<Text, _>(app)
+    .bind::<BigInt, _>(chat)
+    .bind::<BigInt, _>(number)
+    .bind::<BigInt, _>(signed(limit as u64))
+    .load(connection)?;
+    Ok(rows
+        .into_iter()
+        .map(MessageRow::read)
+        .collect::<Result<_>>()?)
+}
+
+/// Where to go on after a key.
+pub(super) fn place(after: Option<MessageKey>) -> (String, i64, i64) {
+    after.map_or((String::new(), 0, 0), |after| {
+        (
+            after.chat.app.to_string(),
+            signed(after.chat.number),
+            signed(after.number),
+        )
+    })
+}
+
+fn ascending<T>(rows: impl Iterator<Item = Result<T>>, page: &Page) -> Outcome<Vec<T>> {
+    let mut items = rows.collect::<Result<Vec<T>>>()?;
+    if page.from_the_end() {
+        items.reverse();
+    }
+    Ok(items)
+}

@@ -1,0 +1,178 @@
+//! [`Records`] on SQLite.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use diesel::prelude::*;
+
+use super::{SqliteStores, read, schema::search_indexes, store, words};
+use crate::{
+    domain::{AppId, Application, Chat, ChatKey, Message, MessageKey, Page},
+    stores::{Checked, Guard, Outbox, Records, Result, SearchIndex, WrongCount},
+};
+
+#[async_trait]
+impl Records for SqliteStores {
+    async fn migrate(&self) -> Result<()> {
+        self.run_migrations().await
+    }
+
+    async fn store_applications(&self, epoch: u64, applications: &[Application]) -> Result<()> {
+        store::check_epoch(epoch)?;
+        let new = applications.to_vec();
+        self.writer
+            .run(move |connection| store::applications(connection, &new))
+            .await
+    }
+
+    async fn store_chats(&self, epoch: u64, chats: &[Chat]) -> Result<()> {
+        store::check_epoch(epoch)?;
+        let new = chats.to_vec();
+        self.writer
+            .run(move |connection| store::chats(connection, &new))
+            .await
+    }
+
+    async fn store_messages(&self, epoch: u64, messages: &[Message]) -> Result<()> {
+        store::check_epoch(epoch)?;
+        let new = store::find_words(messages).await?;
+        self.writer
+            .run(move |connection| store::messages(connection, &new))
+            .await
+    }
+
+    async fn application(&self, id: AppId) -> Result<Option<(Application, u64)>> {
+        self.readers
+            .run(move |connection| read::application(connection, id))
+            .await
+    }
+
+    async fn chat(&self, key: ChatKey) -> Result<Option<Chat>> {
+        self.readers
+            .run(move |connection| read::chat(connection, key))
+            .await
+    }
+
+    async fn chats(&self, app: AppId, page: &Page) -> Result<Vec<Chat>> {
+        let page = *page;
+        self.readers
+            .run(move |connection| read::chats(connection, app, &page))
+            .await
+    }
+
+    async fn message(&self, key: MessageKey) -> Result<Option<Message>> {
+        self.readers
+            .run(move |connection| read::message(connection, key))
+            .await
+    }
+
+    async fn messages(&self, chat: ChatKey, page: &Page) -> Result<Vec<Message>> {
+        let page = *page;
+        self.readers
+            .run(move |connection| read::messages(connection, chat, &page))
+            .await
+    }
+
+    /// Counts are never behind.
+    async fn apply_chats_counts(&self, _limit: usize) -> Result<usize> {
+        Ok(0)
+    }
+
+    async fn apply_messages_counts(&self, _limit: usize) -> Result<usize> {
+        Ok(0)
+    }
+
+    async fn check_chats_counts(
+        &self,
+        after: Option<AppId>,
+        limit: usize,
+        fix: bool,
+    ) -> Result<Checked<AppId, WrongCount>> {
+        self.recount_chats(after, limit, fix).await
+    }
+
+    async fn check_messages_counts(
+        &self,
+        after: Option<ChatKey>,
+        limit: usize,
+        fix: bool,
+    ) -> Result<Checked<ChatKey, WrongCount>> {
+        self.recount_messages(after, limit, fix).await
+    }
+
+    /// The index is never behind.
+    async fn outbox(&self, _limit: usize) -> Result<Outbox> {
+        Ok(Outbox::default())
+    }
+
+    async fn clear_outbox(&self, _ids: &[u64]) -> Result<()> {
+        Ok(())
+    }
+
+    /// Tells it at once.
+    async fn requeue_for_index(&self, keys: &[MessageKey]) -> Result<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let messages = self.messages_by_key(keys).await?;
+        // Of what is refused, nothing is stored either.
+        SearchIndex::put(self, None, &messages).await?;
+        Ok(())
+    }
+
+    async fn outbox_bounds(&self) -> Result<Option<(u64, u64)>> {
+        Ok(None)
+    }
+
+    async fn scan_messages(&self, after: Option<MessageKey>, limit: usize) -> Result<Vec<Message>> {
+        self.readers
+            .run(move |connection| read::all_messages(connection, after, limit))
+            .await
+    }
+
+    async fn messages_by_key(&self, keys: &[MessageKey]) -> Result<Vec<Message>> {
+        let keys = keys.to_vec();
+        self.readers
+            .run(move |connection| read::messages_by_key(connection, &keys))
+            .await
+    }
+
+    async fn build_target(&self) -> Result<Option<String>> {
+        let read = |connection: &mut SqliteConnection| {
+            let target = search_indexes::table
+                .filter(search_indexes::role.eq("building"))
+                .select(search_indexes::name)
+                .first(connection);
+            Ok(target.optional()?)
+        };
+        self.readers.run(read).await
+    }
+
+    async fn set_build_target(&self, index: Option<&str>) -> Result<()> {
+        let target = index.map(str::to_owned);
+        let set = move |connection: &mut SqliteConnection| {
+            connection.immediate_transaction(|connection| {
+                let building = search_indexes::table.filter(search_indexes::role.eq("building"));
+                diesel::update(building)
+                    .set(search_indexes::role.eq(None::<String>))
+                    .execute(connection)?;
+                if let Some(target) = target {
+                    let index = words::named(connection, Some(&target))?;
+                    if words::current(connection)?.as_ref() == Some(&index) {
+                        return Ok(());
+                    }
+                    diesel::update(search_indexes::table.find(index))
+                        .set(search_indexes::role.eq("building"))
+                        .execute(connection)?;
+                }
+                Ok(())
+            })
+        };
+        self.writer.run(set).await
+    }
+
+    async fn lock(&self, name: &str, wait: Duration) -> Result<Option<Box<dyn Guard>>> {
+        let lock = self.named_lock(name, wait).await?;
+        Ok(lock.map(|lock| Box::new(lock) as Box<dyn Guard>))
+    }
+}

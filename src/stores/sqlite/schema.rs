@@ -1,0 +1,99 @@
+//! The tables of `migrations/sqlite`, as far as queries are built on them.
+
+diesel::table! {
+    applications (id) {
+        id -> Text,
+        username -> Text,
+        chats_count -> BigInt,
+        revision -> BigInt,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    chats (app, number) {
+        app -> Text,
+        number -> BigInt,
+        messages_count -> Nullable<BigInt>,
+        revision -> BigInt,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    messages (id) {
+        id -> BigInt,
+        app -> Text,
+        chat -> BigInt,
+        number -> BigInt,
+        text -> Text,
+        revision -> BigInt,
+        created_at -> BigInt,
+        updated_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    app_numbers (app) {
+        app -> Text,
+        chats -> BigInt,
+    }
+}
+
+diesel::table! {
+    chat_numbers (id) {
+        id -> BigInt,
+        app -> Text,
+        number -> BigInt,
+        messages -> BigInt,
+    }
+}
+
+diesel::table! {
+    state (id) {
+        id -> BigInt,
+        revision -> BigInt,
+    }
+}
+
+diesel::table! {
+    jobs (id) {
+        id -> BigInt,
+        kind -> Text,
+        state -> Text,
+        app -> Text,
+        chat -> BigInt,
+        number -> BigInt,
+        superseded -> BigInt,
+        payload -> Text,
+        accepted_at -> BigInt,
+        lease -> Nullable<Text>,
+        due -> Nullable<BigInt>,
+        tries -> BigInt,
+        crashes -> BigInt,
+        error -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    leases (token) {
+        token -> Text,
+        claimer -> Text,
+        until -> BigInt,
+    }
+}
+
+diesel::table! {
+    job_counts (kind, state) {
+        kind -> Text,
+        state -> Text,
+        jobs -> BigInt,
+    }
+}
+
+diesel::table! {
+    search_indexes (name) {
+        name -> Text,
+        role -> Nullable<Text>,
+    }
+}
