@@ -17,6 +17,15 @@ pub struct Page {
 }
 
 impl Page {
+    /// The page that holds just one number.
+    pub fn only(number: Number) -> Self {
+        Self {
+            after: Some(number - 1),
+            before: Some(number + 1),
+            limit: 1,
+        }
+    }
+
     /// Whether the page is filled from its upper end.
     pub fn from_the_end(&self) -> bool {
         self.before.is_some() && self.after.is_none()

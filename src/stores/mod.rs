@@ -7,6 +7,7 @@
 pub mod elasticsearch;
 pub mod mysql;
 mod payload;
+mod recount;
 pub mod redis;
 pub mod sqlite;
 

@@ -4,20 +4,19 @@
 
 use std::time::Duration;
 
-use diesel::{
-    prelude::*,
-    sql_types::{BigInt, Text},
-};
+use diesel::{prelude::*, sql_types::BigInt};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
 use super::{
     MysqlRecords,
     pool::{Connection, unavailable},
-    rows::unsigned,
 };
 use crate::{
     domain::{AppId, ChatKey},
-    stores::{Checked, Result, WrongCount},
+    stores::{
+        Checked, Result, WrongCount,
+        recount::{self, Recount},
+    },
 };
 
 /// How long to wait for another process that is correcting counts.
@@ -57,19 +56,6 @@ const MESSAGES: Count = Count {
 struct Id {
     #[diesel(sql_type = BigInt)]
     id: i64,
-}
-
-/// One owner and its count, as stored and as counted.
-#[derive(QueryableByName)]
-struct Recount {
-    #[diesel(sql_type = Text)]
-    app: String,
-    #[diesel(sql_type = BigInt)]
-    number: i64,
-    #[diesel(sql_type = BigInt)]
-    kept: i64,
-    #[diesel(sql_type = BigInt)]
-    counted: i64,
 }
 
 impl MysqlRecords {
@@ -134,8 +120,7 @@ impl MysqlRecords {
              WHERE o.id > '{after}' ORDER BY o.id LIMIT {limit}"
         );
         let rows = self.recount(&query, fix, &CHATS).await?;
-        let last = rows.last().and_then(|row| AppId::parse(&row.app));
-        Ok(checked(rows, limit, last, |row| row.app.clone()))
+        Ok(recount::applications(&rows, limit))
     }
 
     pub(super) async fn recount_messages(
@@ -160,15 +145,7 @@ impl MysqlRecords {
              WHERE {after} ORDER BY o.app, o.number LIMIT {limit}"
         );
         let rows = self.recount(&query, fix, &MESSAGES).await?;
-        let last = rows.last().and_then(|row| {
-            Some(ChatKey {
-                app: AppId::parse(&row.app)?,
-                number: unsigned(row.number),
-            })
-        });
-        Ok(checked(rows, limit, last, |row| {
-            format!("{}:{}", row.app, row.number)
-        }))
+        Ok(recount::chats(&rows, limit))
     }
 
     /// One statement, so that it sees stored counts, waiting deltas and rows as of one moment.
@@ -187,7 +164,7 @@ impl MysqlRecords {
             .await?;
         let corrections: Vec<String> = rows
             .iter()
-            .filter(|row| row.kept != row.counted)
+            .filter(|row| row.is_wrong())
             .map(|row| {
                 let delta = row.counted - row.kept;
                 if count.by == "app" {
@@ -207,26 +184,5 @@ impl MysqlRecords {
             self.pool.in_time(insert.execute(&mut connection)).await?;
         }
         Ok(rows)
-    }
-}
-
-fn checked<K>(
-    rows: Vec<Recount>,
-    limit: usize,
-    last: Option<K>,
-    key: impl Fn(&Recount) -> String,
-) -> Checked<K, WrongCount> {
-    Checked {
-        checked: rows.len(),
-        last: last.filter(|_| rows.len() == limit),
-        findings: rows
-            .iter()
-            .filter(|row| row.kept != row.counted)
-            .map(|row| WrongCount {
-                key: key(row),
-                stored: row.kept,
-                counted: row.counted,
-            })
-            .collect(),
     }
 }

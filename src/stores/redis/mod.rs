@@ -22,8 +22,7 @@ use super::{
     payload,
 };
 use crate::domain::{
-    AppId, Application, Chat, ChatKey, Entry, Job, Kind, Message, MessageKey, Number, Page,
-    Revision, Write,
+    AppId, Application, Chat, ChatKey, Entry, Job, Kind, Message, MessageKey, Page, Revision, Write,
 };
 
 /// Leases that one call of [`JobQueue::recover`] gives back at most; the next call goes on.
@@ -88,15 +87,6 @@ impl RedisQueue {
             entries.reverse();
         }
         Ok(entries)
-    }
-}
-
-/// The page that holds just one number.
-fn just(number: Number) -> Page {
-    Page {
-        after: Some(number - 1),
-        before: Some(number + 1),
-        limit: 1,
     }
 }
 
@@ -189,7 +179,7 @@ impl JobQueue for RedisQueue {
     }
 
     async fn chat(&self, key: ChatKey) -> Result<Option<Chat>> {
-        Ok(self.chats(key.app, &just(key.number)).await?.pop())
+        Ok(self.chats(key.app, &Page::only(key.number)).await?.pop())
     }
 
     async fn chats(&self, app: AppId, page: &Page) -> Result<Vec<Chat>> {
@@ -202,7 +192,10 @@ impl JobQueue for RedisQueue {
     }
 
     async fn message(&self, key: MessageKey) -> Result<Option<Message>> {
-        Ok(self.messages(key.chat, &just(key.number)).await?.pop())
+        Ok(self
+            .messages(key.chat, &Page::only(key.number))
+            .await?
+            .pop())
     }
 
     async fn messages(&self, chat: ChatKey, page: &Page) -> Result<Vec<Message>> {

@@ -6,14 +6,13 @@ use diesel::{
     sql_types::{BigInt, Text},
 };
 
-use super::{
-    SqliteStores,
-    error::Outcome,
-    rows::{signed, unsigned},
-};
+use super::{SqliteStores, error::Outcome, rows::signed};
 use crate::{
     domain::{AppId, ChatKey},
-    stores::{Checked, Result, WrongCount},
+    stores::{
+        Checked, Result, WrongCount,
+        recount::{self, Recount},
+    },
 };
 
 const CHATS: &str = "SELECT o.id AS app, 0 AS number, o.chats_count AS kept, \
@@ -33,25 +32,6 @@ const CORRECT_MESSAGES: &str = "UPDATE chats SET messages_count = (SELECT NULLIF
                                 JOIN chat_numbers n ON m.id > n.id << 32 AND m.id < (n.id + 1) << 32 \
                                 WHERE n.app = chats.app AND n.number = chats.number) WHERE app = ?1 AND number = ?2";
 
-/// One owner and its count, as stored and as counted.
-#[derive(QueryableByName)]
-struct Recount {
-    #[diesel(sql_type = Text)]
-    app: String,
-    #[diesel(sql_type = BigInt)]
-    number: i64,
-    #[diesel(sql_type = BigInt)]
-    kept: i64,
-    #[diesel(sql_type = BigInt)]
-    counted: i64,
-}
-
-impl Recount {
-    fn is_wrong(&self) -> bool {
-        self.kept != self.counted
-    }
-}
-
 impl SqliteStores {
     pub(super) async fn recount_chats(
         &self,
@@ -63,8 +43,7 @@ impl SqliteStores {
         let rows = self
             .recount(CHATS, after, limit, fix.then_some(CORRECT_CHATS))
             .await?;
-        let last = rows.last().and_then(|row| AppId::parse(&row.app));
-        Ok(checked(&rows, limit, last, |row| row.app.clone()))
+        Ok(recount::applications(&rows, limit))
     }
 
     pub(super) async fn recount_messages(
@@ -77,15 +56,7 @@ impl SqliteStores {
         let after = after.unwrap_or_default();
         let correct = fix.then_some(CORRECT_MESSAGES);
         let rows = self.recount(MESSAGES, after, limit, correct).await?;
-        let last = rows.last().and_then(|row| {
-            Some(ChatKey {
-                app: AppId::parse(&row.app)?,
-                number: unsigned(row.number),
-            })
-        });
-        Ok(checked(&rows, limit, last, |row| {
-            format!("{}:{}", row.app, row.number)
-        }))
+        Ok(recount::chats(&rows, limit))
     }
 
     /// One statement, so that it sees counts and rows as of one moment. Only what is wrong becomes the writer's work.
@@ -117,25 +88,5 @@ impl SqliteStores {
             }
         }
         Ok(rows)
-    }
-}
-
-fn checked<K>(
-    rows: &[Recount],
-    limit: usize,
-    last: Option<K>,
-    key: impl Fn(&Recount) -> String,
-) -> Checked<K, WrongCount> {
-    let wrong = rows.iter().filter(|row| row.is_wrong());
-    Checked {
-        checked: rows.len(),
-        last: last.filter(|_| rows.len() == limit),
-        findings: wrong
-            .map(|row| WrongCount {
-                key: key(row),
-                stored: row.kept,
-                counted: row.counted,
-            })
-            .collect(),
     }
 }

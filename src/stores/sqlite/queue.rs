@@ -16,23 +16,13 @@ use super::{
 };
 use crate::{
     domain::{
-        AppId, Application, Chat, ChatKey, Entry, Job, Kind, Message, MessageKey, Number, Page,
-        Write,
+        AppId, Application, Chat, ChatKey, Entry, Job, Kind, Message, MessageKey, Page, Write,
     },
     stores::{Acceptance, Batch, ClaimLimits, JobQueue, KindStats, Lease, Recovered, Result},
 };
 
 fn now() -> i64 {
     Utc::now().timestamp_millis()
-}
-
-/// The page that holds just one number.
-fn just(number: Number) -> Page {
-    Page {
-        after: Some(number - 1),
-        before: Some(number + 1),
-        limit: 1,
-    }
 }
 
 #[async_trait]
@@ -67,7 +57,7 @@ impl JobQueue for SqliteStores {
     }
 
     async fn chat(&self, key: ChatKey) -> Result<Option<Chat>> {
-        Ok(JobQueue::chats(self, key.app, &just(key.number))
+        Ok(JobQueue::chats(self, key.app, &Page::only(key.number))
             .await?
             .pop())
     }
@@ -86,7 +76,7 @@ impl JobQueue for SqliteStores {
     }
 
     async fn message(&self, key: MessageKey) -> Result<Option<Message>> {
-        let page = just(key.number);
+        let page = Page::only(key.number);
         Ok(JobQueue::messages(self, key.chat, &page).await?.pop())
     }
 

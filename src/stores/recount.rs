@@ -1,0 +1,74 @@
+//! What recounting finds, whatever database counts.
+
+use diesel::{
+    QueryableByName,
+    sql_types::{BigInt, Text},
+};
+
+use super::{Checked, WrongCount};
+use crate::domain::{AppId, ChatKey};
+
+/// One application or chat and its count, as kept and as counted.
+#[derive(QueryableByName)]
+pub struct Recount {
+    /// The application.
+    #[diesel(sql_type = Text)]
+    pub app: String,
+    /// The chat; 0 for the application itself.
+    #[diesel(sql_type = BigInt)]
+    pub number: i64,
+    /// What is stored, with what waits to be added.
+    #[diesel(sql_type = BigInt)]
+    pub kept: i64,
+    /// How many rows there are.
+    #[diesel(sql_type = BigInt)]
+    pub counted: i64,
+}
+
+impl Recount {
+    /// Whether there is something to correct.
+    pub fn is_wrong(&self) -> bool {
+        self.kept != self.counted
+    }
+
+    fn chat(&self) -> Option<ChatKey> {
+        Some(ChatKey {
+            app: AppId::parse(&self.app)?,
+            number: u64::try_from(self.number).ok()?,
+        })
+    }
+}
+
+/// A step through the applications, of at most `limit`.
+pub fn applications(rows: &[Recount], limit: usize) -> Checked<AppId, WrongCount> {
+    let last = rows.last().and_then(|row| AppId::parse(&row.app));
+    checked(rows, limit, last, |row| row.app.clone())
+}
+
+/// A step through the chats, of at most `limit`.
+pub fn chats(rows: &[Recount], limit: usize) -> Checked<ChatKey, WrongCount> {
+    let last = rows.last().and_then(Recount::chat);
+    checked(rows, limit, last, |row| {
+        format!("{}:{}", row.app, row.number)
+    })
+}
+
+fn checked<K>(
+    rows: &[Recount],
+    limit: usize,
+    last: Option<K>,
+    key: impl Fn(&Recount) -> String,
+) -> Checked<K, WrongCount> {
+    let wrong = rows.iter().filter(|row| row.is_wrong());
+    Checked {
+        checked: rows.len(),
+        last: last.filter(|_| rows.len() == limit),
+        findings: wrong
+            .map(|row| WrongCount {
+                key: key(row),
+                stored: row.kept,
+                counted: row.counted,
+            })
+            .collect(),
+    }
+}
