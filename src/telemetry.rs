@@ -12,7 +12,7 @@ use actix_web::{
 };
 use tracing::{Span, info, info_span, level_filters::LevelFilter};
 use tracing_actix_web::{RequestId, RootSpanBuilder};
-use tracing_subscriber::fmt;
+use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::{Log, LogFormat, LogLevel};
 
@@ -25,17 +25,25 @@ pub fn start(settings: &Log) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let lines = fmt()
-        .with_max_level(level)
+    // The server's own news at each start is of no use to anybody, unless somebody wants to see everything.
+    let server = if level > LevelFilter::INFO {
+        level
+    } else {
+        level.min(LevelFilter::WARN)
+    };
+    let shown = Targets::new()
+        .with_default(level)
+        .with_target("actix_server", server);
+    let lines = fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal());
+    let log = tracing_subscriber::registry().with(shown);
     let _ = match settings.format {
-        LogFormat::Json => lines
-            .json()
-            .flatten_event(true)
-            .with_span_list(false)
-            .try_init(),
-        LogFormat::Text => lines.try_init(),
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true).with_span_list(false);
+            log.with(lines).try_init()
+        }
+        LogFormat::Text => log.with(lines).try_init(),
     };
 }
 
