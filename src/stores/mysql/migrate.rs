@@ -19,13 +19,22 @@ impl MysqlRecords {
         let Some(_lock) = self.named_lock("migrate", LOCK_WAIT).await? else {
             return Err(unavailable(&"another process is migrating"));
         };
-        let mut harness = AsyncMigrationHarness::new(self.pool.dedicated().await?);
-        match harness.run_pending_migrations(MIGRATIONS) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(Error::Failed {
-                store: "MySQL",
-                detail: format!("migration: {error}"),
-            }),
-        }
+        let connection = self.pool.dedicated().await?;
+        // In a task of its own, as the harness blocks the thread it is called on, and takes the wake-ups of whatever
+        // else waits there.
+        let run = tokio::spawn(async move {
+            let mut harness = AsyncMigrationHarness::new(connection);
+            let run = harness.run_pending_migrations(MIGRATIONS);
+            run.map(drop).map_err(|error| error.to_string())
+        });
+        let outcome = run.await.map_err(|panic| failed(&panic))?;
+        outcome.map_err(|error| failed(&error))
+    }
+}
+
+fn failed(error: &dyn std::fmt::Display) -> Error {
+    Error::Failed {
+        store: "MySQL",
+        detail: format!("migration: {error}"),
     }
 }
