@@ -94,6 +94,32 @@ pub enum Entry {
     Message(Message),
 }
 
+impl Entry {
+    /// The application, if it is one.
+    pub fn into_application(self) -> Option<Application> {
+        match self {
+            Self::Application(application) => Some(application),
+            _ => None,
+        }
+    }
+
+    /// The chat, if it is one.
+    pub fn into_chat(self) -> Option<Chat> {
+        match self {
+            Self::Chat(chat) => Some(chat),
+            _ => None,
+        }
+    }
+
+    /// The message, if it is one.
+    pub fn into_message(self) -> Option<Message> {
+        match self {
+            Self::Message(message) => Some(message),
+            _ => None,
+        }
+    }
+}
+
 /// An accepted write, claimed by a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {

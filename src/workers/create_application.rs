@@ -18,10 +18,7 @@ impl Store for CreateApplication {
     async fn store(records: &dyn Records, epoch: u64, entries: &[&Entry]) -> Result<()> {
         let applications: Vec<Application> = entries
             .iter()
-            .filter_map(|entry| match entry {
-                Entry::Application(application) => Some(application.clone()),
-                _ => None,
-            })
+            .filter_map(|entry| (*entry).clone().into_application())
             .collect();
         records.store_applications(epoch, &applications).await
     }

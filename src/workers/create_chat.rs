@@ -18,10 +18,7 @@ impl Store for CreateChat {
     async fn store(records: &dyn Records, epoch: u64, entries: &[&Entry]) -> Result<()> {
         let chats: Vec<Chat> = entries
             .iter()
-            .filter_map(|entry| match entry {
-                Entry::Chat(chat) => Some(chat.clone()),
-                _ => None,
-            })
+            .filter_map(|entry| (*entry).clone().into_chat())
             .collect();
         records.store_chats(epoch, &chats).await
     }

@@ -22,9 +22,8 @@ impl Store for CreateMessage {
 
 /// The messages that jobs hold, as created or as updated: storing is the same for both.
 pub fn messages(entries: &[&Entry]) -> Vec<Message> {
-    let messages = entries.iter().filter_map(|entry| match entry {
-        Entry::Message(message) => Some(message.clone()),
-        _ => None,
-    });
+    let messages = entries
+        .iter()
+        .filter_map(|entry| (*entry).clone().into_message());
     messages.collect()
 }

@@ -67,16 +67,15 @@ impl Worker for IndexMessages {
     }
 
     async fn step(&mut self) -> Result<Step> {
-        if self.context.records.outbox_bounds().await?.is_none() {
-            self.lock = None;
-            return Ok(Step::Idle);
-        }
-        if !self.has_lock().await? {
+        // A look is cheaper than a lock, which is a connection of its own.
+        let idle = self.lock.is_none() && self.context.records.outbox_bounds().await?.is_none();
+        if idle || !self.has_lock().await? {
             return Ok(Step::Idle);
         }
         let Context { records, index, .. } = &self.context;
         let outbox = records.outbox(self.context.settings.batch).await?;
         if outbox.ids.is_empty() {
+            self.lock = None;
             return Ok(Step::Idle);
         }
         match index.put(None, &outbox.messages).await {

@@ -160,10 +160,7 @@ impl JobQueue for RedisQueue {
         };
         let pending = match id.is_empty() {
             true => None,
-            false => match read_entry(id, payload)? {
-                Entry::Application(application) => Some(application),
-                _ => None,
-            },
+            false => read_entry(id, payload)?.into_application(),
         };
         Ok(Some((pending, chats.parse().unwrap_or_default())))
     }
@@ -184,11 +181,7 @@ impl JobQueue for RedisQueue {
 
     async fn chats(&self, app: AppId, page: &Page) -> Result<Vec<Chat>> {
         let entries = self.pending(&format!("pending:{app}"), page).await?;
-        let chats = entries.into_iter().filter_map(|entry| match entry {
-            Entry::Chat(chat) => Some(chat),
-            _ => None,
-        });
-        Ok(chats.collect())
+        Ok(entries.into_iter().filter_map(Entry::into_chat).collect())
     }
 
     async fn message(&self, key: MessageKey) -> Result<Option<Message>> {
@@ -200,11 +193,10 @@ impl JobQueue for RedisQueue {
 
     async fn messages(&self, chat: ChatKey, page: &Page) -> Result<Vec<Message>> {
         let entries = self.pending(&format!("pending:{chat}"), page).await?;
-        let messages = entries.into_iter().filter_map(|entry| match entry {
-            Entry::Message(message) => Some(message),
-            _ => None,
-        });
-        Ok(messages.collect())
+        Ok(entries
+            .into_iter()
+            .filter_map(Entry::into_message)
+            .collect())
     }
 
     async fn claim(&self, kind: Kind, limits: &ClaimLimits) -> Result<Option<Batch>> {

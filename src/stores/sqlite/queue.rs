@@ -41,10 +41,8 @@ impl JobQueue for SqliteStores {
             let Some(chats) = chats else {
                 return Ok(None);
             };
-            let application = match pending::application(connection, id)? {
-                Some(Entry::Application(application)) => Some(application),
-                _ => None,
-            };
+            let application =
+                pending::application(connection, id)?.and_then(Entry::into_application);
             Ok(Some((application, unsigned(chats))))
         };
         self.readers.run(read).await
@@ -68,11 +66,7 @@ impl JobQueue for SqliteStores {
             .readers
             .run(move |connection| pending::entries(connection, app, 0, &page))
             .await?;
-        let chats = entries.into_iter().filter_map(|entry| match entry {
-            Entry::Chat(chat) => Some(chat),
-            _ => None,
-        });
-        Ok(chats.collect())
+        Ok(entries.into_iter().filter_map(Entry::into_chat).collect())
     }
 
     async fn message(&self, key: MessageKey) -> Result<Option<Message>> {
@@ -86,11 +80,10 @@ impl JobQueue for SqliteStores {
             .readers
             .run(move |connection| pending::entries(connection, chat.app, chat.number, &page))
             .await?;
-        let messages = entries.into_iter().filter_map(|entry| match entry {
-            Entry::Message(message) => Some(message),
-            _ => None,
-        });
-        Ok(messages.collect())
+        Ok(entries
+            .into_iter()
+            .filter_map(Entry::into_message)
+            .collect())
     }
 
     async fn claim(&self, kind: Kind, limits: &ClaimLimits) -> Result<Option<Batch>> {
