@@ -1,5 +1,7 @@
 //! The command line.
 
+mod output;
+
 use std::{
     path::PathBuf,
     process::ExitCode,
@@ -7,25 +9,18 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use serde::Serialize;
 
+use self::output::Output;
 use crate::{
     app::App,
     config::{Settings, environment},
-    service::{
-        rebuild::rebuild,
-        verify::{self, CountsReport, IndexReport},
-    },
-    stores::{self, KindStats},
-    telemetry,
+    service::{rebuild::rebuild, verify},
+    stores, telemetry,
 };
 
 /// How long a command waits for a store that is out of reach, and how often it looks.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(250);
-
-/// How many findings are shown one by one.
-const SHOWN: usize = 20;
 
 /// A chat backend: applications, chats and messages over HTTP.
 #[derive(Debug, Parser)]
@@ -158,81 +153,5 @@ fn found(findings: usize, mended: usize) -> ExitCode {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
-    }
-}
-
-/// How results are printed.
-struct Output {
-    json: bool,
-}
-
-impl Output {
-    fn print<T: Serialize>(&self, value: &T, lines: impl FnOnce(&T)) {
-        if self.json {
-            // What is printed are structs of strings and numbers, which always serialise.
-            println!("{}", serde_json::to_string(value).unwrap_or_default());
-        } else {
-            lines(value);
-        }
-    }
-
-    fn done(&self, what: &str) {
-        self.print(&serde_json::json!({ "done": what }), |_| println!("{what}"));
-    }
-
-    fn stats(&self, kinds: &[KindStats]) {
-        self.print(&serde_json::json!({ "kinds": kinds }), |_| {
-            println!(
-                "{:<20}{:>10}{:>10}{:>10}{:>10}{:>14}",
-                "kind", "waiting", "leased", "delayed", "dead", "oldest (ms)"
-            );
-            for kind in kinds {
-                println!(
-                    "{:<20}{:>10}{:>10}{:>10}{:>10}{:>14}",
-                    kind.kind, kind.waiting, kind.leased, kind.delayed, kind.dead, kind.oldest_ms
-                );
-            }
-        });
-    }
-
-    fn index(&self, report: &IndexReport) {
-        self.print(report, |report| {
-            println!(
-                "{} rows and {} documents compared: {} differ, {} mended",
-                report.rows,
-                report.documents,
-                report.findings.len(),
-                report.mended
-            );
-            for finding in report.findings.iter().take(SHOWN) {
-                println!("  {} {:?}", finding.key, finding.problem);
-            }
-            more(report.findings.len());
-        });
-    }
-
-    fn counts(&self, report: &CountsReport) {
-        self.print(report, |report| {
-            println!(
-                "{} applications and {} chats counted: {} counts are wrong{}",
-                report.applications,
-                report.chats,
-                report.findings.len(),
-                if report.fixed { ", and corrected" } else { "" }
-            );
-            for wrong in report.findings.iter().take(SHOWN) {
-                println!(
-                    "  {} stored {}, counted {}",
-                    wrong.key, wrong.stored, wrong.counted
-                );
-            }
-            more(report.findings.len());
-        });
-    }
-}
-
-fn more(findings: usize) {
-    if findings > SHOWN {
-        println!("  … and {} more; --json lists them all", findings - SHOWN);
     }
 }

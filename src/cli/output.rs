@@ -1,0 +1,93 @@
+//! How results are printed: for people, or with `--json` for programs.
+
+use serde::Serialize;
+
+use crate::{
+    service::verify::{CountsReport, IndexReport},
+    stores::KindStats,
+};
+
+/// How many findings are shown one by one.
+const SHOWN: usize = 20;
+
+/// How results are printed.
+pub struct Output {
+    /// One JSON object instead of lines.
+    pub json: bool,
+}
+
+impl Output {
+    /// Prints a value as JSON, or as `lines` does.
+    pub fn print<T: Serialize>(&self, value: &T, lines: impl FnOnce(&T)) {
+        if self.json {
+            // What is printed are structs of strings and numbers, which always serialise.
+            println!("{}", serde_json::to_string(value).unwrap_or_default());
+        } else {
+            lines(value);
+        }
+    }
+
+    /// Says that something was done.
+    pub fn done(&self, what: &str) {
+        self.print(&serde_json::json!({ "done": what }), |_| println!("{what}"));
+    }
+
+    /// How much is where.
+    pub fn stats(&self, kinds: &[KindStats]) {
+        self.print(&serde_json::json!({ "kinds": kinds }), |_| {
+            println!(
+                "{:<20}{:>10}{:>10}{:>10}{:>10}{:>14}",
+                "kind", "waiting", "leased", "delayed", "dead", "oldest (ms)"
+            );
+            for kind in kinds {
+                println!(
+                    "{:<20}{:>10}{:>10}{:>10}{:>10}{:>14}",
+                    kind.kind, kind.waiting, kind.leased, kind.delayed, kind.dead, kind.oldest_ms
+                );
+            }
+        });
+    }
+
+    /// What comparing the index with the rows found.
+    pub fn index(&self, report: &IndexReport) {
+        self.print(report, |report| {
+            println!(
+                "{} rows and {} documents compared: {} differ, {} mended",
+                report.rows,
+                report.documents,
+                report.findings.len(),
+                report.mended
+            );
+            for finding in report.findings.iter().take(SHOWN) {
+                println!("  {} {:?}", finding.key, finding.problem);
+            }
+            more(report.findings.len());
+        });
+    }
+
+    /// What recounting found.
+    pub fn counts(&self, report: &CountsReport) {
+        self.print(report, |report| {
+            println!(
+                "{} applications and {} chats counted: {} counts are wrong{}",
+                report.applications,
+                report.chats,
+                report.findings.len(),
+                if report.fixed { ", and corrected" } else { "" }
+            );
+            for wrong in report.findings.iter().take(SHOWN) {
+                println!(
+                    "  {} stored {}, counted {}",
+                    wrong.key, wrong.stored, wrong.counted
+                );
+            }
+            more(report.findings.len());
+        });
+    }
+}
+
+fn more(findings: usize) {
+    if findings > SHOWN {
+        println!("  … and {} more; --json lists them all", findings - SHOWN);
+    }
+}
