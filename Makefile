@@ -13,11 +13,12 @@ run: stores ## start confab on the real stores, as the release build
 	@$(call stores-env,run) && exec cargo run --release --locked -- $(ARGS)
 
 test: stores ## all tests, on the real stores (cargo test alone: those that need none)
-	@$(call stores-env,test) && exec cargo test --locked $(or $(ARGS),--all-targets) -- --include-ignored
+	@$(call stores-env,test) && exec cargo test --locked --features breakpoints $(or $(ARGS),--all-targets) -- --include-ignored
 
 lint: ## formatting and clippy, warnings as errors
 	cargo fmt --check
-	cargo clippy --all-targets --locked -- -D warnings
+	cargo clippy --locked -- -D warnings
+	cargo clippy --all-targets --all-features --locked -- -D warnings
 
 fmt: ## format the sources
 	cargo fmt

@@ -1,6 +1,7 @@
 //! Confab: a chat backend. ARCHITECTURE.md has the picture.
 
 pub mod app;
+mod breakpoint;
 pub mod cli;
 pub mod config;
 pub mod domain;

@@ -7,18 +7,26 @@ use std::{
 };
 
 /// What each part may use, besides itself. `app` wires everything up, and `cli` starts it.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: [(&str, &[&str]); 14] = [
+    ("breakpoint", &[]),
     ("domain", &[]),
     ("config", &[]),
     ("shutdown", &[]),
     ("wake", &["domain"]),
     ("telemetry", &["config"]),
-    ("stores", &["domain"]),
+    ("stores", &["breakpoint", "domain"]),
     ("service", &["domain", "stores", "wake"]),
     ("http", &["config", "domain", "service", "telemetry"]),
     (
         "workers",
-        &["config", "domain", "service", "stores", "wake"],
+        &[
+            "breakpoint",
+            "config",
+            "domain",
+            "service",
+            "stores",
+            "wake",
+        ],
     ),
     (
         "app",

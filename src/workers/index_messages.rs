@@ -11,7 +11,7 @@ use tracing::{error, warn};
 
 use super::{
     Context,
-    runner::{Step, Worker},
+    runner::{Step, Worker, pass},
 };
 use crate::{
     service::rebuild::INDEX_LOCK,
@@ -100,6 +100,7 @@ impl Worker for IndexMessages {
                 outcome => drop(outcome?),
             }
         }
+        pass("before_outbox_delete").await?;
         records.clear_outbox(&outbox.ids).await?;
         Ok(Step::Worked)
     }

@@ -8,7 +8,7 @@ use tracing::{error, warn};
 
 use super::{
     Context,
-    runner::{Pause, Step, Worker, jitter},
+    runner::{Pause, Step, Worker, jitter, pass},
 };
 use crate::{
     domain::{Entry, Job, Kind},
@@ -60,6 +60,7 @@ impl<S: Store> QueueWorker<S> {
             match S::store(&*self.context.records, batch.epoch, &entries).await {
                 Ok(()) => {
                     self.context.wake.stored(S::KIND);
+                    pass("before_acknowledge").await?;
                     let jobs: Vec<Job> = jobs.iter().map(|job| (*job).clone()).collect();
                     self.settle(|| self.context.queue.acknowledge(&batch.lease, &jobs))
                         .await?;
@@ -158,10 +159,12 @@ impl<S: Store> Worker for QueueWorker<S> {
         let Some(batch) = self.context.queue.claim(S::KIND, &limits).await? else {
             return Ok(Step::Idle);
         };
+        pass("claimed").await?;
         tokio::select! {
             outcome = self.work(&batch) => outcome?,
             lost = self.keep(&batch.lease) => return Err(lost),
         }
+        pass("between_batches").await?;
         Ok(Step::Worked)
     }
 }

@@ -8,7 +8,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, error, error_span, info, warn};
 
 use super::Context;
-use crate::stores::{Error, Result};
+use crate::{
+    breakpoint,
+    stores::{Error, Result},
+};
 
 /// The longest pause after an outage: what comes good is used again within this time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -115,4 +118,15 @@ impl Pause {
 /// Something between nothing and all of it, so that many who wait do not come back together.
 pub fn jitter(time: Duration) -> Duration {
     time.mul_f64(rand::random::<f64>())
+}
+
+/// Passes a step at which tests make workers fail.
+pub async fn pass(step: &'static str) -> Result<()> {
+    if breakpoint::reach(step).await {
+        return Err(Error::Unavailable {
+            store: "nothing",
+            detail: format!("planned, at {step}"),
+        });
+    }
+    Ok(())
 }

@@ -19,6 +19,7 @@ use super::{
     },
 };
 use crate::{
+    breakpoint,
     domain::{Application, Chat, ChatKey, Message, MessageKey},
     stores::{Error, Result},
 };
@@ -92,6 +93,7 @@ impl MysqlRecords {
                 ))
                 .execute(connection)
                 .await?;
+            breakpoint::hit("before_commit");
             Stored::Ok(())
         });
         unfinished.finish(self.see_through(transaction).await)
@@ -129,6 +131,7 @@ impl MysqlRecords {
                     .execute(connection)
                     .await?;
             }
+            breakpoint::hit("before_commit");
             Stored::Ok(())
         });
         unfinished.finish(self.see_through(transaction).await)
@@ -177,6 +180,7 @@ impl MysqlRecords {
                 ))
                 .execute(connection)
                 .await?;
+            breakpoint::hit("before_commit");
             Stored::Ok(())
         });
         unfinished.finish(self.see_through(transaction).await)
@@ -188,7 +192,10 @@ impl MysqlRecords {
             .pool
             .in_time(async {
                 match transaction.await {
-                    Ok(()) => Ok(true),
+                    Ok(()) => {
+                        breakpoint::hit("after_commit");
+                        Ok(true)
+                    }
                     Err(Failure::NewerEpoch) => Ok(false),
                     Err(Failure::Database(error)) => Err(error),
                 }

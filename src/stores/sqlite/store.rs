@@ -18,6 +18,7 @@ use super::{
     words::{self, Targets},
 };
 use crate::{
+    breakpoint,
     domain::{Application, Chat, ChatKey, Message},
     stores::{Error, Result},
 };
@@ -38,8 +39,22 @@ pub(super) fn check_epoch(epoch: u64) -> Result<()> {
     )))
 }
 
-pub(super) fn applications(connection: &mut SqliteConnection, new: &[Application]) -> Outcome<()> {
+/// Runs one store transaction.
+fn store(
+    connection: &mut SqliteConnection,
+    work: impl FnOnce(&mut SqliteConnection) -> Outcome<()>,
+) -> Outcome<()> {
     connection.immediate_transaction(|connection| {
+        work(connection)?;
+        breakpoint::hit("before_commit");
+        Outcome::Ok(())
+    })?;
+    breakpoint::hit("after_commit");
+    Ok(())
+}
+
+pub(super) fn applications(connection: &mut SqliteConnection, new: &[Application]) -> Outcome<()> {
+    store(connection, |connection| {
         for application in new {
             let id = application.id.to_string();
             let stored: i64 = chats::table
@@ -62,7 +77,7 @@ pub(super) fn applications(connection: &mut SqliteConnection, new: &[Application
 }
 
 pub(super) fn chats(connection: &mut SqliteConnection, new: &[Chat]) -> Outcome<()> {
-    connection.immediate_transaction(|connection| {
+    store(connection, |connection| {
         for chat in new {
             let app = chat.key.app.to_string();
             let inserted = diesel::insert_or_ignore_into(chats::table)
@@ -98,7 +113,7 @@ fn stored_messages(connection: &mut SqliteConnection, key: ChatKey) -> QueryResu
 }
 
 pub(super) fn messages(connection: &mut SqliteConnection, new: &[Worded]) -> Outcome<()> {
-    connection.immediate_transaction(|connection| {
+    store(connection, |connection| {
         let targets = Targets::read(connection)?;
         let mut ids: HashMap<ChatKey, i64> = HashMap::new();
         let mut inserted: HashMap<ChatKey, i64> = HashMap::new();

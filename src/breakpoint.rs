@@ -1,0 +1,107 @@
+//! Named steps at which a test makes this program fail, to show that nothing is lost by it.
+//!
+//! Only builds with the feature `breakpoints` have them: the tests' build, never a release. There
+//! `CONFAB_TEST_BREAK=before_commit:3:crash` makes the process die when it reaches `before_commit` for the third time.
+//! Instead of `crash` it may say `panic`; and, where a worker [`reach`]es the step, `error` (the step fails as if a
+//! store were out of reach) or `stall` (it never goes on).
+//!
+//! | step | where |
+//! |---|---|
+//! | `claimed` | a worker has a batch in hand and has not begun to store it |
+//! | `before_commit`, `after_commit` | at the very end of a store transaction, and right after it |
+//! | `before_acknowledge` | a batch is stored, and the queue does not know it |
+//! | `between_batches` | a batch is settled, and the next one not claimed |
+//! | `before_outbox_delete` | the index has been told, and the outbox row is still there |
+
+#[cfg(not(feature = "breakpoints"))]
+mod armed {
+    /// Nothing.
+    pub fn hit(_step: &str) {}
+
+    /// Nothing: the step goes on.
+    pub async fn reach(_step: &str) -> bool {
+        false
+    }
+}
+
+#[cfg(feature = "breakpoints")]
+mod armed {
+    use std::sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Action {
+        Crash,
+        Panic,
+        Error,
+        Stall,
+    }
+
+    struct Plan {
+        step: String,
+        action: Action,
+        /// How many times the step is still to be passed, and this one.
+        left: AtomicUsize,
+    }
+
+    /// A plan that cannot be read would make a test that cannot fail.
+    fn plan() -> Option<&'static Plan> {
+        static PLAN: OnceLock<Option<Plan>> = OnceLock::new();
+        let read = || {
+            let text = std::env::var("CONFAB_TEST_BREAK").ok()?;
+            let mut parts = text.split(':');
+            let (step, times, action) = (parts.next()?, parts.next()?, parts.next()?);
+            let action = match action {
+                "crash" => Action::Crash,
+                "panic" => Action::Panic,
+                "error" => Action::Error,
+                "stall" => Action::Stall,
+                _ => panic!("CONFAB_TEST_BREAK={text}: no such action"),
+            };
+            let Ok(times) = times.parse() else {
+                panic!("CONFAB_TEST_BREAK={text}: the second part is no number");
+            };
+            Some(Plan {
+                step: step.to_owned(),
+                action,
+                left: AtomicUsize::new(times),
+            })
+        };
+        PLAN.get_or_init(read).as_ref()
+    }
+
+    fn due(step: &str) -> Option<Action> {
+        let plan = plan().filter(|plan| plan.step == step)?;
+        let passed = plan
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                left.checked_sub(1)
+            });
+        let action = (passed == Ok(1)).then_some(plan.action)?;
+        eprintln!("planned failure: {step}: {action:?}");
+        match action {
+            Action::Crash => std::process::abort(),
+            Action::Panic => panic!("planned, at {step}"),
+            Action::Error | Action::Stall => Some(action),
+        }
+    }
+
+    /// Passes a step at which the process can die or the task panic.
+    pub fn hit(step: &str) {
+        if let Some(action) = due(step) {
+            panic!("{action:?} cannot be planned at {step}");
+        }
+    }
+
+    /// Passes a step at which a worker can fail in every way; tells whether it is to fail.
+    pub async fn reach(step: &str) -> bool {
+        match due(step) {
+            Some(Action::Stall) => std::future::pending().await,
+            action => action.is_some(),
+        }
+    }
+}
+
+pub use armed::{hit, reach};
