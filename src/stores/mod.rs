@@ -143,6 +143,10 @@ pub struct KindStats {
 /// answer did not arrive may have been carried out.
 #[async_trait]
 pub trait JobQueue: Send + Sync {
+    /// Whether it is there, and to be trusted: cheap enough to be asked every second. [`Error::Failed`] says why it
+    /// may lose what it is given.
+    async fn ping(&self) -> Result<()>;
+
     /// Accepts a write in one atomic step: does what it belongs to exist, which number does it get, queue it. Once
     /// this answers, the write survives the death of this process, and of the queue's own store as far as that
     /// syncs.
@@ -196,6 +200,9 @@ pub trait JobQueue: Send + Sync {
 /// was claimed under.
 #[async_trait]
 pub trait Records: Send + Sync {
+    /// Whether it is there, with its tables: cheap enough to be asked every second.
+    async fn ping(&self) -> Result<()>;
+
     /// Brings the schema up to date. Safe to call from several processes at once.
     async fn migrate(&self) -> Result<()>;
 
@@ -318,6 +325,10 @@ pub struct WrongCount {
 /// Full text over messages, always within one chat.
 #[async_trait]
 pub trait SearchIndex: Send + Sync {
+    /// Whether it is there, and an index in use: cheap enough to be asked every second. [`Error::IndexMissing`] if it
+    /// answers and has none: the clean job makes one.
+    async fn ping(&self) -> Result<()>;
+
     /// The messages of a chat that match, ascending: with `page.after` the first beyond it, else the newest.
     async fn search(&self, chat: ChatKey, query: &Query, page: &Page) -> Result<Vec<Message>>;
 

@@ -67,6 +67,11 @@ impl ElasticsearchIndex {
 
 #[async_trait]
 impl SearchIndex for ElasticsearchIndex {
+    async fn ping(&self) -> Result<()> {
+        let index = self.index_in_use().await?;
+        index.map_or_else(|| Err(Error::IndexMissing(self.alias.clone())), |_| Ok(()))
+    }
+
     async fn search(&self, chat: ChatKey, query: &Query, page: &Page) -> Result<Vec<Message>> {
         self.read_hits(chat, query, page).await
     }

@@ -38,6 +38,10 @@ impl MysqlRecords {
 
 #[async_trait]
 impl Records for MysqlRecords {
+    async fn ping(&self) -> Result<()> {
+        self.epoch().await.map(drop)
+    }
+
     async fn migrate(&self) -> Result<()> {
         self.run_migrations().await
     }

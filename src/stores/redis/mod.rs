@@ -5,6 +5,7 @@
 mod connection;
 mod epoch;
 mod scripts;
+mod server;
 
 use std::{sync::Arc, time::Duration};
 
@@ -110,6 +111,10 @@ fn name(lease: &Lease) -> String {
 
 #[async_trait]
 impl JobQueue for RedisQueue {
+    async fn ping(&self) -> Result<()> {
+        self.check_server().await
+    }
+
     async fn accept(&self, write: &Write) -> Result<Acceptance> {
         let (scope, app, chat, number) = match write {
             Write::CreateApplication { id, .. } => (None, *id, 0, 0),

@@ -33,6 +33,12 @@ const NAME: &str = "words_";
 
 #[async_trait]
 impl SearchIndex for SqliteStores {
+    async fn ping(&self) -> Result<()> {
+        self.readers
+            .run(|connection| words::named(connection, None).map(drop))
+            .await
+    }
+
     async fn search(&self, chat: ChatKey, query: &Query, page: &Page) -> Result<Vec<Message>> {
         let (query, page) = (query.clone(), *page);
         self.readers

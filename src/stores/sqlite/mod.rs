@@ -28,9 +28,11 @@ mod writer;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use diesel::{QueryDsl as _, RunQueryDsl as _, SqliteConnection};
+
 use self::{
     accept::Limits, connection::Place, error::unavailable, lock::try_lock, readers::Readers,
-    writer::Writer,
+    schema::state, writer::Writer,
 };
 use super::Result;
 
@@ -99,6 +101,15 @@ impl SqliteStores {
                 self.place.name()
             ))),
         }
+    }
+
+    /// Reads a row that is always there.
+    async fn look(&self) -> Result<()> {
+        let read = |connection: &mut SqliteConnection| {
+            let _: i64 = state::table.select(state::revision).first(connection)?;
+            Ok(())
+        };
+        self.readers.run(read).await
     }
 
     /// The file, as it is shown.

@@ -27,6 +27,10 @@ fn now() -> i64 {
 
 #[async_trait]
 impl JobQueue for SqliteStores {
+    async fn ping(&self) -> Result<()> {
+        self.look().await
+    }
+
     async fn accept(&self, write: &Write) -> Result<Acceptance> {
         self.writer.accept(Draft::new(write)).await
     }

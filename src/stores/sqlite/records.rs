@@ -13,6 +13,10 @@ use crate::{
 
 #[async_trait]
 impl Records for SqliteStores {
+    async fn ping(&self) -> Result<()> {
+        self.look().await
+    }
+
     async fn migrate(&self) -> Result<()> {
         self.run_migrations().await
     }
