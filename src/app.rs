@@ -8,6 +8,7 @@ use tracing::{info, warn};
 
 use crate::{
     config::{Backing, Settings},
+    health::Health,
     http,
     service::Service,
     shutdown,
@@ -129,7 +130,8 @@ impl App {
             self.index.clone(),
             wake.clone(),
         ));
-        let server = http::serve(&settings.server, service).with_context(|| {
+        let health = Arc::new(Health::default());
+        let server = http::serve(&settings.server, service, health.clone()).with_context(|| {
             let server = &settings.server;
             format!("cannot listen on {}, port {}", server.host, server.port)
         })?;
@@ -147,6 +149,7 @@ impl App {
             index: self.index,
             wake,
             settings: settings.workers.clone(),
+            health: health.clone(),
             stop: stop.clone(),
         };
         let records = self.records;
@@ -160,27 +163,35 @@ impl App {
                     return;
                 }
             }
-            if context.settings.enabled {
-                workers::start(&context).wait().await;
-            }
+            workers::start(&context).wait().await;
         });
 
         shutdown::requested().await?;
         info!("ending: requests and batches in hand are finished");
+        health.end();
         stop.cancel();
         let finish = async {
+            tokio::time::sleep(settings.server.drain).await;
             handle.stop(true).await;
             let _ = working.await;
             let _ = serving.await;
         };
-        tokio::select! {
-            () = finish => info!("ended"),
+        let code = tokio::select! {
+            () = finish => {
+                info!("ended");
+                return Ok(());
+            }
             () = tokio::time::sleep(settings.server.shutdown_timeout) => {
                 warn!("ended before all was finished; what was in hand is taken over after its lease");
+                0
             }
-            _ = shutdown::requested() => warn!("ended at once, at a second signal"),
-        }
-        Ok(())
+            _ = shutdown::requested() => {
+                warn!("ended at once, at a second signal; what was in hand is taken over after its lease");
+                1
+            }
+        };
+        // Nothing more is waited for, not even a disk that does not answer.
+        std::process::exit(code)
     }
 }
 

@@ -5,6 +5,7 @@ mod breakpoint;
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod health;
 pub mod http;
 pub mod service;
 pub mod shutdown;

@@ -7,16 +7,20 @@ use std::{
 };
 
 /// What each part may use, besides itself. `app` wires everything up, and `cli` starts it.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("breakpoint", &[]),
     ("domain", &[]),
     ("config", &[]),
+    ("health", &[]),
     ("shutdown", &[]),
     ("wake", &["domain"]),
     ("telemetry", &["config"]),
     ("stores", &["breakpoint", "domain"]),
     ("service", &["domain", "stores", "wake"]),
-    ("http", &["config", "domain", "service", "telemetry"]),
+    (
+        "http",
+        &["config", "domain", "health", "service", "telemetry"],
+    ),
     (
         "workers",
         &[
@@ -31,7 +35,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     (
         "app",
         &[
-            "config", "http", "service", "shutdown", "stores", "wake", "workers",
+            "config", "health", "http", "service", "shutdown", "stores", "wake", "workers",
         ],
     ),
     ("cli", &["app", "config", "service", "stores", "telemetry"]),

@@ -45,6 +45,8 @@ pub struct Server {
     pub connections: usize,
     #[serde(rename = "client_timeout_ms", deserialize_with = "millis")]
     pub client_timeout: Duration,
+    #[serde(rename = "drain_ms", deserialize_with = "millis")]
+    pub drain: Duration,
     #[serde(rename = "shutdown_timeout_ms", deserialize_with = "millis")]
     pub shutdown_timeout: Duration,
 }
@@ -81,6 +83,8 @@ pub struct Workers {
     pub lease: Duration,
     #[serde(rename = "poll_ms", deserialize_with = "millis")]
     pub poll: Duration,
+    #[serde(rename = "stall_ms", deserialize_with = "millis")]
+    pub stall: Duration,
     pub tries: u32,
     #[serde(rename = "retry_ms", deserialize_with = "millis")]
     pub retry: Duration,
@@ -194,8 +198,13 @@ impl Settings {
                 return Err(layers.complaint(key, &rule));
             }
         }
-        if workers.lease < Duration::from_secs(1) {
-            return Err(layers.complaint("workers.lease_ms", "must be at least 1000"));
+        for (key, time) in [
+            ("workers.lease_ms", workers.lease),
+            ("workers.stall_ms", workers.stall),
+        ] {
+            if time < Duration::from_secs(1) {
+                return Err(layers.complaint(key, "must be at least 1000"));
+            }
         }
         Ok(())
     }

@@ -15,24 +15,39 @@ use std::{io, sync::Arc};
 use actix_web::{
     App, HttpResponse, HttpResponseBuilder, HttpServer, Route,
     dev::Server,
+    middleware::{Next, from_fn},
     web::{self, Data, ServiceConfig},
 };
+use tokio::runtime::Handle;
+use tokio_util::context::TokioContext;
 use tracing_actix_web::TracingLogger;
 
 use self::error::HttpError;
-use crate::{config, service::Service, telemetry::RequestLog};
+use crate::{config, health::Health, service::Service, telemetry::RequestLog};
 
 /// Starts to listen; what comes is answered once the server is polled.
 ///
 /// # Errors
 ///
 /// An address that cannot be listened on.
-pub fn serve(settings: &config::Server, service: Arc<Service>) -> io::Result<Server> {
-    let service = Data::from(service);
+pub fn serve(
+    settings: &config::Server,
+    service: Arc<Service>,
+    health: Arc<Health>,
+) -> io::Result<Server> {
+    let (service, health) = (Data::from(service), Data::from(health));
+    // Each of the server's threads has a runtime of its own, which ends with it. What a request leaves behind for others,
+    // a connection to a store above all, must live as long as the process.
+    let lasting = Handle::current();
     let mut server = HttpServer::new(move || {
+        let lasting = lasting.clone();
         App::new()
+            .wrap(from_fn(move |request, next: Next<_>| {
+                TokioContext::new(next.call(request), lasting.clone())
+            }))
             .wrap(TracingLogger::<RequestLog>::new())
             .app_data(service.clone())
+            .app_data(health.clone())
             .configure(routes)
     })
     .disable_signals()
@@ -72,6 +87,7 @@ fn routes(app: &mut ServiceConfig) {
     let get = web::get;
     let post = web::post;
     app.service(route("/up", vec![get().to(ops::up)], "GET"))
+        .service(route("/readyz", vec![get().to(ops::ready)], "GET"))
         .service(route(
             "/application",
             vec![post().to(applications::create)],

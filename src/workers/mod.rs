@@ -27,6 +27,7 @@ use self::{
 };
 use crate::{
     config::Workers as Settings,
+    health::Health,
     stores::{JobQueue, Records, SearchIndex},
     wake::Wake,
 };
@@ -44,22 +45,31 @@ pub struct Context {
     pub wake: Arc<Wake>,
     /// How they work.
     pub settings: Settings,
+    /// Where each loop says what it is at.
+    pub health: Arc<Health>,
     /// Cancelled when the process is to end: no new step is begun.
     pub stop: CancellationToken,
 }
 
-/// Starts all workers; the tracker tells when the last of them has ended.
+/// Starts all workers; the tracker tells when the last of them has ended. A process that is not to work still takes back
+/// what dead ones held.
 pub fn start(context: &Context) -> TaskTracker {
     let tasks = TaskTracker::new();
-    runner::start(&tasks, context, QueueWorker::<CreateApplication>::new);
-    runner::start(&tasks, context, QueueWorker::<CreateChat>::new);
-    runner::start(&tasks, context, QueueWorker::<CreateMessage>::new);
-    runner::start(&tasks, context, QueueWorker::<UpdateMessage>::new);
-    runner::start(&tasks, context, UpdateChatsCount::new);
-    runner::start(&tasks, context, UpdateMessagesCount::new);
-    runner::start(&tasks, context, IndexMessages::new);
-    runner::start(&tasks, context, Reconcile::new);
+    if context.settings.enabled {
+        start_working(&tasks, context);
+    }
     runner::start(&tasks, context, Recover::new);
     tasks.close();
     tasks
+}
+
+fn start_working(tasks: &TaskTracker, context: &Context) {
+    runner::start(tasks, context, QueueWorker::<CreateApplication>::new);
+    runner::start(tasks, context, QueueWorker::<CreateChat>::new);
+    runner::start(tasks, context, QueueWorker::<CreateMessage>::new);
+    runner::start(tasks, context, QueueWorker::<UpdateMessage>::new);
+    runner::start(tasks, context, UpdateChatsCount::new);
+    runner::start(tasks, context, UpdateMessagesCount::new);
+    runner::start(tasks, context, IndexMessages::new);
+    runner::start(tasks, context, Reconcile::new);
 }

@@ -66,7 +66,8 @@ impl Reconcile {
         let unfinished = records.build_target().await?.is_some()
             && records.lock(REBUILD_LOCK, Duration::ZERO).await?.is_some();
         if unfinished || index.current().await?.is_none() {
-            let messages = rebuild(&**records, &**index, |_| {}).await?;
+            let goes_on = |_| self.context.health.beat(self.name());
+            let messages = rebuild(&**records, &**index, goes_on).await?;
             info!(messages, "built the search index");
         }
         Ok(())
@@ -121,6 +122,11 @@ impl Worker for Reconcile {
 
     fn rest(&self) -> Duration {
         self.context.settings.reconcile_pause
+    }
+
+    /// It reads all the rows that its page counts, and may build an index.
+    fn patience(&self) -> u32 {
+        10
     }
 
     async fn step(&mut self) -> Result<Step> {

@@ -1,6 +1,6 @@
 //! The loop that every worker runs in.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
@@ -10,6 +10,7 @@ use tracing::{Instrument, error, error_span, info, warn};
 use super::Context;
 use crate::{
     breakpoint,
+    health::Pulse,
     stores::{Error, Result},
 };
 
@@ -35,21 +36,32 @@ pub trait Worker: Send {
     fn bell(&self) -> Option<&Notify>;
     /// How long it rests when there is nothing to do.
     fn rest(&self) -> Duration;
+    /// How long a step may take, as a multiple of `workers.stall_ms`.
+    fn patience(&self) -> u32 {
+        1
+    }
     /// Does a piece of its work.
     async fn step(&mut self) -> Result<Step>;
 }
 
-/// Runs the worker that `make` makes until the process is to end; a new one if it panics.
+/// Runs the worker that `make` makes until the process is to end; a new one whenever it dies.
 pub fn start<W: Worker + 'static>(tasks: &TaskTracker, context: &Context, make: fn(&Context) -> W) {
     let context = context.clone();
     tasks.spawn(async move {
         loop {
             let worker = make(&context);
             let name = worker.name();
+            let patience = context.settings.stall * worker.patience();
+            let pulse = context.health.pulse(name, patience);
             let span = error_span!("worker", worker = name);
-            let task = tokio::spawn(run(worker, context.stop.clone()).instrument(span));
-            match task.await {
-                Ok(()) => break,
+            let task = run(worker, pulse.clone(), context.stop.clone()).instrument(span);
+            let ended = tokio::spawn(task).await;
+            if context.stop.is_cancelled() {
+                break;
+            }
+            pulse.restart();
+            match ended {
+                Ok(()) => error!(worker = name, "a worker ended; it is started again"),
                 Err(panic) => error!(worker = name, %panic, "a worker died; it is started again"),
             }
             tokio::time::sleep(FIRST_PAUSE).await;
@@ -57,11 +69,13 @@ pub fn start<W: Worker + 'static>(tasks: &TaskTracker, context: &Context, make: 
     });
 }
 
-async fn run(mut worker: impl Worker, stop: CancellationToken) {
+async fn run(mut worker: impl Worker, pulse: Arc<Pulse>, stop: CancellationToken) {
     let mut pause = Pause::default();
     while !stop.is_cancelled() {
+        pulse.beat();
         match worker.step().await {
             Ok(step) => {
+                pulse.rest();
                 pause.end();
                 if step == Step::Idle {
                     let (bell, rest) = (worker.bell(), worker.rest());
@@ -73,6 +87,7 @@ async fn run(mut worker: impl Worker, stop: CancellationToken) {
                 }
             }
             Err(error) => {
+                pulse.fail(error.to_string());
                 let time = pause.next(&error);
                 tokio::select! {
                     () = tokio::time::sleep(time) => {}

@@ -20,7 +20,12 @@ mod load;
 mod outages;
 mod overload;
 mod paths;
+mod readiness;
 mod reading;
 mod repair;
 mod search;
+mod shutdown;
+// What workers do when they fail at a given step, which only the tests' build can.
+#[cfg(feature = "breakpoints")]
+mod supervision;
 mod updates;

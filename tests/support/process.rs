@@ -5,7 +5,7 @@ use std::{
     net::TcpListener,
     ops::Deref,
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU16, Ordering},
     time::{Duration, Instant},
 };
@@ -76,6 +76,23 @@ impl Process {
     /// SIGKILL, and the end of the process.
     pub fn kill(mut self) {
         self.end();
+    }
+
+    /// Sends it a signal: `STOP`, `CONT`, `TERM`.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.as_ref().is_ok_and(ExitStatus::success), "{sent:?}");
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child of ours")
     }
 
     /// What it wrote so far to its standard output and error.

@@ -1,0 +1,107 @@
+//! Workers that die, fail or stand still, at a step that the test names (`src/breakpoint.rs`).
+
+use serde_json::json;
+
+use crate::{
+    readiness::{becomes, named},
+    shutdown::exit_code,
+    support::{Process, Site, eventually, on_each_backing, settles},
+};
+
+/// What the dead held is taken over soon, and a step may take a second.
+const SOON: [(&str, &str); 2] = [
+    ("CONFAB_WORKERS__LEASE_MS", "2000"),
+    ("CONFAB_WORKERS__STALL_MS", "1000"),
+];
+
+/// A process with a planned failure.
+async fn start_to_fail(site: &Site, plan: &str) -> Process {
+    let plan = ("CONFAB_TEST_BREAK", plan);
+    site.start_with(&[SOON.as_slice(), &[plan]].concat()).await
+}
+
+async fn a_worker_that_panics_is_started_again_and_goes_on(site: &Site) {
+    for step in ["claimed", "before_commit", "before_acknowledge"] {
+        let api = start_to_fail(site, &format!("{step}:3:panic")).await;
+        let app = api.new_app().await;
+        let chat = api.new_chat(&app).await;
+        eventually("the planned panic", async || {
+            api.say(&chat, "hello").await;
+            let output = api.output();
+            if output.contains("planned failure") {
+                Ok(())
+            } else {
+                Err(output)
+            }
+        })
+        .await;
+        let told = api.say(&chat, "hello again").await;
+        settles("all is stored and counted", json!(told), async || {
+            api.messages_count(&chat).await
+        })
+        .await;
+        let ready = becomes(&api, 200, "ready").await;
+        let restarts = |worker| named(&ready, "workers", worker)["restarts"].as_u64();
+        let kinds = ["create_application", "create_chat", "create_message"];
+        // A panic in the file's own thread is an error to the worker.
+        let expected = u64::from(step != "before_commit" || site.processes() > 1);
+        let sum: Option<u64> = kinds.into_iter().map(restarts).sum();
+        assert_eq!(sum, Some(expected), "{step}: {ready:#}");
+    }
+}
+
+async fn a_worker_that_stands_still_is_seen_by_readiness(site: &Site) {
+    let api = start_to_fail(site, "claimed:1:stall").await;
+    becomes(&api, 200, "ready").await;
+    let app = api.new_app().await;
+    let told = becomes(&api, 503, "unavailable").await;
+    let worker = named(&told, "workers", "create_application");
+    assert!(worker["stalled_ms"].as_u64() > Some(1000), "{told:#}");
+    // Nothing is lost by it.
+    assert_eq!(api.get(&app).await.text_field("ChatsCount"), "0");
+    drop(api);
+    let _api = site.start_with(&SOON).await;
+    settles("it is stored", Some(1), async || {
+        site.stored_number("SELECT COUNT(*) FROM applications")
+            .await
+    })
+    .await;
+}
+
+async fn a_second_signal_ends_it_at_once(site: &Site) {
+    let mut api = start_to_fail(site, "claimed:1:stall").await;
+    let app = api.new_app().await;
+    eventually("the batch is in hand", async || {
+        let output = api.output();
+        if output.contains("planned failure") {
+            Ok(())
+        } else {
+            Err(output)
+        }
+    })
+    .await;
+    api.signal("TERM");
+    eventually("nobody new is let in", async || {
+        match api.try_get("/up").await {
+            Ok(answer) => Err(answer),
+            Err(_) => Ok(()),
+        }
+    })
+    .await;
+    assert!(api.ended().is_none(), "the batch in hand is not finished");
+    api.signal("TERM");
+    assert_eq!(exit_code(&mut api).await, Some(1));
+    let api = site.start_with(&SOON).await;
+    settles("it is stored", Some(1), async || {
+        site.stored_number("SELECT COUNT(*) FROM applications")
+            .await
+    })
+    .await;
+    assert_eq!(api.get(&app).await.text_field("ChatsCount"), "0");
+}
+
+on_each_backing!(
+    a_worker_that_panics_is_started_again_and_goes_on,
+    a_worker_that_stands_still_is_seen_by_readiness,
+    a_second_signal_ends_it_at_once,
+);
