@@ -27,6 +27,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
             "breakpoint",
             "config",
             "domain",
+            "health",
             "service",
             "stores",
             "wake",
