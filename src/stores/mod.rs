@@ -4,6 +4,7 @@
 //! [`SearchIndex`] is Elasticsearch; on the *embedded* one a single SQLite file is all three. Stores never know each
 //! other; `app` picks and wires them.
 
+mod breaker;
 pub mod elasticsearch;
 pub mod mysql;
 mod payload;

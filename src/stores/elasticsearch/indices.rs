@@ -25,11 +25,7 @@ use elasticsearch::indices::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{
-    ElasticsearchIndex,
-    answer::{self, Refusal},
-    failed, unavailable,
-};
+use super::{ElasticsearchIndex, answer::Refusal, failed, unavailable};
 use crate::stores::Result;
 
 const DEFINITION: &str = include_str!("mapping.json");
@@ -115,14 +111,15 @@ impl ElasticsearchIndex {
     }
 
     async fn try_create(&self, name: &str, definition: &Value) -> std::result::Result<(), Refusal> {
-        let sent = self
-            .client
-            .indices()
-            .create(IndicesCreateParts::Index(name))
-            .body(definition)
-            .send()
-            .await;
-        answer::read::<Value>(sent).await.map(drop)
+        let send = async {
+            self.client
+                .indices()
+                .create(IndicesCreateParts::Index(name))
+                .body(definition)
+                .send()
+                .await
+        };
+        self.ask::<Value>(send).await.map(drop)
     }
 
     /// What is deleted afterwards is out of use already. If that fails, the next swap has it to delete.
@@ -140,14 +137,15 @@ impl ElasticsearchIndex {
         for other in self.aliased().await?.keys().filter(|name| *name != index) {
             actions.push(json!({"remove": {"index": other, "alias": self.alias}}));
         }
-        let sent = self
-            .client
-            .indices()
-            .update_aliases()
-            .body(json!({ "actions": actions }))
-            .send()
-            .await;
-        answer::read::<Value>(sent).await.map_err(|refusal| {
+        let send = async {
+            self.client
+                .indices()
+                .update_aliases()
+                .body(json!({ "actions": actions }))
+                .send()
+                .await
+        };
+        self.ask::<Value>(send).await.map_err(|refusal| {
             if refusal.is_status(404) {
                 // Of several indices, it does not matter which: the next try looks again.
                 unavailable(refusal.detail())
@@ -165,13 +163,14 @@ impl ElasticsearchIndex {
         let ours = format!("{}-*", self.alias);
         let all = self.aliases(IndicesGetAliasParts::Index(&[&ours])).await?;
         for other in all.keys().filter(|name| *name != index && self.owns(name)) {
-            let sent = self
-                .client
-                .indices()
-                .delete(IndicesDeleteParts::Index(&[other]))
-                .send()
-                .await;
-            match answer::read::<Value>(sent).await {
+            let send = async {
+                self.client
+                    .indices()
+                    .delete(IndicesDeleteParts::Index(&[other]))
+                    .send()
+                    .await
+            };
+            match self.ask::<Value>(send).await {
                 Err(refusal) if !refusal.is_missing_index() => return Err(refusal.error(other)),
                 _ => tracing::info!(index = other.as_str(), "deleted an index out of use"),
             }
@@ -180,13 +179,15 @@ impl ElasticsearchIndex {
     }
 
     pub(super) async fn refresh_index(&self, index: &str) -> Result<()> {
-        let sent = self
-            .client
-            .indices()
-            .refresh(IndicesRefreshParts::Index(&[index]))
-            .send()
-            .await;
-        let refreshed: Refreshed = answer::read(sent)
+        let send = async {
+            self.client
+                .indices()
+                .refresh(IndicesRefreshParts::Index(&[index]))
+                .send()
+                .await
+        };
+        let refreshed: Refreshed = self
+            .ask(send)
             .await
             .map_err(|refusal| refusal.error(index))?;
         if refreshed.shards.failed > 0 {
@@ -210,8 +211,8 @@ impl ElasticsearchIndex {
     }
 
     async fn aliases(&self, parts: IndicesGetAliasParts<'_>) -> Result<Aliases> {
-        let sent = self.client.indices().get_alias(parts).send().await;
-        match answer::read(sent).await {
+        let send = async { self.client.indices().get_alias(parts).send().await };
+        match self.ask(send).await {
             Err(refusal) if refusal.is_status(404) => Ok(Aliases::new()),
             answer => answer.map_err(|refusal| refusal.error(&self.alias)),
         }

@@ -20,11 +20,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use elasticsearch::{
     Elasticsearch,
-    http::transport::{SingleNodeConnectionPool, TransportBuilder},
+    http::{
+        response::Response,
+        transport::{SingleNodeConnectionPool, TransportBuilder},
+    },
 };
+use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::{Error, Result, SearchIndex};
+use self::answer::Refusal;
+use super::{Error, Result, SearchIndex, breaker::Breaker};
 use crate::domain::{ChatKey, Message, MessageKey, Page, Revision, text::Query};
 
 /// What the errors of this store are told by.
@@ -33,6 +38,7 @@ const STORE: &str = "Elasticsearch";
 /// Full text, in Elasticsearch.
 pub struct ElasticsearchIndex {
     client: Elasticsearch,
+    breaker: Breaker,
     alias: String,
 }
 
@@ -55,13 +61,28 @@ impl ElasticsearchIndex {
         // The credentials stay in the URL: the HTTP client below moves them, decoded, from there into the header of
         // each request, and shows them in no error.
         let transport = TransportBuilder::new(SingleNodeConnectionPool::new(url.clone()))
-            .timeout(timeout)
             .build()
             .map_err(failed)?;
         Ok(Self {
             client: Elasticsearch::new(transport),
+            breaker: Breaker::new(STORE, timeout),
             alias: alias.into(),
         })
+    }
+
+    /// Sends a request and reads the answer.
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        send: impl Future<Output = std::result::Result<Response, elasticsearch::Error>>,
+    ) -> std::result::Result<T, Refusal> {
+        match self
+            .breaker
+            .call(async { answer::read(send.await).await })
+            .await
+        {
+            Ok(answer) => answer,
+            Err(outage) => Err(Refusal::Silence(outage.to_string())),
+        }
     }
 }
 

@@ -113,15 +113,17 @@ impl ElasticsearchIndex {
     /// Searches, and takes nothing less than all there is: a part of the hits would look like all of them.
     async fn hits<T: DeserializeOwned>(&self, fields: &[&str], body: Value) -> Result<Vec<T>> {
         let filter_path = [&["timed_out", "_shards.failed"], fields].concat();
-        let sent = self
-            .client
-            .search(SearchParts::Index(&[&self.alias]))
-            .allow_partial_search_results(false)
-            .filter_path(&filter_path)
-            .body(body)
-            .send()
-            .await;
-        let found: Searched<T> = answer::read(sent)
+        let send = async {
+            self.client
+                .search(SearchParts::Index(&[&self.alias]))
+                .allow_partial_search_results(false)
+                .filter_path(&filter_path)
+                .body(body)
+                .send()
+                .await
+        };
+        let found: Searched<T> = self
+            .ask(send)
             .await
             .map_err(|refusal| refusal.error(&self.alias))?;
         if found.timed_out || found.shards.failed > 0 {
@@ -135,15 +137,17 @@ impl ElasticsearchIndex {
         let mut revisions = Vec::with_capacity(keys.len());
         for keys in keys.chunks(KEYS) {
             let ids: Vec<String> = keys.iter().map(MessageKey::to_string).collect();
-            let sent = self
-                .client
-                .mget(MgetParts::Index(&self.alias))
-                ._source(&["false"])
-                .filter_path(&["docs.found", "docs._version", "docs.error"])
-                .body(json!({ "ids": ids }))
-                .send()
-                .await;
-            let looked: Looked = answer::read(sent)
+            let send = async {
+                self.client
+                    .mget(MgetParts::Index(&self.alias))
+                    ._source(&["false"])
+                    .filter_path(&["docs.found", "docs._version", "docs.error"])
+                    .body(json!({ "ids": ids }))
+                    .send()
+                    .await
+            };
+            let looked: Looked = self
+                .ask(send)
                 .await
                 .map_err(|refusal| refusal.error(&self.alias))?;
             if looked.docs.len() != keys.len() {

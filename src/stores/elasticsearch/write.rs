@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{
     ElasticsearchIndex,
-    answer::{self, Complaint, Refusal},
+    answer::{Complaint, Refusal},
     document::Document,
     failed, indices,
 };
@@ -123,19 +123,20 @@ impl ElasticsearchIndex {
         body: Vec<u8>,
         count: usize,
     ) -> std::result::Result<impl Iterator<Item = Outcome>, Refusal> {
-        let sent = self
-            .client
-            .bulk(BulkParts::Index(alias))
-            .require_alias(true)
-            .filter_path(&[
-                "items.*.status",
-                "items.*.error.type",
-                "items.*.error.reason",
-            ])
-            .body(vec![body])
-            .send()
-            .await;
-        let done: Done = answer::read(sent).await?;
+        let send = async {
+            self.client
+                .bulk(BulkParts::Index(alias))
+                .require_alias(true)
+                .filter_path(&[
+                    "items.*.status",
+                    "items.*.error.type",
+                    "items.*.error.reason",
+                ])
+                .body(vec![body])
+                .send()
+                .await
+        };
+        let done: Done = self.ask(send).await?;
         if done.items.len() != count {
             return Err(Refusal::Status {
                 status: 200,

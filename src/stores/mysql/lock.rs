@@ -9,7 +9,7 @@ use diesel::{
 };
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 
-use super::{MysqlRecords, pool::meaning};
+use super::MysqlRecords;
 use crate::stores::{Guard, Result};
 
 /// How long a holder's question whether it still holds may take.
@@ -38,11 +38,9 @@ impl MysqlRecords {
         let query = diesel::sql_query(format!("SELECT GET_LOCK({NAME}, ?) AS yes"))
             .bind::<Text, _>(name)
             .bind::<BigInt, _>(seconds);
-        // MySQL keeps to the wait by itself; the pool's time limit may be shorter.
-        let answer: Answer = query
-            .get_result(&mut connection)
-            .await
-            .map_err(|error| meaning(&error))?;
+        // MySQL keeps to the wait by itself, which may be longer than a call may take.
+        let answer = query.get_result::<Answer>(&mut connection);
+        let answer = self.pool.longer_by(wait, answer).await?;
         Ok((answer.yes == Some(1)).then(|| NamedLock {
             connection,
             name: name.to_owned(),

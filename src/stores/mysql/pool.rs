@@ -5,19 +5,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use deadpool::Runtime;
+use deadpool::{Runtime, managed::TimeoutType};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel_async::{
     AsyncConnection, AsyncMysqlConnection, SimpleAsyncConnection,
     pooled_connection::{
         AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
-        deadpool::{Hook, HookError, Object, Pool as DeadPool},
+        deadpool::{Hook, HookError, Object, Pool as DeadPool, PoolError},
     },
 };
 use futures_util::FutureExt;
 use url::Url;
 
-use crate::stores::{Error, Result};
+use crate::stores::{Error, Result, breaker::Breaker};
+
+/// What the errors of this store are told by.
+const STORE: &str = "MySQL";
 
 /// A checked-out connection.
 pub type Connection = Object<AsyncMysqlConnection>;
@@ -33,6 +36,7 @@ pub struct Pool {
     connections: DeadPool<AsyncMysqlConnection>,
     url: String,
     timeout: Duration,
+    breaker: Breaker,
     /// When a connection last broke or did not answer: what was made before is not used again. A server that went away
     /// took all of them with it, and one that still owes an answer would give it to the wrong question.
     broke: Arc<Mutex<Option<Instant>>>,
@@ -71,13 +75,18 @@ impl Pool {
             connections,
             url: url.to_string(),
             timeout,
+            breaker: Breaker::new(STORE, timeout),
             broke,
         })
     }
 
     /// A connection from the pool.
     pub async fn get(&self) -> Result<Connection> {
+        self.breaker.admit()?;
         let connection = self.connections.get().await;
+        if let Err(PoolError::Timeout(TimeoutType::Create)) = &connection {
+            self.breaker.trip();
+        }
         connection.map_err(|error| unavailable(&error))
     }
 
@@ -91,10 +100,8 @@ impl Pool {
 
     /// A connection outside the pool, for what lives as long as its connection.
     pub async fn dedicated(&self) -> Result<AsyncMysqlConnection> {
-        let connection = tokio::time::timeout(self.timeout, establish(&self.url)).await;
-        connection
-            .map_err(|_| unavailable(&format_args!("no connection within {:?}", self.timeout)))?
-            .map_err(|error| unavailable(&error))
+        let connection = self.breaker.call(establish(&self.url)).await?;
+        connection.map_err(|error| unavailable(&error))
     }
 
     /// Waits for an answer no longer than the pool's timeout, and reads the error if it is one.
@@ -105,23 +112,29 @@ impl Pool {
         self.within(self.timeout, query).await
     }
 
+    /// The same for a call that may wait for so long before it is answered.
+    pub async fn longer_by<T>(
+        &self,
+        wait: Duration,
+        query: impl Future<Output = std::result::Result<T, DieselError>>,
+    ) -> Result<T> {
+        self.within(wait + self.timeout, query).await
+    }
+
     /// The same with a time of the caller's own.
     pub async fn within<T>(
         &self,
         time: Duration,
         query: impl Future<Output = std::result::Result<T, DieselError>>,
     ) -> Result<T> {
-        let (error, broke) = match tokio::time::timeout(time, query).await {
+        let (error, broke) = match self.breaker.call_within(time, query).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => {
                 let error = meaning(&error);
                 let broke = has_died(&error);
                 (error, broke)
             }
-            Err(_) => (
-                unavailable(&format_args!("no answer within {time:?}")),
-                true,
-            ),
+            Err(silence) => (silence, true),
         };
         if broke {
             *lock(&self.broke) = Some(Instant::now());
@@ -217,7 +230,7 @@ pub fn meaning(error: &DieselError) -> Error {
             rejected(detail)
         }
         DieselError::DeserializationError(_) => Error::Failed {
-            store: "MySQL",
+            store: STORE,
             detail,
         },
         _ => unavailable(&detail),
@@ -226,7 +239,7 @@ pub fn meaning(error: &DieselError) -> Error {
 
 fn rejected(detail: String) -> Error {
     Error::Rejected {
-        store: "MySQL",
+        store: STORE,
         detail,
     }
 }
@@ -234,7 +247,7 @@ fn rejected(detail: String) -> Error {
 /// An outage of MySQL.
 pub fn unavailable(error: &dyn std::fmt::Display) -> Error {
     Error::Unavailable {
-        store: "MySQL",
+        store: STORE,
         detail: error.to_string(),
     }
 }

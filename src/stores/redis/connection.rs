@@ -11,14 +11,17 @@ use deadpool_redis::{
 };
 use url::Url;
 
-use crate::stores::{Error, Result};
+use crate::stores::{Error, Result, breaker::Breaker};
+
+/// What the errors of this store are told by.
+const STORE: &str = "Redis";
 
 /// Two ways to Redis. Requests share one connection that pipelines them all, as a check-out for each would halve what
 /// can be accepted. Workers have a small pool, so that the megabytes of a claim do not stand in a request's way.
 pub struct Connections {
     shared: ConnectionManager,
     pool: Pool,
-    timeout: Duration,
+    breaker: Breaker,
 }
 
 /// Who asks.
@@ -61,7 +64,7 @@ impl Connections {
         Ok(Self {
             shared,
             pool,
-            timeout,
+            breaker: Breaker::new(STORE, timeout),
         })
     }
 
@@ -74,11 +77,15 @@ impl Connections {
         let answer = match via {
             Via::Shared => {
                 let mut shared = self.shared.clone();
-                self.in_time(command.query_async(&mut shared)).await?
+                self.breaker.call(command.query_async(&mut shared)).await?
             }
             Via::Pool => {
-                let mut connection = self.pool.get().await.map_err(|error| unavailable(&error))?;
-                let answer = self.in_time(command.query_async(&mut connection)).await;
+                let connection = self.breaker.call(self.pool.get()).await?;
+                let mut connection = connection.map_err(|error| unavailable(&error))?;
+                let answer = self
+                    .breaker
+                    .call(command.query_async(&mut connection))
+                    .await;
                 if !matches!(answer, Ok(Ok(_))) {
                     // It may still owe an answer: no one shall read it as his own.
                     drop(deadpool_redis::Connection::take(connection));
@@ -95,15 +102,10 @@ impl Connections {
     /// Sends several commands as one transaction.
     pub async fn transaction<T: FromRedisValue>(&self, pipeline: &mut Pipeline) -> Result<T> {
         let mut shared = self.shared.clone();
-        self.in_time(pipeline.atomic().query_async(&mut shared))
+        self.breaker
+            .call(pipeline.atomic().query_async(&mut shared))
             .await?
             .map_err(|error| unavailable(&error))
-    }
-
-    async fn in_time<T>(&self, call: impl Future<Output = T>) -> Result<T> {
-        tokio::time::timeout(self.timeout, call)
-            .await
-            .map_err(|_| unavailable(&format_args!("no answer within {:?}", self.timeout)))
     }
 }
 
@@ -120,7 +122,7 @@ fn is_outage(error: &RedisError) -> bool {
 
 pub(super) fn unavailable(error: &dyn std::fmt::Display) -> Error {
     Error::Unavailable {
-        store: "Redis",
+        store: STORE,
         detail: error.to_string(),
     }
 }
