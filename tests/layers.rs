@@ -15,7 +15,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("wake", &["domain"]),
     ("telemetry", &["config"]),
     ("stores", &["breakpoint", "domain"]),
-    ("service", &["domain", "stores", "wake"]),
+    ("service", &["breakpoint", "domain", "stores", "wake"]),
     ("http", &["config", "domain", "service", "telemetry"]),
     (
         "workers",

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod output;
+mod progress;
 
 use std::{
     path::PathBuf,
@@ -10,7 +11,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use self::output::Output;
+use self::{output::Output, progress::Meter};
 use crate::{
     app::App,
     config::{Settings, environment},
@@ -71,7 +72,7 @@ enum Search {
         #[arg(long)]
         fix: bool,
     },
-    /// Build a new index from the rows, and put it into use.
+    /// Build a new index from the rows, and put it into use; go on with one that is unfinished.
     Rebuild,
 }
 
@@ -111,17 +112,27 @@ impl Cli {
                 Ok(ExitCode::SUCCESS)
             }
             Command::Search(Search::Verify { fix }) => {
-                let report = patiently(|| verify::index(&*app.records, &*app.index, fix)).await?;
+                let meter = Meter::new("rows and documents", self.json);
+                let watch = |progress| meter.show(progress);
+                let report =
+                    patiently(|| verify::index(&*app.records, &*app.index, fix, &watch)).await?;
+                meter.end();
                 output.index(&report);
                 Ok(found(report.findings.len(), report.mended))
             }
             Command::Search(Search::Rebuild) => {
-                let messages = patiently(|| rebuild(&*app.records, &*app.index, |_| {})).await?;
-                output.done(&format!("{messages} messages are in the new index"));
+                let meter = Meter::new("messages", self.json);
+                let watch = |progress| meter.show(progress);
+                let rebuilt = patiently(|| rebuild(&*app.records, &*app.index, &watch)).await?;
+                meter.end();
+                output.rebuilt(&rebuilt);
                 Ok(ExitCode::SUCCESS)
             }
             Command::Counts(Counts::Verify { fix }) => {
-                let report = patiently(|| verify::counts(&*app.records, fix)).await?;
+                let meter = Meter::new("applications and chats", self.json);
+                let watch = |progress| meter.show(progress);
+                let report = patiently(|| verify::counts(&*app.records, fix, &watch)).await?;
+                meter.end();
                 output.counts(&report);
                 let mended = if fix { report.findings.len() } else { 0 };
                 Ok(found(report.findings.len(), mended))

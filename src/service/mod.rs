@@ -1,6 +1,7 @@
 //! The use cases that http, the command line and tests call.
 
 mod merge;
+pub mod progress;
 pub mod rebuild;
 pub mod verify;
 

@@ -256,10 +256,19 @@ pub trait Records: Send + Sync {
     async fn scan_messages(&self, after: Option<MessageKey>, limit: usize) -> Result<Vec<Message>>;
     /// The stored messages of these keys, in any order.
     async fn messages_by_key(&self, keys: &[MessageKey]) -> Result<Vec<Message>>;
-    /// The index that a rebuild is filling, or was when it died.
-    async fn build_target(&self) -> Result<Option<String>>;
-    /// Sets or clears it.
-    async fn set_build_target(&self, index: Option<&str>) -> Result<()>;
+    /// Whether the search index is being built, or was when who built it died, or is to be.
+    async fn build(&self) -> Result<Option<Build>>;
+    /// Wants a new index built from nothing: what is in the present ones, an unfinished one too, is not to be trusted.
+    async fn want_build(&self) -> Result<()>;
+    /// Begins to fill `target`, instead of whatever was being filled: from now on [`Records::outbox`] names it.
+    async fn begin_build(&self, target: &str) -> Result<()>;
+    /// Keeps how far it has come: the last message gone through, and how many. False if `target` is no longer what is
+    /// being filled: it has missed changes then.
+    async fn advance_build(&self, target: &str, last: MessageKey, done: u64) -> Result<bool>;
+    /// Ends it, if `target` is what is being filled.
+    async fn end_build(&self, target: &str) -> Result<()>;
+    /// How many rows there are. It counts them one by one.
+    async fn totals(&self) -> Result<Totals>;
 
     /// Takes a lock that only one process can hold, waiting for it at most `wait`. It ends when the guard is
     /// dropped, or when this process dies. `None`: another one holds it.
@@ -287,6 +296,45 @@ pub trait Ledger: Send + Sync {
     async fn highest_message(&self, chat: ChatKey) -> Result<Option<Number>>;
     /// As [`Records::lock`].
     async fn lock(&self, name: &str, wait: Duration) -> Result<Option<Box<dyn Guard>>>;
+}
+
+/// A search index to be put into the present one's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Build {
+    /// It has not been begun.
+    Wanted,
+    /// It is being filled from the rows, in the order of keys.
+    Filling {
+        /// Its name.
+        target: String,
+        /// The last message gone through; `None` before the first.
+        last: Option<MessageKey>,
+        /// How many were gone through until there.
+        done: u64,
+    },
+}
+
+impl Build {
+    /// As stores keep it: no name for what has not been begun.
+    fn read(target: String, last: Option<&str>, done: u64) -> Self {
+        if target.is_empty() {
+            return Self::Wanted;
+        }
+        let last = last.and_then(MessageKey::parse);
+        let done = if last.is_some() { done } else { 0 };
+        Self::Filling { target, last, done }
+    }
+}
+
+/// How many rows there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Applications.
+    pub applications: u64,
+    /// Chats.
+    pub chats: u64,
+    /// Messages.
+    pub messages: u64,
 }
 
 /// Changes that the index is to be told.
@@ -343,6 +391,8 @@ pub trait SearchIndex: Send + Sync {
     async fn remove(&self, keys: &[MessageKey]) -> Result<()>;
     /// The revision under which each of these messages is indexed, in the order of `keys`.
     async fn revisions(&self, keys: &[MessageKey]) -> Result<Vec<Option<Revision>>>;
+    /// How many messages are indexed, as far as they can be found already.
+    async fn count(&self) -> Result<u64>;
     /// The keys of indexed messages after `after` in key order, at most `limit`.
     async fn scan(&self, after: Option<MessageKey>, limit: usize) -> Result<Vec<MessageKey>>;
 

@@ -15,7 +15,8 @@ use super::{
 use crate::{
     domain::{AppId, ChatKey, MessageKey},
     service::{
-        rebuild::{REBUILD_LOCK, rebuild},
+        progress::unwatched,
+        rebuild::{REBUILD_LOCK, Rebuilt, rebuild},
         verify::{self, Problem},
     },
     stores::Result,
@@ -63,10 +64,10 @@ impl Reconcile {
     /// Builds the index if there is none, or if a rebuild left one unfinished. One that is under way keeps its own lock.
     async fn build(&self) -> Result<()> {
         let Context { records, index, .. } = &self.context;
-        let unfinished = records.build_target().await?.is_some()
+        let unfinished = records.build().await?.is_some()
             && records.lock(REBUILD_LOCK, Duration::ZERO).await?.is_some();
         if unfinished || index.current().await?.is_none() {
-            let messages = rebuild(&**records, &**index, |_| {}).await?;
+            let Rebuilt { messages, .. } = rebuild(&**records, &**index, &unwatched).await?;
             info!(messages, "built the search index");
         }
         Ok(())

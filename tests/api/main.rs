@@ -21,6 +21,7 @@ mod outages;
 mod overload;
 mod paths;
 mod reading;
+mod rebuild;
 mod repair;
 mod search;
 mod updates;

@@ -92,6 +92,10 @@ impl SearchIndex for ElasticsearchIndex {
         self.read_versions(keys).await
     }
 
+    async fn count(&self) -> Result<u64> {
+        self.count_documents().await
+    }
+
     async fn scan(&self, after: Option<MessageKey>, limit: usize) -> Result<Vec<MessageKey>> {
         self.read_keys(after, limit).await
     }

@@ -1,5 +1,6 @@
 //! [`Records`] and [`Ledger`](super::Ledger) on MySQL.
 
+mod build;
 mod counts;
 mod epoch;
 mod keys;
@@ -18,7 +19,7 @@ use async_trait::async_trait;
 use url::Url;
 
 use self::pool::Pool;
-use super::{Checked, Guard, Ledger, Outbox, Records, Result, WrongCount};
+use super::{Build, Checked, Guard, Ledger, Outbox, Records, Result, Totals, WrongCount};
 use crate::domain::{AppId, Application, Chat, ChatKey, Message, MessageKey, Page};
 
 /// The rows, in MySQL.
@@ -130,12 +131,28 @@ impl Records for MysqlRecords {
         self.pool.again(|| self.read_messages_by_key(keys)).await
     }
 
-    async fn build_target(&self) -> Result<Option<String>> {
-        self.pool.again(|| self.read_build_target()).await
+    async fn build(&self) -> Result<Option<Build>> {
+        self.pool.again(|| self.read_build()).await
     }
 
-    async fn set_build_target(&self, index: Option<&str>) -> Result<()> {
-        self.write_build_target(index).await
+    async fn want_build(&self) -> Result<()> {
+        self.write_build(None).await
+    }
+
+    async fn begin_build(&self, target: &str) -> Result<()> {
+        self.write_build(Some(target)).await
+    }
+
+    async fn advance_build(&self, target: &str, last: MessageKey, done: u64) -> Result<bool> {
+        self.write_progress(target, last, done).await
+    }
+
+    async fn end_build(&self, target: &str) -> Result<()> {
+        self.delete_build(target).await
+    }
+
+    async fn totals(&self) -> Result<Totals> {
+        self.pool.again(|| self.count_rows()).await
     }
 
     async fn lock(&self, name: &str, wait: Duration) -> Result<Option<Box<dyn Guard>>> {

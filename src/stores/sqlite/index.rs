@@ -6,6 +6,7 @@
 
 use async_trait::async_trait;
 use diesel::{
+    dsl::sql,
     prelude::*,
     sql_query,
     sql_types::{BigInt, Text},
@@ -96,6 +97,18 @@ impl SearchIndex for SqliteStores {
             Ok(revisions)
         };
         self.readers.run(read).await
+    }
+
+    async fn count(&self) -> Result<u64> {
+        let count = |connection: &mut SqliteConnection| {
+            let index = words::named(connection, None)?;
+            let count: i64 = diesel::select(sql::<BigInt>(&format!(
+                "(SELECT COUNT(*) FROM {index}_docsize)"
+            )))
+            .get_result(connection)?;
+            Ok(unsigned(count))
+        };
+        self.readers.run(count).await
     }
 
     async fn scan(&self, after: Option<MessageKey>, limit: usize) -> Result<Vec<MessageKey>> {
