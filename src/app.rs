@@ -146,6 +146,7 @@ impl App {
             queue: self.queue,
             index: self.index,
             wake,
+            drift: Arc::default(),
             settings: settings.workers.clone(),
             stop: stop.clone(),
         };

@@ -189,6 +189,9 @@ pub trait JobQueue: Send + Sync {
     /// Gives back what dead claimers held beyond their lease. A job that this happens to twice is claimed alone from
     /// then on, and the third time goes to the dead letters.
     async fn recover(&self) -> Result<Recovered>;
+    /// Makes every write that is accepted from now on newer than `above`: somewhere such a revision was seen, and rows
+    /// that were set back do not know it.
+    async fn raise_revisions(&self, above: Revision) -> Result<()>;
     /// How much is where, for every kind.
     async fn stats(&self) -> Result<Vec<KindStats>>;
 }
@@ -243,6 +246,16 @@ pub trait Records: Send + Sync {
         fix: bool,
     ) -> Result<Checked<ChatKey, WrongCount>>;
 
+    /// Goes through at most `limit` chats after `after` that messages are stored of, and finds those that have no row
+    /// themselves, each as its oldest message suggests.
+    async fn orphaned_chats(
+        &self,
+        after: Option<ChatKey>,
+        limit: usize,
+    ) -> Result<Checked<ChatKey, Chat>>;
+    /// Gives such chats a row.
+    async fn adopt_chats(&self, chats: &[Chat]) -> Result<()>;
+
     /// The oldest changes that the index has not been told, with the documents as they are now; empty when none wait.
     /// At most `limit` store transactions are read.
     async fn outbox(&self, limit: usize) -> Result<Outbox>;
@@ -286,7 +299,8 @@ pub trait Guard: Send {
 #[async_trait]
 pub trait Ledger: Send + Sync {
     /// Begins a new epoch: one above `at_least` and above every earlier one. Once this answers, no batch that was
-    /// claimed before can be stored any more.
+    /// claimed before can be stored any more. An `at_least` above the epoch that stands says that the database was set
+    /// back: in the same step a new search index is wanted, as [`Records::want_build`] says.
     async fn raise_epoch(&self, at_least: u64) -> Result<u64>;
     /// The epoch that stands.
     async fn epoch(&self) -> Result<u64>;

@@ -20,6 +20,20 @@ use crate::{
 /// The one row of `index_build`.
 const ONLY: i64 = 1;
 
+/// What is being filled; empty if one is only wanted.
+#[derive(Insertable)]
+#[diesel(table_name = index_build)]
+pub(super) struct BuildRow<'a> {
+    id: i64,
+    target: &'a str,
+}
+
+impl<'a> BuildRow<'a> {
+    pub fn new(target: &'a str) -> Self {
+        Self { id: ONLY, target }
+    }
+}
+
 impl MysqlRecords {
     pub(super) async fn read_build(&self) -> Result<Option<Build>> {
         let mut connection = self.pool.get().await?;
@@ -42,10 +56,7 @@ impl MysqlRecords {
     /// Sets what is being filled; nothing if it is only wanted.
     pub(super) async fn write_build(&self, target: Option<&str>) -> Result<()> {
         let mut connection = self.pool.get().await?;
-        let row = (
-            index_build::id.eq(ONLY),
-            index_build::target.eq(target.unwrap_or_default()),
-        );
+        let row = BuildRow::new(target.unwrap_or_default());
         let replace = diesel::replace_into(index_build::table).values(row);
         self.pool.in_time(replace.execute(&mut connection)).await?;
         // Nothing reads the cursors of others: this is but housekeeping.

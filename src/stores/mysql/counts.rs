@@ -25,7 +25,7 @@ use crate::{
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// How long a recount may take: it reads every row of the page's owners.
-const RECOUNT: Duration = Duration::from_secs(300);
+pub(super) const RECOUNT: Duration = Duration::from_secs(300);
 
 /// One of the two counts that are kept: where its deltas wait and whose rows they go to.
 struct Count {

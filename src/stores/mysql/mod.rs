@@ -6,6 +6,7 @@ mod epoch;
 mod keys;
 mod lock;
 mod migrate;
+mod orphans;
 mod outbox;
 mod pool;
 mod read;
@@ -103,6 +104,18 @@ impl Records for MysqlRecords {
         fix: bool,
     ) -> Result<Checked<ChatKey, WrongCount>> {
         self.recount_messages(after, limit, fix).await
+    }
+
+    async fn orphaned_chats(
+        &self,
+        after: Option<ChatKey>,
+        limit: usize,
+    ) -> Result<Checked<ChatKey, Chat>> {
+        self.find_orphans(after, limit).await
+    }
+
+    async fn adopt_chats(&self, chats: &[Chat]) -> Result<()> {
+        self.insert_orphans(chats).await
     }
 
     async fn outbox(&self, limit: usize) -> Result<Outbox> {

@@ -302,6 +302,10 @@ impl JobQueue for RedisQueue {
         })
     }
 
+    async fn raise_revisions(&self, above: Revision) -> Result<()> {
+        self.begin_epoch_above(Some(above.epoch())).await
+    }
+
     async fn stats(&self) -> Result<Vec<KindStats>> {
         let answer = self
             .call(Via::Pool, &self.scripts.stats, |command| {

@@ -109,6 +109,23 @@ impl Records for SqliteStores {
         self.recount_messages(after, limit, fix).await
     }
 
+    /// A file holds all or nothing.
+    async fn orphaned_chats(
+        &self,
+        _after: Option<ChatKey>,
+        _limit: usize,
+    ) -> Result<Checked<ChatKey, Chat>> {
+        Ok(Checked {
+            checked: 0,
+            last: None,
+            findings: Vec::new(),
+        })
+    }
+
+    async fn adopt_chats(&self, _chats: &[Chat]) -> Result<()> {
+        Ok(())
+    }
+
     /// The index is never behind.
     async fn outbox(&self, _limit: usize) -> Result<Outbox> {
         Ok(Outbox::default())
