@@ -1,5 +1,6 @@
 //! The command line.
 
+mod doctor;
 mod output;
 mod progress;
 
@@ -47,6 +48,9 @@ enum Command {
     },
     /// Bring the database's schema up to date.
     Migrate,
+    /// Look at the stores, their settings and what they should agree on; the exit code is 1 with a warning, 2 with a
+    /// problem.
+    Doctor,
     /// Look at the job queues.
     #[command(subcommand)]
     Jobs(Jobs),
@@ -93,15 +97,23 @@ impl Cli {
     ///
     /// Whatever kept it from being done.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let settings = Settings::read(self.config.as_deref(), environment())?;
-        telemetry::start(&settings.log);
-        let app = App::new(&settings)?;
         let output = Output { json: self.json };
+        let diagnosed = matches!(self.command, Some(Command::Doctor));
+        let settings = match Settings::read(self.config.as_deref(), environment()) {
+            Err(error) if diagnosed => return Ok(doctor::unusable(&error, &output)),
+            settings => settings?,
+        };
+        telemetry::start(&settings.log);
+        let app = match App::new(&settings) {
+            Err(error) if diagnosed => return Ok(doctor::unusable(&error, &output)),
+            app => app?,
+        };
         match self.command.unwrap_or(Command::Serve { no_migrate: false }) {
             Command::Serve { no_migrate } => {
                 app.serve(&settings, !no_migrate).await?;
                 Ok(ExitCode::SUCCESS)
             }
+            Command::Doctor => Ok(doctor::run(&app, &settings, &output).await),
             Command::Migrate => {
                 patiently(|| app.records.migrate()).await?;
                 output.done("the schema is up to date");

@@ -1,5 +1,6 @@
 //! The use cases that http, the command line and tests call.
 
+pub mod doctor;
 mod merge;
 pub mod progress;
 pub mod rebuild;

@@ -4,6 +4,7 @@
 //! [`SearchIndex`] is Elasticsearch; on the *embedded* one a single SQLite file is all three. Stores never know each
 //! other; `app` picks and wires them.
 
+pub mod check;
 pub mod elasticsearch;
 pub mod mysql;
 mod payload;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use thiserror::Error;
 
+pub use self::check::Check;
 use crate::domain::{
     AppId, Application, Chat, ChatKey, Job, Kind, Message, MessageKey, Number, Page, Revision,
     Write, text::Query,
@@ -146,6 +148,9 @@ pub trait JobQueue: Send + Sync {
     /// Whether it is there, and to be trusted: cheap enough to be asked every second. [`Error::Failed`] says why it
     /// may lose what it is given.
     async fn ping(&self) -> Result<()>;
+    /// Looks at what can be wrong with the store, and its settings, for `confab doctor`; that it is out of reach is one
+    /// of its findings.
+    async fn examine(&self) -> Vec<Check>;
 
     /// Accepts a write in one atomic step: does what it belongs to exist, which number does it get, queue it. Once
     /// this answers, the write survives the death of this process, and of the queue's own store as far as that
@@ -205,6 +210,9 @@ pub trait JobQueue: Send + Sync {
 pub trait Records: Send + Sync {
     /// Whether it is there, with its tables: cheap enough to be asked every second.
     async fn ping(&self) -> Result<()>;
+    /// Looks at what can be wrong with the store, and its settings, for `confab doctor`; that it is out of reach is one
+    /// of its findings. `batch_bytes` is how much a batch holds.
+    async fn examine(&self, batch_bytes: usize) -> Vec<Check>;
 
     /// Brings the schema up to date. Safe to call from several processes at once.
     async fn migrate(&self) -> Result<()>;
@@ -390,6 +398,9 @@ pub trait SearchIndex: Send + Sync {
     /// Whether it is there, and an index in use: cheap enough to be asked every second. [`Error::IndexMissing`] if it
     /// answers and has none: the clean job makes one.
     async fn ping(&self) -> Result<()>;
+    /// Looks at what can be wrong with the store, and its settings, for `confab doctor`; that it is out of reach is one
+    /// of its findings.
+    async fn examine(&self) -> Vec<Check>;
 
     /// The messages of a chat that match, ascending: with `page.after` the first beyond it, else the newest.
     async fn search(&self, chat: ChatKey, query: &Query, page: &Page) -> Result<Vec<Message>>;

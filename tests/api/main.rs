@@ -11,6 +11,7 @@ mod concurrency;
 mod configuration;
 mod counts;
 mod creation;
+mod doctor;
 mod durability;
 mod errors;
 mod file;

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::stores::Result;
 
-const DEFINITION: &str = include_str!("mapping.json");
+pub(super) const DEFINITION: &str = include_str!("mapping.json");
 
 /// How often another name is tried for a new index.
 const NAMES: u64 = 10;

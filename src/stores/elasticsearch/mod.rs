@@ -9,6 +9,7 @@
 
 mod answer;
 mod document;
+mod examine;
 mod indices;
 mod query;
 mod read;
@@ -24,7 +25,7 @@ use elasticsearch::{
 };
 use url::Url;
 
-use super::{Error, Result, SearchIndex};
+use super::{Check, Error, Result, SearchIndex};
 use crate::domain::{ChatKey, Message, MessageKey, Page, Revision, text::Query};
 
 /// What the errors of this store are told by.
@@ -70,6 +71,15 @@ impl SearchIndex for ElasticsearchIndex {
     async fn ping(&self) -> Result<()> {
         let index = self.index_in_use().await?;
         index.map_or_else(|| Err(Error::IndexMissing(self.alias.clone())), |_| Ok(()))
+    }
+
+    async fn examine(&self) -> Vec<Check> {
+        let checked = self.checks().await;
+        checked.unwrap_or_else(|error| {
+            let advice =
+                "see that Elasticsearch runs, and that services.elasticsearch_url leads there";
+            vec![Check::problem("elasticsearch", error.to_string(), advice)]
+        })
     }
 
     async fn search(&self, chat: ChatKey, query: &Query, page: &Page) -> Result<Vec<Message>> {

@@ -3,6 +3,7 @@
 mod build;
 mod counts;
 mod epoch;
+mod examine;
 mod keys;
 mod lock;
 mod migrate;
@@ -20,7 +21,7 @@ use async_trait::async_trait;
 use url::Url;
 
 use self::pool::Pool;
-use super::{Build, Checked, Guard, Ledger, Outbox, Records, Result, Totals, WrongCount};
+use super::{Build, Check, Checked, Guard, Ledger, Outbox, Records, Result, Totals, WrongCount};
 use crate::domain::{AppId, Application, Chat, ChatKey, Message, MessageKey, Page};
 
 /// The rows, in MySQL.
@@ -42,6 +43,14 @@ impl MysqlRecords {
 impl Records for MysqlRecords {
     async fn ping(&self) -> Result<()> {
         self.epoch().await.map(drop)
+    }
+
+    async fn examine(&self, batch_bytes: usize) -> Vec<Check> {
+        let checked = self.checks(batch_bytes).await;
+        checked.unwrap_or_else(|error| {
+            let advice = "see that MySQL runs, and that services.mysql_url leads to it, with a user and a database that exist";
+            vec![Check::problem("mysql", error.to_string(), advice)]
+        })
     }
 
     async fn migrate(&self) -> Result<()> {

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     domain::{AppId, ChatKey, Message, MessageKey, Page, Revision, text::Query},
-    stores::{Result, SearchIndex},
+    stores::{Check, Result, SearchIndex},
 };
 
 /// Messages that one transaction puts, so that accepts need not wait longer than for a worker's batch.
@@ -38,6 +38,19 @@ impl SearchIndex for SqliteStores {
         self.readers
             .run(|connection| words::named(connection, None).map(drop))
             .await
+    }
+
+    /// It is the file's, but for whether an index is in use.
+    async fn examine(&self) -> Vec<Check> {
+        let name = "search index";
+        let advice = "run `confab search rebuild`; a running confab with workers does so by itself";
+        let current = |connection: &mut SqliteConnection| words::named(connection, None);
+        let checked = self.readers.run(current).await;
+        vec![Check::or_problem(
+            name,
+            checked.map(|index| Check::ok(name, index)),
+            advice,
+        )]
     }
 
     async fn search(&self, chat: ChatKey, query: &Query, page: &Page) -> Result<Vec<Message>> {

@@ -11,6 +11,7 @@ mod claim;
 mod connection;
 mod counts;
 mod error;
+mod examine;
 mod index;
 mod lock;
 mod migrate;

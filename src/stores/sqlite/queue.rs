@@ -19,7 +19,9 @@ use crate::{
         AppId, Application, Chat, ChatKey, Entry, Job, Kind, Message, MessageKey, Page, Revision,
         Write,
     },
-    stores::{Acceptance, Batch, ClaimLimits, JobQueue, KindStats, Lease, Recovered, Result},
+    stores::{
+        Acceptance, Batch, Check, ClaimLimits, JobQueue, KindStats, Lease, Recovered, Result,
+    },
 };
 
 fn now() -> i64 {
@@ -30,6 +32,11 @@ fn now() -> i64 {
 impl JobQueue for SqliteStores {
     async fn ping(&self) -> Result<()> {
         self.look().await
+    }
+
+    /// It is the file's: the rows' examination looks at it.
+    async fn examine(&self) -> Vec<Check> {
+        Vec::new()
     }
 
     async fn accept(&self, write: &Write) -> Result<Acceptance> {

@@ -13,13 +13,19 @@ use super::{
 };
 use crate::{
     domain::{AppId, Application, Chat, ChatKey, Message, MessageKey, Page},
-    stores::{Build, Checked, Guard, Outbox, Records, Result, SearchIndex, Totals, WrongCount},
+    stores::{
+        Build, Check, Checked, Guard, Outbox, Records, Result, SearchIndex, Totals, WrongCount,
+    },
 };
 
 #[async_trait]
 impl Records for SqliteStores {
     async fn ping(&self) -> Result<()> {
         self.look().await
+    }
+
+    async fn examine(&self, _batch_bytes: usize) -> Vec<Check> {
+        self.checks().await
     }
 
     async fn migrate(&self) -> Result<()> {
