@@ -1,13 +1,10 @@
 //! `confab doctor` tells what is wrong, and what to do about it.
 
-use std::process::{Child, Command, Stdio};
-
 use deadpool_redis::redis;
 use serde_json::Value;
-use tokio::net::TcpStream;
 
 use crate::support::{
-    Chat, Proxy, Site, eventually, free_port, on_each_backing, on_embedded, on_services, settles,
+    Chat, OwnRedis, Proxy, Site, on_each_backing, on_embedded, on_services, settles,
 };
 
 const NO_WORKERS: (&str, &str) = ("CONFAB_WORKERS__ENABLED", "false");
@@ -252,43 +249,6 @@ async fn a_store_out_of_reach_is_a_problem_and_the_others_are_looked_at(site: &S
             let verdict = if store == gone { "problem" } else { "ok" };
             report.expect(store, verdict);
         }
-    }
-}
-
-/// A Redis of the test's own; it ends with it.
-struct OwnRedis {
-    child: Child,
-    url: String,
-}
-
-impl OwnRedis {
-    async fn start(site: &Site, settings: &[&str]) -> Self {
-        let port = free_port();
-        let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", ""])
-            .arg("--dir")
-            .arg(site.folder())
-            .args(settings)
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server is installed");
-        let redis = Self {
-            child,
-            url: format!("redis://127.0.0.1:{port}"),
-        };
-        eventually("Redis answers", async || {
-            TcpStream::connect(("127.0.0.1", port)).await.map(drop)
-        })
-        .await;
-        redis
-    }
-}
-
-impl Drop for OwnRedis {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
     }
 }
 
