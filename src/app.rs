@@ -148,6 +148,7 @@ impl App {
             queue: self.queue,
             index: self.index,
             wake,
+            drift: Arc::default(),
             settings: settings.workers.clone(),
             health: health.clone(),
             stop: stop.clone(),

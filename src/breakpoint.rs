@@ -12,6 +12,7 @@
 //! | `before_acknowledge` | a batch is stored, and the queue does not know it |
 //! | `between_batches` | a batch is settled, and the next one not claimed |
 //! | `before_outbox_delete` | the index has been told, and the outbox row is still there |
+//! | `between_rebuild_pages` | a rebuild has put a page, and kept how far it has come |
 
 #[cfg(not(feature = "breakpoints"))]
 mod armed {

@@ -16,7 +16,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("wake", &["domain"]),
     ("telemetry", &["config"]),
     ("stores", &["breakpoint", "domain"]),
-    ("service", &["domain", "stores", "wake"]),
+    ("service", &["breakpoint", "domain", "stores", "wake"]),
     (
         "http",
         &["config", "domain", "health", "service", "telemetry"],

@@ -1,6 +1,8 @@
 //! The command line.
 
+mod doctor;
 mod output;
+mod progress;
 
 use std::{
     path::PathBuf,
@@ -10,7 +12,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use self::output::Output;
+use self::{output::Output, progress::Meter};
 use crate::{
     app::App,
     config::{Settings, environment},
@@ -46,6 +48,9 @@ enum Command {
     },
     /// Bring the database's schema up to date.
     Migrate,
+    /// Look at the stores, their settings and what they should agree on; the exit code is 1 with a warning, 2 with a
+    /// problem.
+    Doctor,
     /// Look at the job queues.
     #[command(subcommand)]
     Jobs(Jobs),
@@ -71,7 +76,7 @@ enum Search {
         #[arg(long)]
         fix: bool,
     },
-    /// Build a new index from the rows, and put it into use.
+    /// Build a new index from the rows, and put it into use; go on with one that is unfinished.
     Rebuild,
 }
 
@@ -92,15 +97,23 @@ impl Cli {
     ///
     /// Whatever kept it from being done.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let settings = Settings::read(self.config.as_deref(), environment())?;
-        telemetry::start(&settings.log);
-        let app = App::new(&settings)?;
         let output = Output { json: self.json };
+        let diagnosed = matches!(self.command, Some(Command::Doctor));
+        let settings = match Settings::read(self.config.as_deref(), environment()) {
+            Err(error) if diagnosed => return Ok(doctor::unusable(&error, &output)),
+            settings => settings?,
+        };
+        telemetry::start(&settings.log);
+        let app = match App::new(&settings) {
+            Err(error) if diagnosed => return Ok(doctor::unusable(&error, &output)),
+            app => app?,
+        };
         match self.command.unwrap_or(Command::Serve { no_migrate: false }) {
             Command::Serve { no_migrate } => {
                 app.serve(&settings, !no_migrate).await?;
                 Ok(ExitCode::SUCCESS)
             }
+            Command::Doctor => Ok(doctor::run(&app, &settings, &output).await),
             Command::Migrate => {
                 patiently(|| app.records.migrate()).await?;
                 output.done("the schema is up to date");
@@ -111,17 +124,27 @@ impl Cli {
                 Ok(ExitCode::SUCCESS)
             }
             Command::Search(Search::Verify { fix }) => {
-                let report = patiently(|| verify::index(&*app.records, &*app.index, fix)).await?;
+                let meter = Meter::new("rows and documents", self.json);
+                let watch = |progress| meter.show(progress);
+                let report =
+                    patiently(|| verify::index(&*app.records, &*app.index, fix, &watch)).await?;
+                meter.end();
                 output.index(&report);
                 Ok(found(report.findings.len(), report.mended))
             }
             Command::Search(Search::Rebuild) => {
-                let messages = patiently(|| rebuild(&*app.records, &*app.index, |_| {})).await?;
-                output.done(&format!("{messages} messages are in the new index"));
+                let meter = Meter::new("messages", self.json);
+                let watch = |progress| meter.show(progress);
+                let rebuilt = patiently(|| rebuild(&*app.records, &*app.index, &watch)).await?;
+                meter.end();
+                output.rebuilt(&rebuilt);
                 Ok(ExitCode::SUCCESS)
             }
             Command::Counts(Counts::Verify { fix }) => {
-                let report = patiently(|| verify::counts(&*app.records, fix)).await?;
+                let meter = Meter::new("applications and chats", self.json);
+                let watch = |progress| meter.show(progress);
+                let report = patiently(|| verify::counts(&*app.records, fix, &watch)).await?;
+                meter.end();
                 output.counts(&report);
                 let mended = if fix { report.findings.len() } else { 0 };
                 Ok(found(report.findings.len(), mended))

@@ -3,7 +3,10 @@
 use serde::Serialize;
 
 use crate::{
-    service::verify::{CountsReport, IndexReport},
+    service::{
+        rebuild::Rebuilt,
+        verify::{CountsReport, IndexReport},
+    },
     stores::KindStats,
 };
 
@@ -44,6 +47,22 @@ impl Output {
                     "{:<20}{:>10}{:>10}{:>10}{:>10}{:>14}",
                     kind.kind, kind.waiting, kind.leased, kind.delayed, kind.dead, kind.oldest_ms
                 );
+            }
+        });
+    }
+
+    /// What became of a rebuild.
+    pub fn rebuilt(&self, rebuilt: &Rebuilt) {
+        self.print(rebuilt, |rebuilt| {
+            println!("{} messages are in the new index", rebuilt.messages);
+            if rebuilt.resumed_at > 0 {
+                println!(
+                    "  {} of them since an earlier rebuild that did not end",
+                    rebuilt.resumed_at
+                );
+            }
+            if rebuilt.refused > 0 {
+                println!("  but it refuses {}: see the log", rebuilt.refused);
             }
         });
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{ChatKey, Invalid, Number, Revision, Timestamp, error::check_text};
+use super::{AppId, ChatKey, Invalid, Number, Revision, Timestamp, error::check_text};
 
 /// The longest message, in characters: at 4 bytes each it still fits MySQL's `TEXT` (65,535 bytes).
 pub const MAX_MESSAGE_CHARS: usize = 16_000;
@@ -14,6 +14,18 @@ pub struct MessageKey {
     pub chat: ChatKey,
     /// Its number there.
     pub number: Number,
+}
+
+impl MessageKey {
+    /// Reads what [`fmt::Display`] writes: `application:chat:number`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split(':');
+        let app = AppId::parse(parts.next()?)?;
+        let chat = parts.next()?.parse().ok()?;
+        let number = parts.next()?.parse().ok()?;
+        let chat = ChatKey { app, number: chat };
+        parts.next().is_none().then_some(Self { chat, number })
+    }
 }
 
 impl fmt::Display for MessageKey {

@@ -26,6 +26,11 @@ pub fn parse_number(text: &str) -> Option<Number> {
 pub struct Revision(pub u64);
 
 impl Revision {
+    /// The epoch that it was given in.
+    pub fn epoch(self) -> u64 {
+        self.0 >> 40
+    }
+
     /// Reads the 16 hexadecimal digits that [`fmt::Display`] writes.
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() != 16 {

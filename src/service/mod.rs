@@ -1,6 +1,8 @@
 //! The use cases that http, the command line and tests call.
 
+pub mod doctor;
 mod merge;
+pub mod progress;
 pub mod readiness;
 pub mod rebuild;
 pub mod verify;

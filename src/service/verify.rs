@@ -1,11 +1,15 @@
 //! Comparing the search index and the counts with the rows, and mending them.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use serde::Serialize;
 
+use super::progress::{Progress, Watch};
 use crate::{
-    domain::{Message, MessageKey},
+    domain::{Message, MessageKey, Revision},
     stores::{Checked, Records, Result, SearchIndex, WrongCount},
 };
 
@@ -24,7 +28,7 @@ pub enum Problem {
     Missing,
     /// It holds an older text than the row.
     Stale,
-    /// It is newer than the row: the database was set back. Only a rebuild mends that.
+    /// It is newer than the row: the database was set back. Only a rebuild mends that, as the clean job begins one.
     Ahead,
     /// There is no row for it.
     Dangling,
@@ -38,6 +42,9 @@ pub struct Finding {
     pub key: MessageKey,
     /// In what way.
     pub problem: Problem,
+    /// The revision of the document, if there is one and it was asked for.
+    #[serde(skip)]
+    pub indexed: Option<Revision>,
 }
 
 fn as_text<S: serde::Serializer>(
@@ -66,13 +73,20 @@ pub async fn index(
     records: &dyn Records,
     index: &dyn SearchIndex,
     fix: bool,
+    watch: Watch<'_>,
 ) -> Result<IndexReport> {
     let mut report = IndexReport::default();
+    let total = records.totals().await?.messages + index.count().await?;
+    let tell = |report: &IndexReport| {
+        let done = (report.rows + report.documents) as u64;
+        watch(Progress { done, total });
+    };
     let mut suspects = Vec::new();
     let mut after = None;
     loop {
         let step = rows(records, index, after, PAGE).await?;
         report.rows += step.checked;
+        tell(&report);
         suspects.extend(step.findings.into_iter().map(|finding| finding.key));
         after = step.last;
         if after.is_none() {
@@ -80,11 +94,11 @@ pub async fn index(
         }
     }
     if !suspects.is_empty() {
-        catch_up(records).await?;
+        catch_up(records, CATCH_UP).await?;
     }
     for keys in suspects.chunks(PAGE) {
         let messages = records.messages_by_key(keys).await?;
-        let findings = compare(index, &messages).await?;
+        let findings = compare(records, index, &messages).await?;
         if fix && !findings.is_empty() {
             let wrong: HashSet<MessageKey> = findings.iter().map(|finding| finding.key).collect();
             let messages: Vec<Message> = messages
@@ -94,7 +108,7 @@ pub async fn index(
             index.put(None, &messages).await?;
             // Not all of it need have helped: what is ahead stays, and so may what was deleted just now, as the index
             // remembers a deletion for a while.
-            let left = compare(index, &messages).await?;
+            let left = compare(records, index, &messages).await?;
             report.mended += findings.len() - left.len();
         }
         report.findings.extend(findings);
@@ -104,6 +118,7 @@ pub async fn index(
     loop {
         let step = documents(records, index, after, PAGE).await?;
         report.documents += step.checked;
+        tell(&report);
         if fix {
             let keys: Vec<MessageKey> = step.findings.iter().map(|finding| finding.key).collect();
             index.remove(&keys).await?;
@@ -132,7 +147,7 @@ pub async fn rows(
     Ok(Checked {
         checked: messages.len(),
         last: last(messages.iter().map(|message| message.key), limit),
-        findings: compare(index, &messages).await?,
+        findings: compare(records, index, &messages).await?,
     })
 }
 
@@ -154,12 +169,36 @@ pub async fn documents(
             .map(|key| Finding {
                 key: *key,
                 problem: Problem::Dangling,
+                indexed: None,
             })
             .collect(),
     })
 }
 
-async fn compare(index: &dyn SearchIndex, messages: &[Message]) -> Result<Vec<Finding>> {
+/// Looks once more at rows that seemed to have no document or an older one, when the index has been told all that was
+/// stored until now; `None` if it has not within `wait`.
+pub async fn once_more(
+    records: &dyn Records,
+    index: &dyn SearchIndex,
+    suspects: &[MessageKey],
+    wait: Duration,
+) -> Result<Option<Vec<Finding>>> {
+    if suspects.is_empty() {
+        return Ok(Some(Vec::new()));
+    }
+    if !catch_up(records, wait).await? {
+        return Ok(None);
+    }
+    let messages = records.messages_by_key(suspects).await?;
+    compare(records, index, &messages).await.map(Some)
+}
+
+/// Compares messages as they were read with their documents.
+async fn compare(
+    records: &dyn Records,
+    index: &dyn SearchIndex,
+    messages: &[Message],
+) -> Result<Vec<Finding>> {
     let keys: Vec<MessageKey> = messages.iter().map(|message| message.key).collect();
     let revisions = index.revisions(&keys).await?;
     let problems = messages
@@ -175,24 +214,45 @@ async fn compare(index: &dyn SearchIndex, messages: &[Message]) -> Result<Vec<Fi
             Some(Finding {
                 key: message.key,
                 problem,
+                indexed,
             })
         });
-    Ok(problems.collect())
+    without_updated(records, problems.collect()).await
 }
 
-/// Waits until the index has been told of what was stored until now.
-async fn catch_up(records: &dyn Records) -> Result<()> {
+/// Of documents that are ahead leaves out those whose row was updated after it was read. A row is there before its
+/// document: one that is read now and still older was set back.
+async fn without_updated(records: &dyn Records, findings: Vec<Finding>) -> Result<Vec<Finding>> {
+    let ahead = |finding: &&Finding| finding.problem == Problem::Ahead;
+    let keys: Vec<MessageKey> = findings.iter().filter(ahead).map(|f| f.key).collect();
+    if keys.is_empty() {
+        return Ok(findings);
+    }
+    let rows = records.messages_by_key(&keys).await?;
+    let rows: HashMap<MessageKey, Revision> = rows
+        .into_iter()
+        .map(|message| (message.key, message.revision))
+        .collect();
+    let updated = |finding: &Finding| rows.get(&finding.key).copied() >= finding.indexed;
+    Ok(findings
+        .into_iter()
+        .filter(|finding| finding.problem != Problem::Ahead || !updated(finding))
+        .collect())
+}
+
+/// Waits until the index has been told of what was stored until now; tells whether it has within `wait`.
+async fn catch_up(records: &dyn Records, wait: Duration) -> Result<bool> {
     let Some((_, highest)) = records.outbox_bounds().await? else {
-        return Ok(());
+        return Ok(true);
     };
-    let deadline = tokio::time::Instant::now() + CATCH_UP;
+    let deadline = tokio::time::Instant::now() + wait;
     while tokio::time::Instant::now() < deadline {
         match records.outbox_bounds().await? {
             Some((lowest, _)) if lowest <= highest => tokio::time::sleep(CATCH_UP_LOOK).await,
-            _ => break,
+            _ => return Ok(true),
         }
     }
-    Ok(())
+    Ok(false)
 }
 
 /// Where the next step goes on, if this one filled its page.
@@ -218,15 +278,22 @@ pub struct CountsReport {
 }
 
 /// Recounts everything, and with `fix` corrects what is wrong.
-pub async fn counts(records: &dyn Records, fix: bool) -> Result<CountsReport> {
+pub async fn counts(records: &dyn Records, fix: bool, watch: Watch<'_>) -> Result<CountsReport> {
     let mut report = CountsReport {
         fixed: fix,
         ..CountsReport::default()
+    };
+    let totals = records.totals().await?;
+    let total = totals.applications + totals.chats;
+    let tell = |report: &CountsReport| {
+        let done = (report.applications + report.chats) as u64;
+        watch(Progress { done, total });
     };
     let mut after = None;
     loop {
         let step = records.check_chats_counts(after, PAGE, fix).await?;
         report.applications += step.checked;
+        tell(&report);
         report.findings.extend(step.findings);
         after = step.last;
         if after.is_none() {
@@ -237,6 +304,7 @@ pub async fn counts(records: &dyn Records, fix: bool) -> Result<CountsReport> {
     loop {
         let step = records.check_messages_counts(after, PAGE, fix).await?;
         report.chats += step.checked;
+        tell(&report);
         report.findings.extend(step.findings);
         after = step.last;
         if after.is_none() {

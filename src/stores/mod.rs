@@ -5,6 +5,7 @@
 //! other; `app` picks and wires them.
 
 mod breaker;
+pub mod check;
 pub mod elasticsearch;
 pub mod mysql;
 mod payload;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use thiserror::Error;
 
+pub use self::check::Check;
 use crate::domain::{
     AppId, Application, Chat, ChatKey, Job, Kind, Message, MessageKey, Number, Page, Revision,
     Write, text::Query,
@@ -147,6 +149,9 @@ pub trait JobQueue: Send + Sync {
     /// Whether it is there, and to be trusted: cheap enough to be asked every second. [`Error::Failed`] says why it
     /// may lose what it is given.
     async fn ping(&self) -> Result<()>;
+    /// Looks at what can be wrong with the store, and its settings, for `confab doctor`; that it is out of reach is one
+    /// of its findings.
+    async fn examine(&self) -> Vec<Check>;
 
     /// Accepts a write in one atomic step: does what it belongs to exist, which number does it get, queue it. Once
     /// this answers, the write survives the death of this process, and of the queue's own store as far as that
@@ -190,6 +195,9 @@ pub trait JobQueue: Send + Sync {
     /// Gives back what dead claimers held beyond their lease. A job that this happens to twice is claimed alone from
     /// then on, and the third time goes to the dead letters.
     async fn recover(&self) -> Result<Recovered>;
+    /// Makes every write that is accepted from now on newer than `above`: somewhere such a revision was seen, and rows
+    /// that were set back do not know it.
+    async fn raise_revisions(&self, above: Revision) -> Result<()>;
     /// How much is where, for every kind.
     async fn stats(&self) -> Result<Vec<KindStats>>;
 }
@@ -203,6 +211,9 @@ pub trait JobQueue: Send + Sync {
 pub trait Records: Send + Sync {
     /// Whether it is there, with its tables: cheap enough to be asked every second.
     async fn ping(&self) -> Result<()>;
+    /// Looks at what can be wrong with the store, and its settings, for `confab doctor`; that it is out of reach is one
+    /// of its findings. `batch_bytes` is how much a batch holds.
+    async fn examine(&self, batch_bytes: usize) -> Vec<Check>;
 
     /// Brings the schema up to date. Safe to call from several processes at once.
     async fn migrate(&self) -> Result<()>;
@@ -244,6 +255,16 @@ pub trait Records: Send + Sync {
         fix: bool,
     ) -> Result<Checked<ChatKey, WrongCount>>;
 
+    /// Goes through at most `limit` chats after `after` that messages are stored of, and finds those that have no row
+    /// themselves, each as its oldest message suggests.
+    async fn orphaned_chats(
+        &self,
+        after: Option<ChatKey>,
+        limit: usize,
+    ) -> Result<Checked<ChatKey, Chat>>;
+    /// Gives such chats a row.
+    async fn adopt_chats(&self, chats: &[Chat]) -> Result<()>;
+
     /// The oldest changes that the index has not been told, with the documents as they are now; empty when none wait.
     /// At most `limit` store transactions are read.
     async fn outbox(&self, limit: usize) -> Result<Outbox>;
@@ -257,10 +278,19 @@ pub trait Records: Send + Sync {
     async fn scan_messages(&self, after: Option<MessageKey>, limit: usize) -> Result<Vec<Message>>;
     /// The stored messages of these keys, in any order.
     async fn messages_by_key(&self, keys: &[MessageKey]) -> Result<Vec<Message>>;
-    /// The index that a rebuild is filling, or was when it died.
-    async fn build_target(&self) -> Result<Option<String>>;
-    /// Sets or clears it.
-    async fn set_build_target(&self, index: Option<&str>) -> Result<()>;
+    /// Whether the search index is being built, or was when who built it died, or is to be.
+    async fn build(&self) -> Result<Option<Build>>;
+    /// Wants a new index built from nothing: what is in the present ones, an unfinished one too, is not to be trusted.
+    async fn want_build(&self) -> Result<()>;
+    /// Begins to fill `target`, instead of whatever was being filled: from now on [`Records::outbox`] names it.
+    async fn begin_build(&self, target: &str) -> Result<()>;
+    /// Keeps how far it has come: the last message gone through, and how many. False if `target` is no longer what is
+    /// being filled: it has missed changes then.
+    async fn advance_build(&self, target: &str, last: MessageKey, done: u64) -> Result<bool>;
+    /// Ends it, if `target` is what is being filled.
+    async fn end_build(&self, target: &str) -> Result<()>;
+    /// How many rows there are. It counts them one by one.
+    async fn totals(&self) -> Result<Totals>;
 
     /// Takes a lock that only one process can hold, waiting for it at most `wait`. It ends when the guard is
     /// dropped, or when this process dies. `None`: another one holds it.
@@ -278,7 +308,8 @@ pub trait Guard: Send {
 #[async_trait]
 pub trait Ledger: Send + Sync {
     /// Begins a new epoch: one above `at_least` and above every earlier one. Once this answers, no batch that was
-    /// claimed before can be stored any more.
+    /// claimed before can be stored any more. An `at_least` above the epoch that stands says that the database was set
+    /// back: in the same step a new search index is wanted, as [`Records::want_build`] says.
     async fn raise_epoch(&self, at_least: u64) -> Result<u64>;
     /// The epoch that stands.
     async fn epoch(&self) -> Result<u64>;
@@ -288,6 +319,45 @@ pub trait Ledger: Send + Sync {
     async fn highest_message(&self, chat: ChatKey) -> Result<Option<Number>>;
     /// As [`Records::lock`].
     async fn lock(&self, name: &str, wait: Duration) -> Result<Option<Box<dyn Guard>>>;
+}
+
+/// A search index to be put into the present one's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Build {
+    /// It has not been begun.
+    Wanted,
+    /// It is being filled from the rows, in the order of keys.
+    Filling {
+        /// Its name.
+        target: String,
+        /// The last message gone through; `None` before the first.
+        last: Option<MessageKey>,
+        /// How many were gone through until there.
+        done: u64,
+    },
+}
+
+impl Build {
+    /// As stores keep it: no name for what has not been begun.
+    fn read(target: String, last: Option<&str>, done: u64) -> Self {
+        if target.is_empty() {
+            return Self::Wanted;
+        }
+        let last = last.and_then(MessageKey::parse);
+        let done = if last.is_some() { done } else { 0 };
+        Self::Filling { target, last, done }
+    }
+}
+
+/// How many rows there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Applications.
+    pub applications: u64,
+    /// Chats.
+    pub chats: u64,
+    /// Messages.
+    pub messages: u64,
 }
 
 /// Changes that the index is to be told.
@@ -329,6 +399,9 @@ pub trait SearchIndex: Send + Sync {
     /// Whether it is there, and an index in use: cheap enough to be asked every second. [`Error::IndexMissing`] if it
     /// answers and has none: the clean job makes one.
     async fn ping(&self) -> Result<()>;
+    /// Looks at what can be wrong with the store, and its settings, for `confab doctor`; that it is out of reach is one
+    /// of its findings.
+    async fn examine(&self) -> Vec<Check>;
 
     /// The messages of a chat that match, ascending: with `page.after` the first beyond it, else the newest.
     async fn search(&self, chat: ChatKey, query: &Query, page: &Page) -> Result<Vec<Message>>;
@@ -344,6 +417,8 @@ pub trait SearchIndex: Send + Sync {
     async fn remove(&self, keys: &[MessageKey]) -> Result<()>;
     /// The revision under which each of these messages is indexed, in the order of `keys`.
     async fn revisions(&self, keys: &[MessageKey]) -> Result<Vec<Option<Revision>>>;
+    /// How many messages are indexed, as far as they can be found already.
+    async fn count(&self) -> Result<u64>;
     /// The keys of indexed messages after `after` in key order, at most `limit`.
     async fn scan(&self, after: Option<MessageKey>, limit: usize) -> Result<Vec<MessageKey>>;
 

@@ -95,7 +95,7 @@ impl Worker for IndexMessages {
             match index.put(Some(target), &outbox.messages).await {
                 Err(Error::IndexMissing(_)) => {
                     warn!(target, "the index that a rebuild was filling is gone");
-                    records.set_build_target(None).await?;
+                    records.end_build(target).await?;
                 }
                 outcome => drop(outcome?),
             }

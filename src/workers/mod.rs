@@ -6,6 +6,7 @@
 mod create_application;
 mod create_chat;
 mod create_message;
+pub mod drift;
 mod index_messages;
 mod queue;
 mod reconcile;
@@ -21,8 +22,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     create_application::CreateApplication, create_chat::CreateChat, create_message::CreateMessage,
-    index_messages::IndexMessages, queue::QueueWorker, reconcile::Reconcile, recover::Recover,
-    update_chats_count::UpdateChatsCount, update_message::UpdateMessage,
+    drift::Drift, index_messages::IndexMessages, queue::QueueWorker, reconcile::Reconcile,
+    recover::Recover, update_chats_count::UpdateChatsCount, update_message::UpdateMessage,
     update_messages_count::UpdateMessagesCount,
 };
 use crate::{
@@ -43,6 +44,8 @@ pub struct Context {
     pub index: Arc<dyn SearchIndex>,
     /// What ends their rests early.
     pub wake: Arc<Wake>,
+    /// What the clean job finds.
+    pub drift: Arc<Drift>,
     /// How they work.
     pub settings: Settings,
     /// Where each loop says what it is at.

@@ -1,6 +1,7 @@
-//! The clean job: slowly, all the time, compares rows, documents and counts, and mends what differs.
+//! The clean job: slowly, all the time, compares rows, documents and counts, mends what differs, and counts it.
 //!
-//! One process does a step at a time; a step looks at one page of each. An index that does not exist is built.
+//! One process does a step at a time; a step looks at one page of each. An index that does not exist is built, and so is
+//! a new one when the database was set back: then documents are newer than their rows, and would stay so.
 
 use std::time::Duration;
 
@@ -9,23 +10,28 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::{
-    Context,
+    Context, drift,
     runner::{Step, Worker},
 };
 use crate::{
     domain::{AppId, ChatKey, MessageKey},
     service::{
-        rebuild::{REBUILD_LOCK, rebuild},
-        verify::{self, Problem},
+        rebuild::{REBUILD_LOCK, Rebuilt, rebuild},
+        verify::{self, Finding, Problem},
     },
     stores::Result,
 };
+
+/// How long a step waits for the index workers before it looks a second time at what seems to be wrong. If they are
+/// further behind, the next step looks at the same page again.
+const CATCH_UP: Duration = Duration::from_secs(5);
 
 /// See the module. It remembers how far it has come; after a restart it begins anew.
 pub struct Reconcile {
     context: Context,
     application: Option<AppId>,
     chat: Option<ChatKey>,
+    orphan: Option<ChatKey>,
     row: Option<MessageKey>,
     document: Option<MessageKey>,
 }
@@ -36,6 +42,7 @@ impl Reconcile {
             context: context.clone(),
             application: None,
             chat: None,
+            orphan: None,
             row: None,
             document: None,
         }
@@ -50,6 +57,7 @@ impl Reconcile {
         let messages = records.check_messages_counts(self.chat, page, true).await?;
         self.chat = messages.last;
         for wrong in chats.findings.iter().chain(&messages.findings) {
+            drift::add(&self.context.drift.counts, 1);
             warn!(
                 key = wrong.key,
                 stored = wrong.stored,
@@ -60,38 +68,89 @@ impl Reconcile {
         Ok(())
     }
 
-    /// Builds the index if there is none, or if a rebuild left one unfinished. One that is under way keeps its own lock.
+    /// Gives chats a row that have messages and none: their creation was lost with the queue's memory.
+    async fn orphans(&mut self) -> Result<()> {
+        let Context { records, queue, .. } = &self.context;
+        let page = self.context.settings.reconcile_page;
+        let chats = records.orphaned_chats(self.orphan, page).await?;
+        self.orphan = chats.last;
+        let mut orphans = Vec::new();
+        for chat in chats.findings {
+            // A message may be stored before its chat, which then is still on its way.
+            if queue.chat(chat.key).await?.is_none() {
+                warn!(chat = %chat.key, "a chat has messages and no row: it gets one");
+                orphans.push(chat);
+            }
+        }
+        drift::add(&self.context.drift.orphaned_chats, orphans.len());
+        records.adopt_chats(&orphans).await
+    }
+
+    /// Builds the index if there is none, if a new one is wanted, or if a rebuild left one unfinished. One that is under
+    /// way keeps its own lock.
     async fn build(&self) -> Result<()> {
         let Context { records, index, .. } = &self.context;
-        let unfinished = records.build_target().await?.is_some()
+        let unfinished = records.build().await?.is_some()
             && records.lock(REBUILD_LOCK, Duration::ZERO).await?.is_some();
         if unfinished || index.current().await?.is_none() {
             let goes_on = |_| self.context.health.beat(self.name());
-            let messages = rebuild(&**records, &**index, goes_on).await?;
+            let Rebuilt { messages, .. } = rebuild(&**records, &**index, &goes_on).await?;
             info!(messages, "built the search index");
         }
         Ok(())
     }
 
-    async fn index(&mut self) -> Result<()> {
+    async fn rows(&mut self) -> Result<()> {
         let Context { records, index, .. } = &self.context;
         let page = self.context.settings.reconcile_page;
-        // What the index has not been told yet would all be found to be missing.
-        if records.outbox_bounds().await?.is_none() {
-            let rows = verify::rows(&**records, &**index, self.row, page).await?;
-            self.row = rows.last;
-            let wrong: Vec<MessageKey> = rows
-                .findings
-                .iter()
-                .filter(|finding| finding.problem != Problem::Ahead)
-                .map(|finding| finding.key)
-                .collect();
-            records.requeue_for_index(&wrong).await?;
-            // Some may just have been stored; telling the index twice does no harm.
-            if !wrong.is_empty() {
-                info!(messages = wrong.len(), "telling the search index once more");
-            }
+        let rows = verify::rows(&**records, &**index, self.row, page).await?;
+        let (ahead, suspects): (Vec<Finding>, Vec<Finding>) = rows
+            .findings
+            .into_iter()
+            .partition(|finding| finding.problem == Problem::Ahead);
+        if !ahead.is_empty() {
+            return self.was_set_back(&ahead).await;
         }
+        let suspects: Vec<MessageKey> = suspects.iter().map(|finding| finding.key).collect();
+        let confirmed = verify::once_more(&**records, &**index, &suspects, CATCH_UP).await?;
+        let Some(wrong) = confirmed else {
+            return Ok(());
+        };
+        self.row = rows.last;
+        if !wrong.is_empty() {
+            for finding in &wrong {
+                self.context.drift.found(finding.problem);
+            }
+            let wrong: Vec<MessageKey> = wrong.iter().map(|finding| finding.key).collect();
+            records.requeue_for_index(&wrong).await?;
+            warn!(messages = wrong.len(), "telling the search index once more");
+        }
+        Ok(())
+    }
+
+    /// The database was set back: documents hold what the rows have forgotten, and would refuse what is written from now
+    /// on as older. So revisions go on above theirs, and a new index is built from the rows; not an unfinished one, as
+    /// that may hold such documents too. If this ends half way, the documents are found once more.
+    async fn was_set_back(&self, ahead: &[Finding]) -> Result<()> {
+        for finding in ahead {
+            self.context.drift.found(finding.problem);
+        }
+        warn!(
+            documents = ahead.len(),
+            first = %ahead[0].key,
+            "documents are newer than their rows, so the database was set back: revisions go on above theirs, and the index is built anew"
+        );
+        let Context { records, queue, .. } = &self.context;
+        if let Some(highest) = ahead.iter().filter_map(|finding| finding.indexed).max() {
+            queue.raise_revisions(highest).await?;
+        }
+        records.want_build().await?;
+        self.build().await
+    }
+
+    async fn documents(&mut self) -> Result<()> {
+        let Context { records, index, .. } = &self.context;
+        let page = self.context.settings.reconcile_page;
         let documents = verify::documents(&**records, &**index, self.document, page).await?;
         self.document = documents.last;
         let dangling: Vec<MessageKey> = documents
@@ -100,6 +159,7 @@ impl Reconcile {
             .map(|finding| finding.key)
             .collect();
         if !dangling.is_empty() {
+            drift::add(&self.context.drift.dangling, dangling.len());
             warn!(
                 documents = dangling.len(),
                 "removing documents that have no row"
@@ -135,8 +195,10 @@ impl Worker for Reconcile {
             return Ok(Step::Idle);
         };
         self.counts().await?;
+        self.orphans().await?;
         self.build().await?;
-        self.index().await?;
+        self.rows().await?;
+        self.documents().await?;
         Ok(Step::Idle)
     }
 }

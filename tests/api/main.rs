@@ -5,11 +5,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod backups;
 mod commands;
 mod concurrency;
 mod configuration;
 mod counts;
 mod creation;
+mod doctor;
 mod durability;
 mod errors;
 mod file;
@@ -22,6 +24,7 @@ mod overload;
 mod paths;
 mod readiness;
 mod reading;
+mod rebuild;
 mod repair;
 mod search;
 mod shutdown;

@@ -76,7 +76,7 @@ async fn a_document_that_is_gone_is_missed_and_put_back(site: &Site) {
     let keys = chat_of(&rig, &["one", "two"]).await;
     let (records, index) = (&*rig.stores.records, &*rig.stores.index);
     assert_eq!(
-        verify::index(records, index, false)
+        verify::index(records, index, false, &|_| {})
             .await
             .expect("a report")
             .findings,
@@ -84,7 +84,7 @@ async fn a_document_that_is_gone_is_missed_and_put_back(site: &Site) {
     );
     index.remove(&keys[..1]).await.expect("removed");
     index.refresh().await.expect("refreshed");
-    let report = verify::index(records, index, false)
+    let report = verify::index(records, index, false, &|_| {})
         .await
         .expect("a report");
     assert_eq!(report.findings.len(), 1);
@@ -95,8 +95,8 @@ async fn a_document_that_is_gone_is_missed_and_put_back(site: &Site) {
 async fn a_rebuilt_index_finds_the_same(site: &Site) {
     let rig = Rig::new(site).await;
     let key = chat_of(&rig, &["one needle", "hay", "another needle"]).await[0];
-    let rebuilt = rebuild(&*rig.stores.records, &*rig.stores.index, |_| {}).await;
-    assert_eq!(rebuilt, Ok(3));
+    let rebuilt = rebuild(&*rig.stores.records, &*rig.stores.index, &|_| {}).await;
+    assert_eq!(rebuilt.map(|rebuilt| rebuilt.messages), Ok(3));
     assert_eq!(rig.found(key.chat, "needle", &ALL).await, [1, 3]);
     rig.say(key.chat, "a third needle").await;
     rig.drain().await;
@@ -110,7 +110,7 @@ async fn a_rebuild_puts_what_is_stored_meanwhile_into_the_new_index(site: &Site)
     let key = chat_of(&rig, &["before"]).await[0];
     let target = index.create().await.expect("an index");
     assert_ne!(target, old);
-    records.set_build_target(Some(&target)).await.expect("set");
+    records.begin_build(&target).await.expect("begun");
     rig.say(key.chat, "meanwhile").await;
     let batch = rig.claim(confab::domain::Kind::CreateMessage).await;
     rig.store(&batch).await.expect("stored");

@@ -8,6 +8,7 @@ mod support;
 
 mod epochs;
 mod index;
+mod pings;
 mod queue;
 mod records;
 mod rig;

@@ -73,6 +73,14 @@ impl Rig {
         open(&self.site)
     }
 
+    /// Stores that some other settings lead to.
+    pub fn elsewhere(&self, settings: &[(&str, &str)]) -> App {
+        let others = settings
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()));
+        open(&self.site.iter().cloned().chain(others).collect::<Vec<_>>())
+    }
+
     pub async fn accept(&self, write: Write) -> Result<Acceptance> {
         self.stores.queue.accept(&write).await
     }

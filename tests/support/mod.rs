@@ -10,6 +10,7 @@
 )]
 
 mod client;
+mod own_redis;
 mod process;
 mod proxy;
 mod services;
@@ -17,6 +18,7 @@ mod site;
 mod wait;
 
 pub use client::{Answer, App, Chat, Client, check_time};
+pub use own_redis::OwnRedis;
 pub use process::{Finished, Process, free_port};
 pub use proxy::Proxy;
 pub use services::{Elasticsearch, Services};

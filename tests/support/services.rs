@@ -139,7 +139,8 @@ impl Services {
             .map_err(text)
     }
 
-    async fn redis(&self) -> Result<redis::aio::MultiplexedConnection, String> {
+    /// A connection to the server that all tests share.
+    pub async fn redis(&self) -> Result<redis::aio::MultiplexedConnection, String> {
         redis::Client::open(self.redis_url.as_str())
             .map_err(text)?
             .get_multiplexed_async_connection()
@@ -190,6 +191,15 @@ impl Elasticsearch {
                 .is_ok_and(|done| done["result"] == "deleted"),
             "{answer:?}"
         );
+    }
+
+    /// Maps a field that the program knows nothing of.
+    pub async fn add_field(&self) {
+        let url = format!("{}/{}/_mapping", self.url, self.index);
+        let field = serde_json::json!({"properties": {"stray": {"type": "keyword"}}});
+        let request = self.http.put(url).json(&field).send();
+        let answer = request.await.expect("an answer");
+        assert!(answer.status().is_success(), "{answer:?}");
     }
 
     async fn send(&self, method: Method, path: &str) -> Result<Value, String> {

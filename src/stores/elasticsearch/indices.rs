@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 use super::{ElasticsearchIndex, answer::Refusal, failed, unavailable};
 use crate::stores::Result;
 
-const DEFINITION: &str = include_str!("mapping.json");
+pub(super) const DEFINITION: &str = include_str!("mapping.json");
 
 /// How often another name is tried for a new index.
 const NAMES: u64 = 10;

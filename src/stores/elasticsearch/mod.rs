@@ -9,6 +9,7 @@
 
 mod answer;
 mod document;
+mod examine;
 mod indices;
 mod query;
 mod read;
@@ -29,7 +30,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use self::answer::Refusal;
-use super::{Error, Result, SearchIndex, breaker::Breaker};
+use super::{Check, Error, Result, SearchIndex, breaker::Breaker};
 use crate::domain::{ChatKey, Message, MessageKey, Page, Revision, text::Query};
 
 /// What the errors of this store are told by.
@@ -93,6 +94,15 @@ impl SearchIndex for ElasticsearchIndex {
         index.map_or_else(|| Err(Error::IndexMissing(self.alias.clone())), |_| Ok(()))
     }
 
+    async fn examine(&self) -> Vec<Check> {
+        let checked = self.checks().await;
+        checked.unwrap_or_else(|error| {
+            let advice =
+                "see that Elasticsearch runs, and that services.elasticsearch_url leads there";
+            vec![Check::problem("elasticsearch", error.to_string(), advice)]
+        })
+    }
+
     async fn search(&self, chat: ChatKey, query: &Query, page: &Page) -> Result<Vec<Message>> {
         self.read_hits(chat, query, page).await
     }
@@ -111,6 +121,10 @@ impl SearchIndex for ElasticsearchIndex {
 
     async fn revisions(&self, keys: &[MessageKey]) -> Result<Vec<Option<Revision>>> {
         self.read_versions(keys).await
+    }
+
+    async fn count(&self) -> Result<u64> {
+        self.count_documents().await
     }
 
     async fn scan(&self, after: Option<MessageKey>, limit: usize) -> Result<Vec<MessageKey>> {

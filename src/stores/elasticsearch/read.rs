@@ -1,6 +1,6 @@
 //! Searching, and looking at what is indexed.
 
-use elasticsearch::{MgetParts, SearchParts};
+use elasticsearch::{CountParts, MgetParts, SearchParts};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
@@ -29,6 +29,13 @@ struct Searched<T> {
 #[derive(Deserialize)]
 struct Shards {
     failed: u32,
+}
+
+#[derive(Deserialize)]
+struct Counted {
+    count: u64,
+    #[serde(rename = "_shards")]
+    shards: Shards,
 }
 
 #[derive(Deserialize)]
@@ -130,6 +137,24 @@ impl ElasticsearchIndex {
             return Err(unavailable("a part of the index did not answer"));
         }
         Ok(found.hits.map(|hits| hits.hits).unwrap_or_default())
+    }
+
+    pub(super) async fn count_documents(&self) -> Result<u64> {
+        let send = async {
+            self.client
+                .count(CountParts::Index(&[&self.alias]))
+                .filter_path(&["count", "_shards.failed"])
+                .send()
+                .await
+        };
+        let counted: Counted = self
+            .ask(send)
+            .await
+            .map_err(|refusal| refusal.error(&self.alias))?;
+        if counted.shards.failed > 0 {
+            return Err(unavailable("a part of the index was not counted"));
+        }
+        Ok(counted.count)
     }
 
     /// Sees what was put a moment ago: looking up by id does not wait for a refresh.

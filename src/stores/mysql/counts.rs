@@ -10,11 +10,13 @@ use diesel_async::{AsyncConnection, RunQueryDsl};
 use super::{
     MysqlRecords,
     pool::{Connection, unavailable},
+    rows::unsigned,
+    schema::{applications, chats, messages},
 };
 use crate::{
     domain::{AppId, ChatKey},
     stores::{
-        Checked, Result, WrongCount,
+        Checked, Result, Totals, WrongCount,
         recount::{self, Recount},
     },
 };
@@ -23,7 +25,7 @@ use crate::{
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// How long a recount may take: it reads every row of the page's owners.
-const RECOUNT: Duration = Duration::from_secs(300);
+pub(super) const RECOUNT: Duration = Duration::from_secs(300);
 
 /// One of the two counts that are kept: where its deltas wait and whose rows they go to.
 struct Count {
@@ -102,6 +104,24 @@ impl MysqlRecords {
             Ok::<_, diesel::result::Error>(ids.len())
         });
         unfinished.finish(self.pool.in_time(applied).await)
+    }
+
+    pub(super) async fn count_rows(&self) -> Result<Totals> {
+        let mut connection = self.pool.get().await?;
+        let query = diesel::select((
+            applications::table.count().single_value(),
+            chats::table.count().single_value(),
+            messages::table.count().single_value(),
+        ));
+        let (applications, chats, messages): (Option<i64>, Option<i64>, Option<i64>) = self
+            .pool
+            .within(RECOUNT, query.get_result(&mut connection))
+            .await?;
+        Ok(Totals {
+            applications: applications.map_or(0, unsigned),
+            chats: chats.map_or(0, unsigned),
+            messages: messages.map_or(0, unsigned),
+        })
     }
 
     pub(super) async fn recount_chats(

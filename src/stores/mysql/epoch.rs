@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use diesel::{
-    dsl::{exists, max, select, sql},
+    dsl::{exists, max, select},
     prelude::*,
-    sql_types::BigInt,
 };
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncConnection, RunQueryDsl};
 
 use super::{
     MysqlRecords,
+    build::BuildRow,
+    pool::Connection,
     rows::{signed, unsigned},
-    schema::{applications, chats, messages, state},
+    schema::{applications, chats, index_build, messages, state},
 };
 use crate::{
     domain::{AppId, ChatKey, Number},
@@ -23,13 +24,30 @@ use crate::{
 #[async_trait]
 impl Ledger for MysqlRecords {
     async fn raise_epoch(&self, at_least: u64) -> Result<u64> {
+        let unfinished = self.pool.transaction();
         let mut connection = self.pool.get().await?;
-        // The row's lock waits for the store transactions that are under way, and those that come wait for it.
-        let raise = diesel::update(state::table)
-            .set(state::epoch.eq(sql::<BigInt>(&format!("GREATEST(epoch, {at_least}) + 1"))));
-        self.pool.in_time(raise.execute(&mut connection)).await?;
-        drop(connection);
-        self.epoch().await
+        let raised = connection.transaction(async |connection: &mut Connection| {
+            // The row's lock waits for the store transactions that are under way, and those that come wait for it.
+            let standing: i64 = state::table
+                .select(state::epoch)
+                .for_update()
+                .first(connection)
+                .await?;
+            let at_least = signed(at_least);
+            if at_least > standing {
+                diesel::replace_into(index_build::table)
+                    .values(BuildRow::new(""))
+                    .execute(connection)
+                    .await?;
+            }
+            let epoch = standing.max(at_least) + 1;
+            diesel::update(state::table)
+                .set(state::epoch.eq(epoch))
+                .execute(connection)
+                .await?;
+            Ok::<_, diesel::result::Error>(unsigned(epoch))
+        });
+        unfinished.finish(self.pool.in_time(raised).await)
     }
 
     async fn epoch(&self) -> Result<u64> {

@@ -1,6 +1,6 @@
 //! Message keys in SQL and in the outbox.
 
-use crate::domain::{AppId, ChatKey, MessageKey};
+use crate::domain::{ChatKey, MessageKey};
 
 /// A condition on `messages` that holds for just these; false if there are none.
 ///
@@ -40,14 +40,5 @@ pub fn write(keys: &[MessageKey]) -> String {
 
 /// Reads what [`write`] wrote; what is no key is passed over.
 pub fn read(text: &str) -> impl Iterator<Item = MessageKey> {
-    text.split(' ').filter_map(|key| {
-        let mut parts = key.split(':');
-        let app = AppId::parse(parts.next()?)?;
-        let chat = parts.next()?.parse().ok()?;
-        let number = parts.next()?.parse().ok()?;
-        Some(MessageKey {
-            chat: ChatKey { app, number: chat },
-            number,
-        })
-    })
+    text.split(' ').filter_map(MessageKey::parse)
 }

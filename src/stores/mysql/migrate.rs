@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use diesel::{migration::MigrationSource, mysql::Mysql};
 use diesel_async::AsyncMigrationHarness;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
@@ -30,6 +31,16 @@ impl MysqlRecords {
         let outcome = run.await.map_err(|panic| failed(&panic))?;
         outcome.map_err(|error| failed(&error))
     }
+}
+
+/// The versions of all migrations.
+pub(super) fn known() -> Result<Vec<String>> {
+    let migrations = MigrationSource::<Mysql>::migrations(&MIGRATIONS);
+    let migrations = migrations.map_err(|error| failed(&error))?;
+    let versions = migrations
+        .iter()
+        .map(|migration| migration.name().version().to_string());
+    Ok(versions.collect())
 }
 
 fn failed(error: &dyn std::fmt::Display) -> Error {

@@ -1,10 +1,13 @@
 //! [`Records`] and [`Ledger`](super::Ledger) on MySQL.
 
+mod build;
 mod counts;
 mod epoch;
+mod examine;
 mod keys;
 mod lock;
 mod migrate;
+mod orphans;
 mod outbox;
 mod pool;
 mod read;
@@ -18,7 +21,7 @@ use async_trait::async_trait;
 use url::Url;
 
 use self::pool::Pool;
-use super::{Checked, Guard, Ledger, Outbox, Records, Result, WrongCount};
+use super::{Build, Check, Checked, Guard, Ledger, Outbox, Records, Result, Totals, WrongCount};
 use crate::domain::{AppId, Application, Chat, ChatKey, Message, MessageKey, Page};
 
 /// The rows, in MySQL.
@@ -40,6 +43,14 @@ impl MysqlRecords {
 impl Records for MysqlRecords {
     async fn ping(&self) -> Result<()> {
         self.epoch().await.map(drop)
+    }
+
+    async fn examine(&self, batch_bytes: usize) -> Vec<Check> {
+        let checked = self.checks(batch_bytes).await;
+        checked.unwrap_or_else(|error| {
+            let advice = "see that MySQL runs, and that services.mysql_url leads to it, with a user and a database that exist";
+            vec![Check::problem("mysql", error.to_string(), advice)]
+        })
     }
 
     async fn migrate(&self) -> Result<()> {
@@ -104,6 +115,18 @@ impl Records for MysqlRecords {
         self.recount_messages(after, limit, fix).await
     }
 
+    async fn orphaned_chats(
+        &self,
+        after: Option<ChatKey>,
+        limit: usize,
+    ) -> Result<Checked<ChatKey, Chat>> {
+        self.find_orphans(after, limit).await
+    }
+
+    async fn adopt_chats(&self, chats: &[Chat]) -> Result<()> {
+        self.insert_orphans(chats).await
+    }
+
     async fn outbox(&self, limit: usize) -> Result<Outbox> {
         self.pool.again(|| self.read_outbox(limit)).await
     }
@@ -130,12 +153,28 @@ impl Records for MysqlRecords {
         self.pool.again(|| self.read_messages_by_key(keys)).await
     }
 
-    async fn build_target(&self) -> Result<Option<String>> {
-        self.pool.again(|| self.read_build_target()).await
+    async fn build(&self) -> Result<Option<Build>> {
+        self.pool.again(|| self.read_build()).await
     }
 
-    async fn set_build_target(&self, index: Option<&str>) -> Result<()> {
-        self.write_build_target(index).await
+    async fn want_build(&self) -> Result<()> {
+        self.write_build(None).await
+    }
+
+    async fn begin_build(&self, target: &str) -> Result<()> {
+        self.write_build(Some(target)).await
+    }
+
+    async fn advance_build(&self, target: &str, last: MessageKey, done: u64) -> Result<bool> {
+        self.write_progress(target, last, done).await
+    }
+
+    async fn end_build(&self, target: &str) -> Result<()> {
+        self.delete_build(target).await
+    }
+
+    async fn totals(&self) -> Result<Totals> {
+        self.pool.again(|| self.count_rows()).await
     }
 
     async fn lock(&self, name: &str, wait: Duration) -> Result<Option<Box<dyn Guard>>> {

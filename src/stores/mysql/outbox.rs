@@ -6,11 +6,11 @@ use diesel_async::RunQueryDsl;
 use super::{
     MysqlRecords, keys,
     rows::{signed, unsigned},
-    schema::{index_build, outbox},
+    schema::outbox,
 };
 use crate::{
     domain::MessageKey,
-    stores::{Outbox, Result},
+    stores::{Build, Outbox, Result},
 };
 
 /// Keys in one row that tells the index of messages once more.
@@ -18,9 +18,6 @@ const REQUEUE_KEYS: usize = 1000;
 
 /// Store transactions that one reading looks at, however few messages each touched.
 const ROWS: i64 = 1000;
-
-/// The one row of `index_build`.
-const ONLY: i64 = 1;
 
 impl MysqlRecords {
     pub(super) async fn read_outbox(&self, limit: usize) -> Result<Outbox> {
@@ -60,7 +57,10 @@ impl MysqlRecords {
             .await?;
         // After the changes, never before: who sets a target reads all messages from then on, and so finds what was
         // stored until then; what is stored later must see the target.
-        let build_target = self.read_build_target().await?;
+        let build_target = match self.read_build().await? {
+            Some(Build::Filling { target, .. }) => Some(target),
+            Some(Build::Wanted) | None => None,
+        };
         let mut touched: Vec<MessageKey> = texts.iter().flat_map(|text| keys::read(text)).collect();
         touched.sort_unstable();
         touched.dedup();
@@ -106,29 +106,5 @@ impl MysqlRecords {
             (Some(lowest), Some(highest)) => Some((unsigned(lowest), unsigned(highest))),
             _ => None,
         })
-    }
-
-    pub(super) async fn read_build_target(&self) -> Result<Option<String>> {
-        let mut connection = self.pool.get().await?;
-        let target = index_build::table.select(index_build::target);
-        self.pool
-            .in_time(async { target.first(&mut connection).await.optional() })
-            .await
-    }
-
-    pub(super) async fn write_build_target(&self, index: Option<&str>) -> Result<()> {
-        let mut connection = self.pool.get().await?;
-        match index {
-            Some(target) => {
-                let row = (index_build::id.eq(ONLY), index_build::target.eq(target));
-                let replace = diesel::replace_into(index_build::table).values(row);
-                self.pool.in_time(replace.execute(&mut connection)).await?;
-            }
-            None => {
-                let delete = diesel::delete(index_build::table);
-                self.pool.in_time(delete.execute(&mut connection)).await?;
-            }
-        }
-        Ok(())
     }
 }

@@ -20,7 +20,8 @@ pub fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
-fn app_id(text: &str) -> Result<AppId> {
+/// What a column of application ids holds.
+pub fn app_id(text: &str) -> Result<AppId> {
     AppId::parse(text).ok_or_else(|| Error::Failed {
         store: "MySQL",
         detail: format!("{text:?} in a column of application ids is none"),

@@ -73,5 +73,15 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    index_build_progress (target) {
+        target -> Text,
+        last_message -> Text,
+        done -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(chats_count_deltas, applications);
 diesel::allow_tables_to_appear_in_same_query!(messages_count_deltas, chats);
+diesel::joinable!(index_build -> index_build_progress (target));
+diesel::allow_tables_to_appear_in_same_query!(index_build, index_build_progress);

@@ -147,8 +147,17 @@ impl RedisQueue {
 
     /// Begins a new epoch, unless Redis and the database are of one mind already: another caller was faster.
     pub(super) async fn begin_epoch(&self) -> Result<()> {
+        self.begin_epoch_above(None).await
+    }
+
+    /// The same, unless they are of one mind about an epoch above this one.
+    pub(super) async fn begin_epoch_above(&self, above: Option<u64>) -> Result<()> {
+        let stands = async || {
+            let current = self.current_epoch().await?;
+            Result::Ok(current.is_some() && current > above)
+        };
         let _one_at_a_time = self.beginning.lock().await;
-        if self.is_current().await? {
+        if stands().await? {
             return Ok(());
         }
         let Some(_lock) = self.ledger.lock("epoch", LOCK_WAIT).await? else {
@@ -157,12 +166,13 @@ impl RedisQueue {
                 detail: "another process is beginning an epoch".into(),
             });
         };
-        if self.is_current().await? {
+        if stands().await? {
             return Ok(());
         }
+        let (known, stored) = (self.epoch().await?, self.ledger.epoch().await?);
         let epoch = self
             .ledger
-            .raise_epoch(self.epoch().await?.unwrap_or(0))
+            .raise_epoch(known.max(above).unwrap_or(0))
             .await?;
         let mut set = redis::pipe();
         set.set(format!("{}epoch", self.prefix), epoch);
@@ -174,27 +184,39 @@ impl RedisQueue {
         self.connections
             .transaction::<Vec<String>>(&mut load)
             .await?;
-        warn!(
-            epoch,
+        let why = if known.max(above) > Some(stored) {
+            "the database was set back: a new epoch begins, and the search index is to be built anew"
+        } else if above.is_some() {
+            "the database was set back: a new epoch begins"
+        } else {
             "Redis is new, was restarted or emptied: a new epoch begins, numbers go on from what is stored"
-        );
+        };
+        warn!(epoch, "{why}");
         Ok(())
     }
 
     /// Whether Redis has all scripts and stands in the epoch of the database.
     pub(super) async fn is_current(&self) -> Result<bool> {
+        Ok(self.current_epoch().await?.is_some())
+    }
+
+    /// The epoch in which Redis and the database stand; `None` if they do not agree, or Redis lacks a script.
+    async fn current_epoch(&self) -> Result<Option<u64>> {
         let mut ask = redis::pipe();
         ask.cmd("SCRIPT").arg("EXISTS");
         for script in self.scripts.all() {
             ask.arg(&script.sha);
         }
         let (loaded,): (Vec<bool>,) = self.connections.transaction(&mut ask).await?;
-        Ok(loaded.into_iter().all(|loaded| loaded)
-            && self.epoch().await? == Some(self.ledger.epoch().await?))
+        if loaded.contains(&false) {
+            return Ok(None);
+        }
+        let (known, stored) = (self.epoch().await?, self.ledger.epoch().await?);
+        Ok(known.filter(|known| *known == stored))
     }
 
     /// The epoch that Redis stands in; `None` if it is new or was emptied.
-    async fn epoch(&self) -> Result<Option<u64>> {
+    pub(super) async fn epoch(&self) -> Result<Option<u64>> {
         let mut ask = redis::pipe();
         ask.get(format!("{}epoch", self.prefix));
         let (epoch,): (Option<u64>,) = self.connections.transaction(&mut ask).await?;

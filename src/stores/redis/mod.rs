@@ -4,6 +4,7 @@
 
 mod connection;
 mod epoch;
+mod examine;
 mod scripts;
 mod server;
 
@@ -19,8 +20,8 @@ use self::{
     scripts::Scripts,
 };
 use super::{
-    Acceptance, Batch, ClaimLimits, Error, JobQueue, KindStats, Lease, Ledger, Recovered, Result,
-    payload,
+    Acceptance, Batch, Check, ClaimLimits, Error, JobQueue, KindStats, Lease, Ledger, Recovered,
+    Result, payload,
 };
 use crate::domain::{
     AppId, Application, Chat, ChatKey, Entry, Job, Kind, Message, MessageKey, Page, Revision, Write,
@@ -113,6 +114,14 @@ fn name(lease: &Lease) -> String {
 impl JobQueue for RedisQueue {
     async fn ping(&self) -> Result<()> {
         self.check_server().await
+    }
+
+    async fn examine(&self) -> Vec<Check> {
+        let checked = self.checks().await;
+        checked.unwrap_or_else(|error| {
+            let advice = "see that Redis and MySQL run, and that services.redis_url leads there";
+            vec![Check::problem("redis", error.to_string(), advice)]
+        })
     }
 
     async fn accept(&self, write: &Write) -> Result<Acceptance> {
@@ -300,6 +309,10 @@ impl JobQueue for RedisQueue {
             jobs: counts.next().unwrap_or_default(),
             dead: counts.next().unwrap_or_default(),
         })
+    }
+
+    async fn raise_revisions(&self, above: Revision) -> Result<()> {
+        self.begin_epoch_above(Some(above.epoch())).await
     }
 
     async fn stats(&self) -> Result<Vec<KindStats>> {

@@ -6,6 +6,7 @@
 
 use async_trait::async_trait;
 use diesel::{
+    dsl::sql,
     prelude::*,
     sql_query,
     sql_types::{BigInt, Text},
@@ -22,7 +23,7 @@ use super::{
 };
 use crate::{
     domain::{AppId, ChatKey, Message, MessageKey, Page, Revision, text::Query},
-    stores::{Result, SearchIndex},
+    stores::{Check, Result, SearchIndex},
 };
 
 /// Messages that one transaction puts, so that accepts need not wait longer than for a worker's batch.
@@ -37,6 +38,19 @@ impl SearchIndex for SqliteStores {
         self.readers
             .run(|connection| words::named(connection, None).map(drop))
             .await
+    }
+
+    /// It is the file's, but for whether an index is in use.
+    async fn examine(&self) -> Vec<Check> {
+        let name = "search index";
+        let advice = "run `confab search rebuild`; a running confab with workers does so by itself";
+        let current = |connection: &mut SqliteConnection| words::named(connection, None);
+        let checked = self.readers.run(current).await;
+        vec![Check::or_problem(
+            name,
+            checked.map(|index| Check::ok(name, index)),
+            advice,
+        )]
     }
 
     async fn search(&self, chat: ChatKey, query: &Query, page: &Page) -> Result<Vec<Message>> {
@@ -96,6 +110,18 @@ impl SearchIndex for SqliteStores {
             Ok(revisions)
         };
         self.readers.run(read).await
+    }
+
+    async fn count(&self) -> Result<u64> {
+        let count = |connection: &mut SqliteConnection| {
+            let index = words::named(connection, None)?;
+            let count: i64 = diesel::select(sql::<BigInt>(&format!(
+                "(SELECT COUNT(*) FROM {index}_docsize)"
+            )))
+            .get_result(connection)?;
+            Ok(unsigned(count))
+        };
+        self.readers.run(count).await
     }
 
     async fn scan(&self, after: Option<MessageKey>, limit: usize) -> Result<Vec<MessageKey>> {

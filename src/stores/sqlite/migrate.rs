@@ -14,7 +14,7 @@ use super::{
 };
 use crate::stores::Result;
 
-const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+pub(super) const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 
 /// How long to wait for another process that is migrating.
 const LOCK_WAIT: Duration = Duration::from_secs(60);

@@ -6,10 +6,12 @@
 //! each on connections of its own.
 
 mod accept;
+mod build;
 mod claim;
 mod connection;
 mod counts;
 mod error;
+mod examine;
 mod index;
 mod lock;
 mod migrate;

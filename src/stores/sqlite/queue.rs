@@ -10,15 +10,18 @@ use super::{
     SqliteStores,
     accept::Draft,
     claim, pending,
-    rows::{chat_id, unsigned},
-    schema::app_numbers,
+    rows::{chat_id, signed, unsigned},
+    schema::{app_numbers, state},
     settle,
 };
 use crate::{
     domain::{
-        AppId, Application, Chat, ChatKey, Entry, Job, Kind, Message, MessageKey, Page, Write,
+        AppId, Application, Chat, ChatKey, Entry, Job, Kind, Message, MessageKey, Page, Revision,
+        Write,
     },
-    stores::{Acceptance, Batch, ClaimLimits, JobQueue, KindStats, Lease, Recovered, Result},
+    stores::{
+        Acceptance, Batch, Check, ClaimLimits, JobQueue, KindStats, Lease, Recovered, Result,
+    },
 };
 
 fn now() -> i64 {
@@ -29,6 +32,11 @@ fn now() -> i64 {
 impl JobQueue for SqliteStores {
     async fn ping(&self) -> Result<()> {
         self.look().await
+    }
+
+    /// It is the file's: the rows' examination looks at it.
+    async fn examine(&self) -> Vec<Check> {
+        Vec::new()
     }
 
     async fn accept(&self, write: &Write) -> Result<Acceptance> {
@@ -137,6 +145,17 @@ impl JobQueue for SqliteStores {
         self.writer
             .run(move |connection| claim::recover(connection, &claimer, sole, now()))
             .await
+    }
+
+    async fn raise_revisions(&self, above: Revision) -> Result<()> {
+        let raise = move |connection: &mut SqliteConnection| {
+            let above = signed(above.0);
+            diesel::update(state::table.filter(state::revision.lt(above)))
+                .set(state::revision.eq(above))
+                .execute(connection)?;
+            Ok(())
+        };
+        self.writer.run(raise).await
     }
 
     async fn stats(&self) -> Result<Vec<KindStats>> {

@@ -5,16 +5,27 @@ use std::time::Duration;
 use async_trait::async_trait;
 use diesel::prelude::*;
 
-use super::{SqliteStores, read, schema::search_indexes, store, words};
+use super::{
+    SqliteStores, build, read,
+    rows::unsigned,
+    schema::{applications, chats, messages},
+    store,
+};
 use crate::{
     domain::{AppId, Application, Chat, ChatKey, Message, MessageKey, Page},
-    stores::{Checked, Guard, Outbox, Records, Result, SearchIndex, WrongCount},
+    stores::{
+        Build, Check, Checked, Guard, Outbox, Records, Result, SearchIndex, Totals, WrongCount,
+    },
 };
 
 #[async_trait]
 impl Records for SqliteStores {
     async fn ping(&self) -> Result<()> {
         self.look().await
+    }
+
+    async fn examine(&self, _batch_bytes: usize) -> Vec<Check> {
+        self.checks().await
     }
 
     async fn migrate(&self) -> Result<()> {
@@ -104,6 +115,23 @@ impl Records for SqliteStores {
         self.recount_messages(after, limit, fix).await
     }
 
+    /// A file holds all or nothing.
+    async fn orphaned_chats(
+        &self,
+        _after: Option<ChatKey>,
+        _limit: usize,
+    ) -> Result<Checked<ChatKey, Chat>> {
+        Ok(Checked {
+            checked: 0,
+            last: None,
+            findings: Vec::new(),
+        })
+    }
+
+    async fn adopt_chats(&self, _chats: &[Chat]) -> Result<()> {
+        Ok(())
+    }
+
     /// The index is never behind.
     async fn outbox(&self, _limit: usize) -> Result<Outbox> {
         Ok(Outbox::default())
@@ -141,38 +169,46 @@ impl Records for SqliteStores {
             .await
     }
 
-    async fn build_target(&self) -> Result<Option<String>> {
-        let read = |connection: &mut SqliteConnection| {
-            let target = search_indexes::table
-                .filter(search_indexes::role.eq("building"))
-                .select(search_indexes::name)
-                .first(connection);
-            Ok(target.optional()?)
-        };
-        self.readers.run(read).await
+    async fn build(&self) -> Result<Option<Build>> {
+        self.readers.run(build::read).await
     }
 
-    async fn set_build_target(&self, index: Option<&str>) -> Result<()> {
-        let target = index.map(str::to_owned);
-        let set = move |connection: &mut SqliteConnection| {
-            connection.immediate_transaction(|connection| {
-                let building = search_indexes::table.filter(search_indexes::role.eq("building"));
-                diesel::update(building)
-                    .set(search_indexes::role.eq(None::<String>))
-                    .execute(connection)?;
-                if let Some(target) = target {
-                    let index = words::named(connection, Some(&target))?;
-                    if words::current(connection)?.as_ref() == Some(&index) {
-                        return Ok(());
-                    }
-                    diesel::update(search_indexes::table.find(index))
-                        .set(search_indexes::role.eq("building"))
-                        .execute(connection)?;
-                }
-                Ok(())
+    async fn want_build(&self) -> Result<()> {
+        self.writer
+            .run(|connection| build::begin(connection, None))
+            .await
+    }
+
+    async fn begin_build(&self, target: &str) -> Result<()> {
+        let target = target.to_owned();
+        self.writer
+            .run(move |connection| build::begin(connection, Some(&target)))
+            .await
+    }
+
+    async fn advance_build(&self, target: &str, last: MessageKey, done: u64) -> Result<bool> {
+        let target = target.to_owned();
+        self.writer
+            .run(move |connection| build::advance(connection, &target, last, done))
+            .await
+    }
+
+    async fn end_build(&self, target: &str) -> Result<()> {
+        let target = target.to_owned();
+        self.writer
+            .run(move |connection| build::end(connection, &target))
+            .await
+    }
+
+    async fn totals(&self) -> Result<Totals> {
+        let count = |connection: &mut SqliteConnection| {
+            Ok(Totals {
+                applications: unsigned(applications::table.count().get_result(connection)?),
+                chats: unsigned(chats::table.count().get_result(connection)?),
+                messages: unsigned(messages::table.count().get_result(connection)?),
             })
         };
-        self.writer.run(set).await
+        self.readers.run(count).await
     }
 
     async fn lock(&self, name: &str, wait: Duration) -> Result<Option<Box<dyn Guard>>> {

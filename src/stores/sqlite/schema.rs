@@ -97,3 +97,12 @@ diesel::table! {
         role -> Nullable<Text>,
     }
 }
+
+diesel::table! {
+    index_build (id) {
+        id -> BigInt,
+        target -> Text,
+        last_message -> Nullable<Text>,
+        done -> BigInt,
+    }
+}

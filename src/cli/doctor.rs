@@ -1,0 +1,64 @@
+//! `confab doctor`.
+
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::output::Output;
+use crate::{
+    app::App,
+    config::{Backing, Settings},
+    service::doctor,
+    stores::check::{Check, Verdict},
+};
+
+#[derive(Serialize)]
+struct Report<'a> {
+    worst: Verdict,
+    checks: &'a [Check],
+}
+
+/// Looks at everything that the settings lead to.
+pub async fn run(app: &App, settings: &Settings, output: &Output) -> ExitCode {
+    let backing = match settings.backing {
+        Backing::Embedded => "valid; the backing is one SQLite file",
+        Backing::Services => "valid; the backing is MySQL, Redis and Elasticsearch",
+    };
+    let mut checks = vec![Check::ok("configuration", backing)];
+    let batch = settings.workers.batch_bytes;
+    checks.extend(doctor::examine(&*app.records, &*app.queue, &*app.index, batch).await);
+    print(&checks, output)
+}
+
+/// Says why nothing can be looked at.
+pub fn unusable(error: &dyn std::fmt::Display, output: &Output) -> ExitCode {
+    let check = Check::problem(
+        "configuration",
+        error.to_string(),
+        "config/default.toml tells of every setting; nothing else was looked at",
+    );
+    print(&[check], output)
+}
+
+fn print(checks: &[Check], output: &Output) -> ExitCode {
+    let worst = checks.iter().map(|check| check.verdict).max();
+    let worst = worst.unwrap_or(Verdict::Ok);
+    output.print(&Report { worst, checks }, |report| {
+        for check in report.checks {
+            println!(
+                "{:<9}{:<26}{}",
+                check.verdict.name(),
+                check.name,
+                check.found
+            );
+            if let Some(advice) = &check.advice {
+                println!("{:<9}{:<26}→ {advice}", "", "");
+            }
+        }
+    });
+    ExitCode::from(match worst {
+        Verdict::Ok => 0,
+        Verdict::Warning => 1,
+        Verdict::Problem => 2,
+    })
+}

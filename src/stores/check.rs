@@ -1,0 +1,157 @@
+//! What `confab doctor` finds.
+
+use serde::Serialize;
+
+use super::{Error, Result};
+
+/// How bad it is, from the best on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// As it should be.
+    Ok,
+    /// It works, but something may get lost, or wants looking after.
+    Warning,
+    /// It does not work, or loses what was accepted.
+    Problem,
+}
+
+impl Verdict {
+    /// As it is printed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Problem => "problem",
+        }
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What: `redis persistence`.
+    #[serde(rename = "check")]
+    pub name: &'static str,
+    /// How bad it is.
+    pub verdict: Verdict,
+    /// What is there.
+    pub found: String,
+    /// What to do about it; `None` where all is well.
+    pub advice: Option<String>,
+}
+
+impl Check {
+    /// As it should be.
+    pub fn ok(name: &'static str, found: impl Into<String>) -> Self {
+        Self {
+            name,
+            verdict: Verdict::Ok,
+            found: found.into(),
+            advice: None,
+        }
+    }
+
+    /// It wants looking after.
+    pub fn warning(
+        name: &'static str,
+        found: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        Self {
+            verdict: Verdict::Warning,
+            advice: Some(advice.into()),
+            ..Self::ok(name, found)
+        }
+    }
+
+    /// It does not do.
+    pub fn problem(
+        name: &'static str,
+        found: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        Self {
+            verdict: Verdict::Problem,
+            ..Self::warning(name, found, advice)
+        }
+    }
+
+    /// A problem where asking was one.
+    pub fn or_problem(name: &'static str, checked: Result<Self>, advice: &str) -> Self {
+        checked.unwrap_or_else(|error: Error| Self::problem(name, error.to_string(), advice))
+    }
+
+    /// Compares the migrations that this program has with those that ran.
+    pub(super) fn schema(name: &'static str, known: &[String], applied: &[String]) -> Self {
+        let pending = known.iter().filter(|version| !applied.contains(version));
+        let pending: Vec<&str> = pending.map(String::as_str).collect();
+        let newer = applied.iter().find(|version| !known.contains(version));
+        if let Some(version) = newer {
+            Self::problem(
+                name,
+                format!("migration {version} ran, which this program does not know"),
+                "a newer confab was here: run that one",
+            )
+        } else if pending.is_empty() {
+            Self::ok(name, format!("all {} migrations ran", known.len()))
+        } else {
+            Self::problem(
+                name,
+                format!("not run yet: migration {}", pending.join(", ")),
+                "run `confab migrate`, or start `confab serve` without --no-migrate",
+            )
+        }
+    }
+
+    /// Compares a store's clock, read between two looks at this host's; all in milliseconds since 1970.
+    pub(super) fn clock(name: &'static str, before: i64, theirs: i64, after: i64) -> Self {
+        let skew = if theirs < before {
+            before - theirs
+        } else {
+            (theirs - after).max(0)
+        };
+        let found = format!("{skew} ms from this host's");
+        let advice = "let NTP set both clocks: times of creation are read from them";
+        match skew {
+            ..=2000 => Self::ok(name, found),
+            2001..=60_000 => Self::warning(name, found, advice),
+            _ => Self::problem(name, found, advice),
+        }
+    }
+}
+
+/// This host's clock, in milliseconds since 1970.
+pub(super) fn now() -> i64 {
+    chrono::Utc::now().timestamp_millis()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_may_differ_by_what_the_question_took() {
+        let verdict = |theirs| Check::clock("a clock", 10_000, theirs, 15_000).verdict;
+        for theirs in [8000, 10_000, 12_000, 15_000, 17_000] {
+            assert_eq!(verdict(theirs), Verdict::Ok, "{theirs}");
+        }
+        for theirs in [7999, 17_001, -50_000, 75_000] {
+            assert_eq!(verdict(theirs), Verdict::Warning, "{theirs}");
+        }
+        for theirs in [-50_001, 75_001] {
+            assert_eq!(verdict(theirs), Verdict::Problem, "{theirs}");
+        }
+    }
+
+    #[test]
+    fn migrations_are_all_run_pending_or_unknown() {
+        let verdict = |known: &[&str], applied: &[&str]| {
+            let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+            Check::schema("a schema", &owned(known), &owned(applied)).verdict
+        };
+        assert_eq!(verdict(&["1", "2"], &["2", "1"]), Verdict::Ok);
+        assert_eq!(verdict(&["1", "2"], &["1"]), Verdict::Problem);
+        assert_eq!(verdict(&["1"], &["1", "2"]), Verdict::Problem);
+    }
+}

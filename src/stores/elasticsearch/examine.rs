@@ -1,0 +1,163 @@
+//! What `confab doctor` looks at in Elasticsearch.
+
+use std::collections::BTreeMap;
+
+use elasticsearch::{
+    cluster::ClusterHealthParts,
+    indices::{IndicesGetMappingParts, IndicesGetSettingsParts},
+    nodes::NodesInfoParts,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{ElasticsearchIndex, failed, indices::DEFINITION};
+use crate::stores::{Check, Result};
+
+#[derive(Deserialize)]
+struct Nodes {
+    nodes: BTreeMap<String, Node>,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    version: String,
+}
+
+#[derive(Deserialize)]
+struct Health {
+    status: String,
+    unassigned_shards: u64,
+}
+
+impl ElasticsearchIndex {
+    pub(super) async fn checks(&self) -> Result<Vec<Check>> {
+        let mut checks = vec![self.version().await?];
+        let name = "elasticsearch index";
+        let Some(index) = self.index_in_use().await? else {
+            checks.push(Check::problem(
+                name,
+                format!("the alias {} stands for no index", self.alias),
+                "run `confab search rebuild`; a running confab with workers does so by itself",
+            ));
+            return Ok(checks);
+        };
+        checks.push(Check::ok(
+            name,
+            format!("{index}, by the alias {}", self.alias),
+        ));
+        checks.push(self.health(&index).await?);
+        checks.push(self.definition(&index).await?);
+        Ok(checks)
+    }
+
+    async fn version(&self) -> Result<Check> {
+        let send = async {
+            self.client
+                .nodes()
+                .info(NodesInfoParts::NodeId(&["_local"]))
+                .filter_path(&["nodes.*.version"])
+                .send()
+                .await
+        };
+        let nodes: Nodes = self
+            .ask(send)
+            .await
+            .map_err(|refusal| refusal.error(&self.alias))?;
+        let node = nodes.nodes.into_values().next();
+        let version = node.map(|node| node.version).unwrap_or_default();
+        let major = version
+            .split('.')
+            .next()
+            .and_then(|major| major.parse().ok());
+        let found = format!("version {version}");
+        Ok(if major.is_some_and(|major: u32| major >= 7) {
+            Check::ok("elasticsearch", found)
+        } else {
+            Check::problem("elasticsearch", found, "use Elasticsearch 7.17 or later")
+        })
+    }
+
+    async fn health(&self, index: &str) -> Result<Check> {
+        let send = async {
+            self.client
+                .cluster()
+                .health(ClusterHealthParts::Index(&[index]))
+                .filter_path(&["status", "unassigned_shards"])
+                .send()
+                .await
+        };
+        let health: Health = self
+            .ask(send)
+            .await
+            .map_err(|refusal| refusal.error(index))?;
+        let name = "elasticsearch health";
+        let found = format!(
+            "{}, {} shards without a place",
+            health.status, health.unassigned_shards
+        );
+        Ok(match health.status.as_str() {
+            "green" => Check::ok(name, found),
+            "yellow" => Check::warning(
+                name,
+                found,
+                "a replica has no node: look at GET /_cluster/allocation/explain",
+            ),
+            _ => Check::problem(
+                name,
+                found,
+                "search is out of order: look at GET /_cluster/allocation/explain; if the index is lost, `confab search rebuild` makes a new one",
+            ),
+        })
+    }
+
+    async fn definition(&self, index: &str) -> Result<Check> {
+        let send = async {
+            self.client
+                .indices()
+                .get_mapping(IndicesGetMappingParts::Index(&[index]))
+                .send()
+                .await
+        };
+        let mapping: Value = self
+            .ask(send)
+            .await
+            .map_err(|refusal| refusal.error(index))?;
+        let send = async {
+            self.client
+                .indices()
+                .get_settings(IndicesGetSettingsParts::Index(&[index]))
+                .send()
+                .await
+        };
+        let settings: Value = self
+            .ask(send)
+            .await
+            .map_err(|refusal| refusal.error(index))?;
+        let wanted: Value = serde_json::from_str(DEFINITION).map_err(failed)?;
+        let sort = &settings[index]["settings"]["index"]["sort"];
+        let same = explicit(&mapping[index]["mappings"]) == explicit(&wanted["mappings"])
+            && sort["field"] == wanted["settings"]["sort.field"]
+            && sort["order"] == wanted["settings"]["sort.order"];
+        let name = "elasticsearch mapping";
+        Ok(if same {
+            Check::ok(name, "as this program makes it")
+        } else {
+            Check::problem(
+                name,
+                format!("{index} is not mapped as this program would"),
+                "run `confab search rebuild`: it fills an index that is",
+            )
+        })
+    }
+}
+
+/// A mapping without what Elasticsearch leaves out of its answer, as it is the default.
+fn explicit(mapping: &Value) -> Value {
+    let mut mapping = mapping.clone();
+    if let Some(fields) = mapping["properties"].as_object_mut() {
+        for field in fields.values_mut().filter_map(Value::as_object_mut) {
+            field.retain(|name, value| name != "index_options" || *value != json!("positions"));
+        }
+    }
+    mapping
+}

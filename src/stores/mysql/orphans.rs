@@ -1,0 +1,91 @@
+//! Chats that have messages and no row.
+
+use chrono::NaiveDateTime;
+use diesel::{
+    prelude::*,
+    sql_query,
+    sql_types::{BigInt, Bool, Text, Timestamp},
+};
+use diesel_async::RunQueryDsl;
+
+use super::{
+    MysqlRecords,
+    counts::RECOUNT,
+    rows::{app_id, unsigned},
+};
+use crate::{
+    domain::{Chat, ChatKey, Revision},
+    stores::{Checked, Ledger as _, Result},
+};
+
+/// A chat as its messages know it: with the first of them.
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = Text)]
+    app: String,
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+    #[diesel(sql_type = Bool)]
+    orphaned: bool,
+    #[diesel(sql_type = BigInt)]
+    revision: i64,
+    #[diesel(sql_type = Timestamp)]
+    created_at: NaiveDateTime,
+}
+
+impl Row {
+    fn read(&self) -> Result<Chat> {
+        Ok(Chat {
+            key: ChatKey {
+                app: app_id(&self.app)?,
+                number: unsigned(self.number),
+            },
+            messages_count: None,
+            revision: Revision(unsigned(self.revision)),
+            created_at: self.created_at.and_utc(),
+        })
+    }
+}
+
+impl MysqlRecords {
+    pub(super) async fn find_orphans(
+        &self,
+        after: Option<ChatKey>,
+        limit: usize,
+    ) -> Result<Checked<ChatKey, Chat>> {
+        let after = after.map_or_else(
+            || "TRUE".to_owned(),
+            |ChatKey { app, number }| {
+                format!("(app > '{app}' OR app = '{app}' AND chat > {number})")
+            },
+        );
+        let query = sql_query(format!(
+            "SELECT d.app, d.chat AS number, c.number IS NULL AS orphaned, m.revision, m.created_at \
+             FROM (SELECT DISTINCT app, chat FROM messages WHERE {after} ORDER BY app, chat LIMIT {limit}) d \
+             JOIN messages m ON m.app = d.app AND m.chat = d.chat AND m.number = \
+             (SELECT MIN(f.number) FROM messages f WHERE f.app = d.app AND f.chat = d.chat) \
+             LEFT JOIN chats c ON c.app = d.app AND c.number = d.chat ORDER BY d.app, d.chat"
+        ));
+        let mut connection = self.pool.get().await?;
+        let rows: Vec<Row> = self
+            .pool
+            .within(RECOUNT, query.load(&mut connection))
+            .await?;
+        let last = rows.last().map(Row::read).transpose()?;
+        let orphaned = rows.iter().filter(|row| row.orphaned);
+        Ok(Checked {
+            checked: rows.len(),
+            last: last.filter(|_| rows.len() == limit).map(|chat| chat.key),
+            findings: orphaned.map(Row::read).collect::<Result<_>>()?,
+        })
+    }
+
+    /// They are no jobs: whatever epoch it is, no counter gives their numbers out.
+    pub(super) async fn insert_orphans(&self, chats: &[Chat]) -> Result<()> {
+        if chats.is_empty() {
+            return Ok(());
+        }
+        let epoch = self.epoch().await?;
+        self.insert_chats(epoch, chats).await
+    }
+}
