@@ -123,6 +123,15 @@ impl App {
             }
             info!("the data is in {}", file.file());
         }
+        // A connection is an open file, and many systems let a program have but 1,024 unless it asks for more.
+        match rlimit::increase_nofile_limit(u64::MAX) {
+            Ok(files) if files < settings.server.connections as u64 => warn!(
+                files,
+                "this process may open fewer files than server.connections: raise its limit (ulimit -n, LimitNOFILE)"
+            ),
+            Ok(_) => {}
+            Err(error) => warn!(%error, "cannot raise the limit of open files"),
+        }
         let wake = Arc::new(Wake::default());
         let service = Arc::new(Service::new(
             self.records.clone(),

@@ -1,6 +1,6 @@
 //! Reading the one text that a request's JSON body holds.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use actix_web::{
     HttpRequest,
@@ -13,6 +13,7 @@ use serde::{
     de::{IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
+use tokio::time::timeout;
 
 use super::error::{HttpError, MAX_BODY_BYTES};
 use crate::domain::Invalid;
@@ -24,7 +25,7 @@ pub async fn text(
     key: &'static str,
     field: &'static str,
 ) -> Result<String, HttpError> {
-    let body = read(payload).await?;
+    let body = read(request, payload).await?;
     if body.is_empty() {
         return Err(Invalid::Required(field).into());
     }
@@ -34,11 +35,21 @@ pub async fn text(
     Ok(parse(&body, key, field)?)
 }
 
-async fn read(payload: Payload) -> Result<Bytes, HttpError> {
-    match payload.to_bytes_limited(MAX_BODY_BYTES).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(_broken_off)) => Err(HttpError::BodyUnreadable),
-        Err(_too_long) => Err(HttpError::BodyTooLarge),
+/// How long a body may take to arrive, in the application's data.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyTimeout(pub Duration);
+
+async fn read(request: &HttpRequest, payload: Payload) -> Result<Bytes, HttpError> {
+    let body = payload.to_bytes_limited(MAX_BODY_BYTES);
+    let body = match request.app_data::<BodyTimeout>() {
+        Some(BodyTimeout(time)) => timeout(*time, body).await,
+        None => Ok(body.await),
+    };
+    match body {
+        Ok(Ok(Ok(body))) => Ok(body),
+        Ok(Ok(Err(_broken_off))) => Err(HttpError::BodyUnreadable),
+        Ok(Err(_too_long)) => Err(HttpError::BodyTooLarge),
+        Err(_too_slow) => Err(HttpError::BodyTooSlow),
     }
 }
 

@@ -35,6 +35,8 @@ pub enum HttpError {
     NotDeclaredJson,
     /// The body broke off.
     BodyUnreadable,
+    /// The body did not arrive in time.
+    BodyTooSlow,
 }
 
 impl From<Error> for HttpError {
@@ -64,6 +66,7 @@ impl fmt::Display for HttpError {
             Self::BodyTooLarge => write!(f, "Body must be at most {MAX_BODY_BYTES} bytes"),
             Self::NotDeclaredJson => f.write_str("Content-Type must be application/json"),
             Self::BodyUnreadable => f.write_str("Body could not be read to its end"),
+            Self::BodyTooSlow => f.write_str("Body took too long to arrive"),
         }
     }
 }
@@ -83,6 +86,7 @@ impl ResponseError for HttpError {
             }
             Self::Domain(Error::Internal { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotDeclaredJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         }

@@ -22,7 +22,7 @@ use tokio::runtime::Handle;
 use tokio_util::context::TokioContext;
 use tracing_actix_web::TracingLogger;
 
-use self::error::HttpError;
+use self::{body::BodyTimeout, error::HttpError};
 use crate::{config, health::Health, service::Service, telemetry::RequestLog};
 
 /// Starts to listen; what comes is answered once the server is polled.
@@ -36,6 +36,7 @@ pub fn serve(
     health: Arc<Health>,
 ) -> io::Result<Server> {
     let (service, health) = (Data::from(service), Data::from(health));
+    let body_timeout = BodyTimeout(settings.client_timeout);
     // Each of the server's threads has a runtime of its own, which ends with it. What a request leaves behind for others,
     // a connection to a store above all, must live as long as the process.
     let lasting = Handle::current();
@@ -48,6 +49,7 @@ pub fn serve(
             .wrap(TracingLogger::<RequestLog>::new())
             .app_data(service.clone())
             .app_data(health.clone())
+            .app_data(body_timeout)
             .configure(routes)
     })
     .disable_signals()
