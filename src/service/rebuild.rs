@@ -111,7 +111,10 @@ async fn begin(
     records: &dyn Records,
     index: &dyn SearchIndex,
 ) -> Result<(String, Option<MessageKey>, u64)> {
-    if let Some(Build::Filling { target, last, done }) = records.build().await? {
+    if let Some(Build::Filling { target, last, done }) = records.build().await?
+        // Else it was deleted, or begun by a program that made it otherwise; the swap removes what is left of it.
+        && index.fits(&target).await?
+    {
         return Ok((target, last, done));
     }
     let target = index.create().await?;

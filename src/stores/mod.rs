@@ -424,6 +424,8 @@ pub trait SearchIndex: Send + Sync {
 
     /// The index in use; `None` if there is none.
     async fn current(&self) -> Result<Option<String>>;
+    /// Whether there is such an index, and it is made as [`SearchIndex::create`] would make it today.
+    async fn fits(&self, index: &str) -> Result<bool>;
     /// Makes a new empty index and answers its name. If none is in use, it is put into use at once.
     async fn create(&self) -> Result<String>;
     /// Puts `index` into use, in one step, and deletes every other one of this installation.

@@ -160,6 +160,7 @@ async fn a_rebuild_that_died_is_finished_by_the_next_start(site: &Site) {
         "CREATE VIRTUAL TABLE words_2 USING fts5 (words, revision UNINDEXED, content = '', \
          contentless_delete = 1, contentless_unindexed = 1, tokenize = 'ascii')",
         "INSERT INTO search_indexes (name, role) VALUES ('words_2', 'building')",
+        "INSERT INTO index_build (id, target) VALUES (1, 'words_2')",
     ] {
         site.execute(sql).await;
     }

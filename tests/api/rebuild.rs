@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Chat, Client, Site, on_each_backing, settles, together};
+use crate::support::{Chat, Client, Site, on_each_backing, on_services, settles, together};
 
 /// As many as a page of a rebuild holds.
 const PAGE: u64 = 1000;
@@ -67,6 +67,29 @@ async fn a_killed_rebuild_goes_on_where_it_was(site: &Site) {
     assert_eq!(rebuilt(site).await["resumed_at"], 0);
 }
 
+async fn an_unfinished_index_of_another_making_is_not_gone_on_with(site: &Site) {
+    let api = site.start_with(&[NO_CLEAN_JOB]).await;
+    let chat = api.new_app_and_chat().await;
+    fill(&api, &chat, 20).await;
+    settles("all is found", 20, async || {
+        api.found(&chat, "hello").await.len()
+    })
+    .await;
+    drop(api);
+    let crash = [("CONFAB_TEST_BREAK", "between_rebuild_pages:1:crash")];
+    let killed = site.confab_with(&["search", "rebuild"], &crash).await;
+    assert_eq!(killed.code, None, "{killed:#?}");
+    // As if a program had begun it whose index had one field more.
+    let elasticsearch = site.services().elasticsearch();
+    for index in elasticsearch.indices().await.expect("an answer") {
+        elasticsearch.add_field(&index).await;
+    }
+    assert_eq!(rebuilt(site).await["resumed_at"], 0);
+    site.confab(&["search", "verify"]).await.expect_code(0);
+    let indices = elasticsearch.indices().await.expect("an answer");
+    assert_eq!(indices.len(), 1, "{indices:?}");
+}
+
 async fn the_clean_job_finishes_a_killed_rebuild(site: &Site) {
     let api = site.start_with(&[NO_CLEAN_JOB]).await;
     let chat = api.new_app_and_chat().await;
@@ -87,6 +110,8 @@ async fn the_clean_job_finishes_a_killed_rebuild(site: &Site) {
     .await;
     site.confab(&["search", "verify"]).await.expect_code(0);
 }
+
+on_services!(an_unfinished_index_of_another_making_is_not_gone_on_with);
 
 on_each_backing!(
     a_killed_rebuild_goes_on_where_it_was,

@@ -194,8 +194,8 @@ impl Elasticsearch {
     }
 
     /// Maps a field that the program knows nothing of.
-    pub async fn add_field(&self) {
-        let url = format!("{}/{}/_mapping", self.url, self.index);
+    pub async fn add_field(&self, index: &str) {
+        let url = format!("{}/{index}/_mapping", self.url);
         let field = serde_json::json!({"properties": {"stray": {"type": "keyword"}}});
         let request = self.http.put(url).json(&field).send();
         let answer = request.await.expect("an answer");

@@ -2,11 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use elasticsearch::{
-    cluster::ClusterHealthParts,
-    indices::{IndicesGetMappingParts, IndicesGetSettingsParts},
-    nodes::NodesInfoParts,
-};
+use elasticsearch::{cluster::ClusterHealthParts, indices::IndicesGetParts, nodes::NodesInfoParts};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -111,35 +107,8 @@ impl ElasticsearchIndex {
     }
 
     async fn definition(&self, index: &str) -> Result<Check> {
-        let send = async {
-            self.client
-                .indices()
-                .get_mapping(IndicesGetMappingParts::Index(&[index]))
-                .send()
-                .await
-        };
-        let mapping: Value = self
-            .ask(send)
-            .await
-            .map_err(|refusal| refusal.error(index))?;
-        let send = async {
-            self.client
-                .indices()
-                .get_settings(IndicesGetSettingsParts::Index(&[index]))
-                .send()
-                .await
-        };
-        let settings: Value = self
-            .ask(send)
-            .await
-            .map_err(|refusal| refusal.error(index))?;
-        let wanted: Value = serde_json::from_str(DEFINITION).map_err(failed)?;
-        let sort = &settings[index]["settings"]["index"]["sort"];
-        let same = explicit(&mapping[index]["mappings"]) == explicit(&wanted["mappings"])
-            && sort["field"] == wanted["settings"]["sort.field"]
-            && sort["order"] == wanted["settings"]["sort.order"];
         let name = "elasticsearch mapping";
-        Ok(if same {
+        Ok(if self.is_as_defined(index).await? {
             Check::ok(name, "as this program makes it")
         } else {
             Check::problem(
@@ -148,6 +117,29 @@ impl ElasticsearchIndex {
                 "run `confab search rebuild`: it fills an index that is",
             )
         })
+    }
+
+    /// Whether an index has the mapping and the order that a new one would get.
+    pub(super) async fn is_as_defined(&self, index: &str) -> Result<bool> {
+        let send = async {
+            self.client
+                .indices()
+                .get(IndicesGetParts::Index(&[index]))
+                .filter_path(&["*.mappings", "*.settings.index.sort"])
+                .send()
+                .await
+        };
+        let defined: Value = match self.ask(send).await {
+            Err(refusal) if refusal.is_missing_index() => return Ok(false),
+            answer => answer.map_err(|refusal| refusal.error(index))?,
+        };
+        let wanted: Value = serde_json::from_str(DEFINITION).map_err(failed)?;
+        let sort = &defined[index]["settings"]["index"]["sort"];
+        Ok(
+            explicit(&defined[index]["mappings"]) == explicit(&wanted["mappings"])
+                && sort["field"] == wanted["settings"]["sort.field"]
+                && sort["order"] == wanted["settings"]["sort.order"],
+        )
     }
 }
 

@@ -135,6 +135,10 @@ impl SearchIndex for ElasticsearchIndex {
         self.index_in_use().await
     }
 
+    async fn fits(&self, index: &str) -> Result<bool> {
+        self.is_as_defined(index).await
+    }
+
     async fn create(&self) -> Result<String> {
         self.create_index().await
     }

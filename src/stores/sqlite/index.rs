@@ -136,6 +136,15 @@ impl SearchIndex for SqliteStores {
             .await
     }
 
+    async fn fits(&self, index: &str) -> Result<bool> {
+        let index = index.to_owned();
+        let find = move |connection: &mut SqliteConnection| {
+            let found = search_indexes::table.find(index).count();
+            Ok(found.get_result::<i64>(connection)? > 0)
+        };
+        self.readers.run(find).await
+    }
+
     async fn create(&self) -> Result<String> {
         self.writer.run(create).await
     }
