@@ -1,5 +1,6 @@
 //! The command line.
 
+mod jobs;
 mod output;
 
 use std::{
@@ -10,7 +11,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use self::output::Output;
+use self::{jobs::Jobs, output::Output};
 use crate::{
     app::App,
     config::{Settings, environment},
@@ -46,7 +47,7 @@ enum Command {
     },
     /// Bring the database's schema up to date.
     Migrate,
-    /// Look at the job queues.
+    /// Look at the job queues, and see to what failed.
     #[command(subcommand)]
     Jobs(Jobs),
     /// Look after the search index.
@@ -55,12 +56,6 @@ enum Command {
     /// Look after the counts.
     #[command(subcommand)]
     Counts(Counts),
-}
-
-#[derive(Debug, Subcommand)]
-enum Jobs {
-    /// How many jobs of each kind are waiting, leased, delayed and dead.
-    Stats,
 }
 
 #[derive(Debug, Subcommand)]
@@ -106,8 +101,8 @@ impl Cli {
                 output.done("the schema is up to date");
                 Ok(ExitCode::SUCCESS)
             }
-            Command::Jobs(Jobs::Stats) => {
-                output.stats(&patiently(|| app.queue.stats()).await?);
+            Command::Jobs(command) => {
+                command.run(&*app.queue, &output).await?;
                 Ok(ExitCode::SUCCESS)
             }
             Command::Search(Search::Verify { fix }) => {
