@@ -39,7 +39,10 @@ const MAY_USE: [(&str, &[&str]); 15] = [
             "config", "health", "http", "service", "shutdown", "stores", "wake", "workers",
         ],
     ),
-    ("cli", &["app", "config", "service", "stores", "telemetry"]),
+    (
+        "cli",
+        &["app", "config", "domain", "service", "stores", "telemetry"],
+    ),
     ("lib", &[]),
     ("main", &[]),
 ];

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod doctor;
+mod jobs;
 mod output;
 mod progress;
 
@@ -12,7 +13,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use self::{output::Output, progress::Meter};
+use self::{jobs::Jobs, output::Output, progress::Meter};
 use crate::{
     app::App,
     config::{Settings, environment},
@@ -51,7 +52,7 @@ enum Command {
     /// Look at the stores, their settings and what they should agree on; the exit code is 1 with a warning, 2 with a
     /// problem.
     Doctor,
-    /// Look at the job queues.
+    /// Look at the job queues, and see to what failed.
     #[command(subcommand)]
     Jobs(Jobs),
     /// Look after the search index.
@@ -60,12 +61,6 @@ enum Command {
     /// Look after the counts.
     #[command(subcommand)]
     Counts(Counts),
-}
-
-#[derive(Debug, Subcommand)]
-enum Jobs {
-    /// How many jobs of each kind are waiting, leased, delayed and dead.
-    Stats,
 }
 
 #[derive(Debug, Subcommand)]
@@ -119,8 +114,8 @@ impl Cli {
                 output.done("the schema is up to date");
                 Ok(ExitCode::SUCCESS)
             }
-            Command::Jobs(Jobs::Stats) => {
-                output.stats(&patiently(|| app.queue.stats()).await?);
+            Command::Jobs(command) => {
+                command.run(&*app.queue, &output).await?;
                 Ok(ExitCode::SUCCESS)
             }
             Command::Search(Search::Verify { fix }) => {

@@ -2,12 +2,9 @@
 
 use serde::Serialize;
 
-use crate::{
-    service::{
-        rebuild::Rebuilt,
-        verify::{CountsReport, IndexReport},
-    },
-    stores::KindStats,
+use crate::service::{
+    rebuild::Rebuilt,
+    verify::{CountsReport, IndexReport},
 };
 
 /// How many findings are shown one by one.
@@ -33,22 +30,6 @@ impl Output {
     /// Says that something was done.
     pub fn done(&self, what: &str) {
         self.print(&serde_json::json!({ "done": what }), |_| println!("{what}"));
-    }
-
-    /// How much is where.
-    pub fn stats(&self, kinds: &[KindStats]) {
-        self.print(&serde_json::json!({ "kinds": kinds }), |_| {
-            println!(
-                "{:<20}{:>10}{:>10}{:>10}{:>10}{:>14}",
-                "kind", "waiting", "leased", "delayed", "dead", "oldest (ms)"
-            );
-            for kind in kinds {
-                println!(
-                    "{:<20}{:>10}{:>10}{:>10}{:>10}{:>14}",
-                    kind.kind, kind.waiting, kind.leased, kind.delayed, kind.dead, kind.oldest_ms
-                );
-            }
-        });
     }
 
     /// What became of a rebuild.

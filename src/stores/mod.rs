@@ -7,6 +7,7 @@
 mod breaker;
 pub mod check;
 pub mod elasticsearch;
+mod jobs;
 pub mod mysql;
 mod payload;
 mod recount;
@@ -18,7 +19,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use thiserror::Error;
 
-pub use self::check::Check;
+pub use self::{
+    check::Check,
+    jobs::{JobInfo, JobState},
+};
 use crate::domain::{
     AppId, Application, Chat, ChatKey, Job, Kind, Message, MessageKey, Number, Page, Revision,
     Write, text::Query,
@@ -138,6 +142,8 @@ pub struct KindStats {
     pub dead: u64,
     /// How long the oldest waiting job has been waiting, in milliseconds.
     pub oldest_ms: u64,
+    /// Whether an operator has stopped the claiming of them.
+    pub paused: bool,
 }
 
 /// Durable queues of accepted writes, one list a kind, and what can be read of those writes before they are stored.
@@ -175,7 +181,7 @@ pub trait JobQueue: Send + Sync {
     /// The newest write to each message of that page that is not stored yet, ascending, at most `page.limit`.
     async fn messages(&self, chat: ChatKey, page: &Page) -> Result<Vec<Message>>;
 
-    /// Leases the oldest waiting jobs of a kind to the caller; `None` when nothing waits.
+    /// Leases the oldest waiting jobs of a kind to the caller; `None` when nothing waits, or the kind is paused.
     async fn claim(&self, kind: Kind, limits: &ClaimLimits) -> Result<Option<Batch>>;
     /// Starts the lease's time anew. [`Error::Fenced`] if it is over.
     async fn extend(&self, lease: &Lease, time: Duration) -> Result<()>;
@@ -200,6 +206,26 @@ pub trait JobQueue: Send + Sync {
     async fn raise_revisions(&self, above: Revision) -> Result<()>;
     /// How much is where, for every kind.
     async fn stats(&self) -> Result<Vec<KindStats>>;
+
+    /// The jobs in one state, of one kind or all, in the order of their ids, which is that of their acceptance; after
+    /// `after`, at most `limit` (1–1000). Texts are left out. Jobs go on moving meanwhile: one may be missed.
+    async fn jobs(
+        &self,
+        state: JobState,
+        kind: Option<Kind>,
+        after: Option<Revision>,
+        limit: usize,
+    ) -> Result<Vec<JobInfo>>;
+    /// One job with its payload, while it is not stored yet.
+    async fn job(&self, id: Revision) -> Result<Option<JobInfo>>;
+    /// A dead letter or a delayed job waits again, its failures and crashes forgotten; false if it is neither.
+    async fn retry(&self, id: Revision) -> Result<bool>;
+    /// Forgets a dead letter for good, and that it could be read: what it would have written is lost, its number is not
+    /// given out again. False if it is no dead letter.
+    async fn kill(&self, id: Revision) -> Result<bool>;
+    /// Stops or resumes the claiming of a kind, in every process, until told otherwise. Its jobs are accepted, read and
+    /// taken back as ever; what is claimed already can be settled.
+    async fn set_paused(&self, kind: Kind, paused: bool) -> Result<()>;
 }
 
 /// The truth: the rows, and what follows from them to be done.

@@ -12,6 +12,9 @@ use crate::domain::{
 /// The version that this program writes, and the only one so far.
 pub const VERSION: u32 = 1;
 
+/// What the text begins with: the last member, as it is long. No text contains this, as quotes in it are escaped.
+const TEXT: &str = ",\"text\":";
+
 /// The part of a payload that is known before the write is accepted.
 #[derive(Serialize)]
 struct Draft<'a> {
@@ -105,6 +108,31 @@ pub fn read(revision: Revision, payload: &str) -> Result<Entry, String> {
             updated_at: (kind == Kind::UpdateMessage).then_some(at),
         }),
     })
+}
+
+/// What an operator is told of a payload: also of one that [`read`] refuses, as far as it is understood.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Head {
+    /// When it was accepted, in milliseconds since 1970.
+    pub at: i64,
+    /// The kind's name.
+    pub kind: String,
+    /// The application.
+    pub app: String,
+    /// The chat that a message belongs to, else 0.
+    pub chat: Number,
+    /// The number of the chat or message; 0 for an application.
+    pub number: Number,
+}
+
+impl Head {
+    /// Reads a payload, or one that was cut off before its text.
+    pub fn read(payload: &str) -> Self {
+        let head = payload.split(TEXT).next().unwrap_or_default();
+        let closed = format!("{}}}", head.trim_end_matches('}'));
+        serde_json::from_str(&closed).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]

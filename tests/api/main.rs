@@ -16,6 +16,7 @@ mod durability;
 mod errors;
 mod file;
 mod http;
+mod jobs;
 mod limits;
 mod lists;
 mod load;

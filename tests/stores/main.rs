@@ -6,6 +6,7 @@ mod search_table;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod admin;
 mod epochs;
 mod index;
 mod pings;

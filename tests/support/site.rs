@@ -91,6 +91,14 @@ impl Site {
         }
     }
 
+    /// What it stands on.
+    pub fn backing(&self) -> Backing {
+        match self.services {
+            None => Backing::Embedded,
+            Some(_) => Backing::Services,
+        }
+    }
+
     /// The services behind it.
     pub fn services(&self) -> &Services {
         self.services.as_ref().expect("a site on the services")

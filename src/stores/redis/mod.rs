@@ -2,6 +2,7 @@
 //!
 //! Every step is one Lua script; `lua/common.lua` describes the keys.
 
+mod admin;
 mod connection;
 mod epoch;
 mod examine;
@@ -20,8 +21,8 @@ use self::{
     scripts::Scripts,
 };
 use super::{
-    Acceptance, Batch, Check, ClaimLimits, Error, JobQueue, KindStats, Lease, Ledger, Recovered,
-    Result, payload,
+    Acceptance, Batch, Check, ClaimLimits, Error, JobInfo, JobQueue, JobState, KindStats, Lease,
+    Ledger, Recovered, Result, payload,
 };
 use crate::domain::{
     AppId, Application, Chat, ChatKey, Entry, Job, Kind, Message, MessageKey, Page, Revision, Write,
@@ -327,7 +328,7 @@ impl JobQueue for RedisQueue {
             .iter()
             .map(|count| count.parse().unwrap_or_default())
             .collect();
-        let stats = Kind::ALL.iter().zip(counts.chunks_exact(5));
+        let stats = Kind::ALL.iter().zip(counts.chunks_exact(6));
         Ok(stats
             .map(|(kind, counts)| KindStats {
                 kind: kind.name(),
@@ -336,8 +337,45 @@ impl JobQueue for RedisQueue {
                 delayed: counts[2],
                 dead: counts[3],
                 oldest_ms: counts[4],
+                paused: counts[5] != 0,
             })
             .collect())
+    }
+
+    async fn jobs(
+        &self,
+        state: JobState,
+        kind: Option<Kind>,
+        after: Option<Revision>,
+        limit: usize,
+    ) -> Result<Vec<JobInfo>> {
+        self.list(state, kind, after, limit).await
+    }
+
+    async fn job(&self, id: Revision) -> Result<Option<JobInfo>> {
+        Ok(self.infos(&[id.to_string()], true).await?.pop())
+    }
+
+    async fn retry(&self, id: Revision) -> Result<bool> {
+        self.tell(&self.scripts.retry, |command| {
+            command.arg(id.to_string());
+        })
+        .await
+    }
+
+    async fn kill(&self, id: Revision) -> Result<bool> {
+        self.tell(&self.scripts.kill, |command| {
+            command.arg(id.to_string());
+        })
+        .await
+    }
+
+    async fn set_paused(&self, kind: Kind, paused: bool) -> Result<()> {
+        self.tell(&self.scripts.pause, |command| {
+            command.arg(kind.name()).arg(u8::from(paused));
+        })
+        .await?;
+        Ok(())
     }
 }
 

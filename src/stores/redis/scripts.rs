@@ -34,6 +34,11 @@ pub struct Scripts {
     pub release: Script,
     pub recover: Script,
     pub stats: Script,
+    pub ids: Script,
+    pub jobs: Script,
+    pub retry: Script,
+    pub kill: Script,
+    pub pause: Script,
 }
 
 /// A Redis that is out of memory refuses what takes more of it. Draining the queue must go on then, so everything but
@@ -56,11 +61,16 @@ impl Scripts {
             release: Script::new(ALLOW_OOM, include_str!("lua/release.lua")),
             recover: Script::new(ALLOW_OOM, include_str!("lua/recover.lua")),
             stats: Script::new(READ_ONLY, include_str!("lua/stats.lua")),
+            ids: Script::new(READ_ONLY, include_str!("lua/ids.lua")),
+            jobs: Script::new(READ_ONLY, include_str!("lua/jobs.lua")),
+            retry: Script::new(ALLOW_OOM, include_str!("lua/retry.lua")),
+            kill: Script::new(ALLOW_OOM, include_str!("lua/kill.lua")),
+            pause: Script::new(ALLOW_OOM, include_str!("lua/pause.lua")),
         }
     }
 
     /// Every script, to be loaded together.
-    pub fn all(&self) -> [&Script; 11] {
+    pub fn all(&self) -> [&Script; 16] {
         [
             &self.accept,
             &self.count,
@@ -73,6 +83,11 @@ impl Scripts {
             &self.release,
             &self.recover,
             &self.stats,
+            &self.ids,
+            &self.jobs,
+            &self.retry,
+            &self.kill,
+            &self.pause,
         ]
     }
 }

@@ -9,6 +9,7 @@ use diesel::{
 };
 
 use super::{
+    admin::is_paused,
     error::Outcome,
     rows::{signed, unsigned},
     schema::leases,
@@ -48,6 +49,9 @@ pub(super) fn claim(
     now: i64,
 ) -> Outcome<Option<Batch>> {
     connection.immediate_transaction(|connection| {
+        if is_paused(connection, kind)? {
+            return Ok(None);
+        }
         // The states are written out: a partial index is not used for what is bound.
         sql_query(
             "UPDATE jobs SET state = 'waiting', due = NULL WHERE state = 'delayed' AND kind = ? AND due <= ?",

@@ -6,6 +6,7 @@
 //! each on connections of its own.
 
 mod accept;
+mod admin;
 mod build;
 mod claim;
 mod connection;

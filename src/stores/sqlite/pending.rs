@@ -7,6 +7,7 @@ use diesel::{
 };
 
 use super::{
+    admin::is_paused,
     error::{Outcome, failed},
     rows::{signed, unsigned},
     schema::{job_counts, jobs},
@@ -102,6 +103,7 @@ pub(super) fn stats(connection: &mut SqliteConnection, now: i64) -> Outcome<Vec<
             delayed: count(kind, "delayed"),
             dead: count(kind, "dead"),
             oldest_ms: oldest.map_or(0, |oldest| unsigned(now - oldest.accepted_at)),
+            paused: is_paused(connection, kind)?,
         });
     }
     Ok(stats)

@@ -9,7 +9,7 @@ use diesel::prelude::*;
 use super::{
     SqliteStores,
     accept::Draft,
-    claim, pending,
+    admin, claim, pending,
     rows::{chat_id, signed, unsigned},
     schema::{app_numbers, state},
     settle,
@@ -20,7 +20,8 @@ use crate::{
         Write,
     },
     stores::{
-        Acceptance, Batch, Check, ClaimLimits, JobQueue, KindStats, Lease, Recovered, Result,
+        Acceptance, Batch, Check, ClaimLimits, JobInfo, JobQueue, JobState, KindStats, Lease,
+        Recovered, Result,
     },
 };
 
@@ -161,6 +162,42 @@ impl JobQueue for SqliteStores {
     async fn stats(&self) -> Result<Vec<KindStats>> {
         self.readers
             .run(|connection| pending::stats(connection, now()))
+            .await
+    }
+
+    async fn jobs(
+        &self,
+        state: JobState,
+        kind: Option<Kind>,
+        after: Option<Revision>,
+        limit: usize,
+    ) -> Result<Vec<JobInfo>> {
+        self.readers
+            .run(move |connection| admin::list(connection, state, kind, after, limit))
+            .await
+    }
+
+    async fn job(&self, id: Revision) -> Result<Option<JobInfo>> {
+        self.readers
+            .run(move |connection| admin::job(connection, id))
+            .await
+    }
+
+    async fn retry(&self, id: Revision) -> Result<bool> {
+        self.writer
+            .run(move |connection| admin::retry(connection, id))
+            .await
+    }
+
+    async fn kill(&self, id: Revision) -> Result<bool> {
+        self.writer
+            .run(move |connection| admin::kill(connection, id))
+            .await
+    }
+
+    async fn set_paused(&self, kind: Kind, paused: bool) -> Result<()> {
+        self.writer
+            .run(move |connection| admin::pause(connection, kind, paused))
             .await
     }
 }

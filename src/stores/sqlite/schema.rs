@@ -92,6 +92,12 @@ diesel::table! {
 }
 
 diesel::table! {
+    paused_kinds (kind) {
+        kind -> Text,
+    }
+}
+
+diesel::table! {
     search_indexes (name) {
         name -> Text,
         role -> Nullable<Text>,

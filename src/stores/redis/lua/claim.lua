@@ -1,8 +1,10 @@
--- Leases the oldest waiting jobs of a kind: epoch, then id, tries, payload, id …; nothing after the epoch: none wait.
+-- Leases the oldest waiting jobs of a kind: epoch, then id, tries, payload, id …; nothing after the epoch: none wait, or
+-- the kind is paused.
 -- ARGV: kind, token, jobs at most, bytes at most, lease in ms
 local kind, token, limit, room = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local epoch = redis.call('GET', p .. 'epoch')
 if not epoch then return {'epoch'} end
+if redis.call('SISMEMBER', p .. 'paused', kind) == 1 then return {'ok', epoch} end
 local time = now()
 
 local delayed = p .. 'delayed:' .. kind

@@ -15,6 +15,7 @@
 --   leases                     sorted set: <kind>:<token>, by the time when the claim ends
 --   tries, crashes, errors     hash: id -> failures by its own fault; claimers that died over it; what was said last
 --   dead                       sorted set: ids of dead letters, by the time when they were given up
+--   paused                     set: kinds that are not to be claimed
 local p = KEYS[1]
 
 local function now()
@@ -24,6 +25,9 @@ end
 
 -- Plain decimal: Lua would write large numbers as 1.7639e+12.
 local function int(n) return string.format('%.0f', n) end
+
+-- The kind that a payload names. Its text comes last, and quotes in it are escaped.
+local function kind_of(payload) return payload and string.match(payload, '"kind":"([^"]+)"') or '' end
 
 -- Gives ids back to the front of their queue, the oldest to be claimed first; what two claimers died over stays alone.
 -- Ids sort in the order of acceptance.

@@ -1,12 +1,12 @@
--- Counts the jobs of each kind: waiting, leased, delayed, dead, age of the oldest waiting in ms. ARGV: the kinds
+-- Counts the jobs of each kind: waiting, leased, delayed, dead, age of the oldest waiting in ms, paused or not.
+-- ARGV: the kinds
 local time, leased, dead, counts = now(), {}, {}, {'ok'}
 for _, name in ipairs(redis.call('ZRANGE', p .. 'leases', 0, -1)) do
   local kind = string.match(name, '^[^:]+')
   leased[kind] = (leased[kind] or 0) + redis.call('SCARD', p .. 'lease:' .. name)
 end
 for _, id in ipairs(redis.call('ZRANGE', p .. 'dead', 0, -1)) do
-  local payload = redis.call('HGET', p .. 'jobs', id)
-  local kind = payload and string.match(payload, '"kind":"([^"]+)"') or ''
+  local kind = kind_of(redis.call('HGET', p .. 'jobs', id))
   dead[kind] = (dead[kind] or 0) + 1
 end
 for _, kind in ipairs(ARGV) do
@@ -16,6 +16,7 @@ for _, kind in ipairs(ARGV) do
   for _, count in ipairs({
     redis.call('LLEN', p .. 'queue:' .. kind) + redis.call('LLEN', p .. 'alone:' .. kind),
     leased[kind] or 0, redis.call('ZCARD', p .. 'delayed:' .. kind), dead[kind] or 0, at and time - at or 0,
+    redis.call('SISMEMBER', p .. 'paused', kind),
   }) do table.insert(counts, int(count)) end
 end
 return counts

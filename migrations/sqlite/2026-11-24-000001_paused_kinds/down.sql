@@ -1,0 +1,2 @@
+DROP INDEX jobs_dead;
+DROP TABLE paused_kinds;

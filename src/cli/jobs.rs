@@ -1,0 +1,229 @@
+//! Looking at the job queues, and seeing to what failed.
+
+use anyhow::bail;
+use clap::Subcommand;
+use serde_json::json;
+
+use super::{output::Output, patiently};
+use crate::{
+    domain::{Kind, Revision, time::rfc3339},
+    stores::{self, JobInfo, JobQueue, JobState, KindStats},
+};
+
+/// Dead letters that are read at once to be retried.
+const PAGE: usize = 1000;
+
+#[derive(Debug, Subcommand)]
+pub enum Jobs {
+    /// How many jobs of each kind are waiting, leased, delayed and dead.
+    Stats,
+    /// Lists jobs in the order in which they were accepted, without texts.
+    List {
+        /// Which: waiting, leased, delayed or dead.
+        #[arg(long, default_value = "dead", value_parser = state)]
+        state: JobState,
+        /// Only jobs of this kind.
+        #[arg(long, value_parser = kind)]
+        kind: Option<Kind>,
+        /// How many at most.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        limit: u16,
+        /// Only jobs that were accepted after this one.
+        #[arg(long, value_name = "ID", value_parser = id)]
+        after: Option<Revision>,
+    },
+    /// Shows one job, with the text that it carries.
+    Show {
+        #[arg(value_parser = id)]
+        id: Revision,
+    },
+    /// Has a dead letter or a delayed job tried again, as if it had never failed.
+    Retry {
+        #[arg(value_parser = id, required_unless_present = "all")]
+        id: Option<Revision>,
+        /// All dead letters.
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
+    },
+    /// Forgets a dead letter for good: what it would have written is lost.
+    Kill {
+        #[arg(value_parser = id)]
+        id: Revision,
+    },
+    /// Stops the storing of a kind of job in every process; they go on being accepted.
+    Pause {
+        #[arg(value_parser = kind)]
+        kind: Kind,
+    },
+    /// Ends a pause.
+    Resume {
+        #[arg(value_parser = kind)]
+        kind: Kind,
+    },
+}
+
+impl Jobs {
+    /// Does what was asked for.
+    ///
+    /// # Errors
+    ///
+    /// The queue's, and jobs that are not there or not in a state for this.
+    pub async fn run(self, queue: &dyn JobQueue, output: &Output) -> anyhow::Result<()> {
+        match self {
+            Self::Stats => print_stats(output, &patiently(|| queue.stats()).await?),
+            Self::List {
+                state,
+                kind,
+                limit,
+                after,
+            } => {
+                let limit = usize::from(limit);
+                let jobs = patiently(|| queue.jobs(state, kind, after, limit)).await?;
+                print_list(output, &jobs, limit);
+            }
+            Self::Show { id } => match patiently(|| queue.job(id)).await? {
+                Some(job) => print_job(output, &job),
+                None => bail!("{}", missing(id)),
+            },
+            Self::Retry { id: Some(id), .. } => {
+                if !patiently(|| queue.retry(id)).await? {
+                    return refuse(queue, id, "only dead letters and delayed jobs are retried")
+                        .await;
+                }
+                print_count(output, "retried", 1);
+            }
+            Self::Retry { id: None, .. } => {
+                print_count(output, "retried", retry_all(queue).await?);
+            }
+            Self::Kill { id } => {
+                if !patiently(|| queue.kill(id)).await? {
+                    return refuse(queue, id, "only dead letters can be killed").await;
+                }
+                print_count(output, "killed", 1);
+            }
+            Self::Pause { kind } => {
+                patiently(|| queue.set_paused(kind, true)).await?;
+                output.done(&format!("{} is paused", kind.name()));
+            }
+            Self::Resume { kind } => {
+                patiently(|| queue.set_paused(kind, false)).await?;
+                output.done(&format!("{} is resumed", kind.name()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Retries the dead letters that there are now, each once: one that fails again is behind by then.
+async fn retry_all(queue: &dyn JobQueue) -> stores::Result<u64> {
+    let dead: u64 = patiently(|| queue.stats())
+        .await?
+        .iter()
+        .map(|kind| kind.dead)
+        .sum();
+    let (mut retried, mut after) = (0, None);
+    while retried < dead {
+        let page = patiently(|| queue.jobs(JobState::Dead, None, after, PAGE)).await?;
+        let Some(last) = page.last() else {
+            break;
+        };
+        after = Some(last.id);
+        for job in &page {
+            retried += u64::from(patiently(|| queue.retry(job.id)).await?);
+        }
+    }
+    Ok(retried)
+}
+
+/// Says why a job is not in a state for what was asked for.
+async fn refuse(queue: &dyn JobQueue, id: Revision, rule: &str) -> anyhow::Result<()> {
+    match patiently(|| queue.job(id)).await? {
+        Some(job) => bail!("job {id} is {}: {rule}", job.state.name()),
+        None => bail!("{}", missing(id)),
+    }
+}
+
+fn missing(id: Revision) -> String {
+    format!("there is no job {id}: it is stored, was killed, or never was")
+}
+
+fn print_stats(output: &Output, kinds: &[KindStats]) {
+    output.print(&json!({ "kinds": kinds }), |_| {
+        println!(
+            "{:<20}{:>10}{:>10}{:>10}{:>10}{:>14}",
+            "kind", "waiting", "leased", "delayed", "dead", "oldest (ms)"
+        );
+        for kind in kinds {
+            println!(
+                "{:<20}{:>10}{:>10}{:>10}{:>10}{:>14}{}",
+                kind.kind,
+                kind.waiting,
+                kind.leased,
+                kind.delayed,
+                kind.dead,
+                kind.oldest_ms,
+                if kind.paused { "  paused" } else { "" }
+            );
+        }
+    });
+}
+
+fn print_list(output: &Output, jobs: &[JobInfo], limit: usize) {
+    output.print(&json!({ "jobs": jobs }), |_| {
+        for job in jobs {
+            println!(
+                "{}  {:<18}  {:<8}  {}  {}  {}",
+                job.id,
+                job.kind,
+                job.state.name(),
+                rfc3339(job.accepted_at),
+                job.target,
+                job.error.as_deref().unwrap_or_default()
+            );
+        }
+        match jobs.last() {
+            None => println!("none"),
+            Some(last) if jobs.len() == limit => {
+                println!("there may be more: --after {}", last.id);
+            }
+            Some(_) => {}
+        }
+    });
+}
+
+fn print_job(output: &Output, job: &JobInfo) {
+    output.print(job, |job| {
+        println!("id        {}", job.id);
+        println!("kind      {}", job.kind);
+        println!("state     {}", job.state.name());
+        println!("target    {}", job.target);
+        println!("accepted  {}", rfc3339(job.accepted_at));
+        if let Some(due) = job.due {
+            println!("due       {}", rfc3339(due));
+        }
+        println!("failures  {}", job.tries);
+        println!("crashes   {}", job.crashes);
+        println!("error     {}", job.error.as_deref().unwrap_or_default());
+        println!("payload   {}", job.payload.as_deref().unwrap_or_default());
+    });
+}
+
+fn print_count(output: &Output, what: &str, jobs: u64) {
+    output.print(&json!({ what: jobs }), |_| println!("{jobs} {what}"));
+}
+
+fn id(text: &str) -> Result<Revision, String> {
+    Revision::parse(text).ok_or_else(|| "a job's id is 16 hexadecimal digits".into())
+}
+
+fn kind(name: &str) -> Result<Kind, String> {
+    Kind::from_name(name).ok_or_else(|| one_of(&Kind::ALL.map(Kind::name)))
+}
+
+fn state(name: &str) -> Result<JobState, String> {
+    JobState::from_name(name).ok_or_else(|| one_of(&JobState::ALL.map(JobState::name)))
+}
+
+fn one_of(names: &[&str]) -> String {
+    format!("it is one of {}", names.join(", "))
+}

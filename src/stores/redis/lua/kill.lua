@@ -1,0 +1,12 @@
+-- Forgets a dead letter, and that it could be read; what else is written to the same thing stays. ARGV: id
+local id = ARGV[1]
+if redis.call('ZREM', p .. 'dead', id) == 0 then return {'ok', '0'} end
+local payload = redis.call('HGET', p .. 'jobs', id) or ''
+local app, chat = string.match(payload, '"app":"(%x+)"') or '', string.match(payload, '"chat":(%d+)')
+if kind_of(payload) == 'create_application' then
+  if redis.call('HGET', p .. 'app:' .. app, 'job') == id then redis.call('HDEL', p .. 'app:' .. app, 'job') end
+else
+  redis.call('ZREM', p .. 'pending:' .. app .. (chat and ':' .. chat or ''), id)
+end
+for _, hash in ipairs({'jobs', 'tries', 'crashes', 'errors'}) do redis.call('HDEL', p .. hash, id) end
+return {'ok', '1'}

@@ -1,0 +1,9 @@
+-- A dead letter or a delayed job waits again, as if it had never failed. ARGV: id
+local id = ARGV[1]
+local kind = kind_of(redis.call('HGET', p .. 'jobs', id))
+if redis.call('ZREM', p .. 'dead', id) == 0 and redis.call('ZREM', p .. 'delayed:' .. kind, id) == 0 then
+  return {'ok', '0'}
+end
+for _, hash in ipairs({'tries', 'crashes', 'errors'}) do redis.call('HDEL', p .. hash, id) end
+give_back(kind, {id})
+return {'ok', '1'}
