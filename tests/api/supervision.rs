@@ -1,11 +1,13 @@
 //! Workers that die, fail or stand still, at a step that the test names (`src/breakpoint.rs`).
 
-use serde_json::json;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
 
 use crate::{
     readiness::{becomes, named},
     shutdown::exit_code,
-    support::{Process, Site, eventually, on_each_backing, settles},
+    support::{Process, Site, eventually, on_each_backing, on_services, settles},
 };
 
 /// What the dead held is taken over soon, and a step may take a second.
@@ -99,6 +101,44 @@ async fn a_second_signal_ends_it_at_once(site: &Site) {
     .await;
     assert_eq!(api.get(&app).await.text_field("ChatsCount"), "0");
 }
+
+async fn what_a_dead_process_held_is_taken_over_at_the_default_lease(site: &Site) {
+    // A lease of 30 s, and a look at all leases every tenth of it.
+    const LIMIT: Duration = Duration::from_secs(35);
+    let survivor = site.start().await;
+    let plan = ("CONFAB_TEST_BREAK", "claimed:1:stall");
+    let victim = loop {
+        let victim = site.start_with(&[plan]).await;
+        let has_a_batch = async || victim.output().contains("planned failure");
+        // Each process rings its own bell, so that it is mostly the first to claim what it accepted.
+        for _ in 0..20 {
+            victim.new_app().await;
+            if has_a_batch().await {
+                break;
+            }
+        }
+        if has_a_batch().await {
+            break victim;
+        }
+    };
+    let (app, died) = (victim.new_app().await, Instant::now());
+    victim.kill();
+    let left = async || {
+        let finished = site.confab(&["jobs", "stats", "--json"]).await;
+        let told: Value = serde_json::from_str(&finished.stdout).expect("one JSON object");
+        let kinds = told["kinds"].as_array().expect("a list").iter();
+        let counts = kinds.flat_map(|kind| ["waiting", "leased"].map(|state| kind[state].as_u64()));
+        counts.sum::<Option<u64>>().expect("numbers")
+    };
+    assert!(left().await > 0, "the dead process held nothing");
+    while left().await > 0 {
+        assert!(died.elapsed() < LIMIT, "it is still held by the dead");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(survivor.get(&app).await.text_field("ChatsCount"), "0");
+}
+
+on_services!(what_a_dead_process_held_is_taken_over_at_the_default_lease);
 
 on_each_backing!(
     a_worker_that_panics_is_started_again_and_goes_on,
