@@ -1,0 +1,3 @@
+//! The faults. Each is a function that plays its rounds on a [`crate::ground::Ground`].
+
+pub mod process;

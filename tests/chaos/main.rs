@@ -1,0 +1,114 @@
+//! The fault suite: the real binary under load, faults while it works, and then everything compared.
+//!
+//! `make chaos` plays all rounds, `make test` a short form. At the end a table says what came of each fault; the same as
+//! JSON lines is in `target/chaos.jsonl`. `CONFAB_TEST_SEED` repeats sizes, mixes and moments of a run.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod compare;
+mod faults;
+mod ground;
+mod ledger;
+mod load;
+mod plan;
+mod report;
+mod rest;
+mod texts;
+
+use std::{
+    fs,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use libtest_mimic::{Arguments, Trial};
+
+use self::{
+    faults::process,
+    ground::Ground,
+    report::Row,
+    support::{Place, Servers, run_at},
+};
+
+/// How many trials run side by side unless it is said: they mostly wait.
+const THREADS: usize = 3;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(THREADS);
+    if !arguments.list {
+        println!("CONFAB_TEST_SEED={}", plan::seed());
+        fs::remove_file(rows_file()).ok();
+    }
+    let trials = vec![
+        services("the_process_is_killed", process::killed),
+        services("one_of_two_is_killed", process::one_of_two_killed),
+        embedded("the_process_is_killed", process::killed_on_a_file),
+    ];
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    report::print();
+    conclusion.exit_code()
+}
+
+/// A fault on the services that all tests share.
+fn services<F>(name: &str, fault: F) -> Trial
+where
+    F: AsyncFnOnce(&mut Ground<'_>) + Send + 'static,
+{
+    let name = format!("services::{name}");
+    let place = || Place::Services(Servers::shared());
+    let row = row(&name);
+    Trial::test(name, move || {
+        play(place(), row, fault);
+        Ok(())
+    })
+    .with_ignored_flag(true)
+}
+
+/// A fault on one file.
+fn embedded<F>(name: &str, fault: F) -> Trial
+where
+    F: AsyncFnOnce(&mut Ground<'_>) + Send + 'static,
+{
+    let name = format!("embedded::{name}");
+    let row = row(&name);
+    Trial::test(name, move || {
+        play(Place::Embedded, row, fault);
+        Ok(())
+    })
+}
+
+fn row(fault: &str) -> Row {
+    Row {
+        fault: fault.to_owned(),
+        ..Row::default()
+    }
+}
+
+/// Plays a fault through, and keeps its row, however that ends.
+fn play(place: Place, row: Row, fault: impl AsyncFnOnce(&mut Ground<'_>)) {
+    let limit = Duration::from_secs(if plan::is_full() { 2400 } else { 240 });
+    let row = Arc::new(Mutex::new(row));
+    let played = catch_unwind(AssertUnwindSafe(|| {
+        run_at(place, limit, async |site| {
+            fault(&mut Ground::new(site, row.clone())).await;
+        });
+    }));
+    let mut row = row.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if played.is_err() && row.is_clean() {
+        row.add(|row| &mut row.strange, "the trial failed".into());
+    }
+    report::keep(row, &rows_file());
+    if let Err(panic) = played {
+        resume_unwind(panic);
+    }
+}
+
+fn rows_file() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent();
+    target.unwrap_or(Path::new("target")).join("chaos.jsonl")
+}
