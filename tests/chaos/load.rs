@@ -45,7 +45,9 @@ pub struct Load {
     /// What it did.
     pub ledger: Arc<Ledger>,
     stop: CancellationToken,
-    tasks: JoinSet<()>,
+    tasks: JoinSet<Hand>,
+    /// Those who do not work at present.
+    resting: Vec<Hand>,
 }
 
 impl Load {
@@ -53,7 +55,6 @@ impl Load {
     /// least before anything else happens.
     pub async fn start(front: &Arc<Front>, part: &str, pace: Duration) -> Self {
         let ledger = Arc::new(Ledger::default());
-        let stop = CancellationToken::new();
         let hand = |client: usize| Hand {
             front: front.clone(),
             ledger: ledger.clone(),
@@ -71,15 +72,31 @@ impl Load {
             if chats.len() > 1 { Ok(()) } else { Err(chats) }
         })
         .await;
-        let mut tasks = JoinSet::new();
-        for client in 0..CLIENTS {
-            tasks.spawn(hand(client).work(stop.clone()));
-        }
-        Self {
+        let load = Self {
+            resting: (0..CLIENTS).map(hand).collect(),
             ledger,
-            stop,
-            tasks,
+            stop: CancellationToken::new(),
+            tasks: JoinSet::new(),
+        };
+        load.resume()
+    }
+
+    /// Lets the clients work again.
+    pub fn resume(mut self) -> Self {
+        self.stop = CancellationToken::new();
+        for hand in self.resting.drain(..) {
+            self.tasks.spawn(hand.work(self.stop.clone()));
         }
+        self
+    }
+
+    /// Lets the clients rest: every request is waited for.
+    pub async fn pause(mut self) -> Self {
+        self.stop.cancel();
+        while let Some(ended) = self.tasks.join_next().await {
+            self.resting.push(ended.expect("a client does not panic"));
+        }
+        self
     }
 
     /// Waits until so many more requests were answered with success.
@@ -103,13 +120,9 @@ impl Load {
         (self.ledger.tally().since(&before), start.elapsed())
     }
 
-    /// Ends it: every request is waited for.
-    pub async fn end(mut self) -> Arc<Ledger> {
-        self.stop.cancel();
-        while let Some(ended) = self.tasks.join_next().await {
-            ended.expect("a client does not panic");
-        }
-        self.ledger
+    /// Ends it.
+    pub async fn end(self) -> Arc<Ledger> {
+        self.pause().await.ledger
     }
 }
 
@@ -124,7 +137,7 @@ struct Hand {
 }
 
 impl Hand {
-    async fn work(mut self, stop: CancellationToken) {
+    async fn work(mut self, stop: CancellationToken) -> Self {
         while !stop.is_cancelled() {
             let well = match self.dice.random_range(0..200) {
                 0 => self.new_app().await,
@@ -139,6 +152,7 @@ impl Hand {
             let rest = if well { self.pace } else { SULK + self.pace };
             tokio::time::sleep(rest.mul_f64(self.dice.random())).await;
         }
+        self
     }
 
     async fn new_app(&mut self) -> bool {

@@ -14,6 +14,7 @@ mod load;
 mod plan;
 mod report;
 mod rest;
+mod stores;
 mod texts;
 
 use std::{
@@ -28,9 +29,10 @@ use std::{
 use libtest_mimic::{Arguments, Trial};
 
 use self::{
-    faults::process,
+    faults::{process, stores as store_faults},
     ground::Ground,
     report::Row,
+    stores::Stores,
     support::{Place, Servers, run_at},
 };
 
@@ -47,9 +49,21 @@ fn main() -> ExitCode {
     let trials = vec![
         services("the_process_is_killed", process::killed),
         services("one_of_two_is_killed", process::one_of_two_killed),
+        own("redis_is_killed", async |ground, stores| {
+            store_faults::killed(ground, stores, "redis").await;
+        }),
+        own("mysql_is_killed", async |ground, stores| {
+            store_faults::killed(ground, stores, "mysql").await;
+        }),
+        own("elasticsearch_is_killed", async |ground, stores| {
+            store_faults::killed(ground, stores, "elasticsearch").await;
+        }),
+        own("redis_is_emptied", store_faults::redis_emptied),
+        own("redis_is_set_back", store_faults::redis_set_back),
         embedded("the_process_is_killed", process::killed_on_a_file),
     ];
     let conclusion = libtest_mimic::run(&arguments, trials);
+    stores::wipe();
     report::print();
     conclusion.exit_code()
 }
@@ -64,6 +78,24 @@ where
     let row = row(&name);
     Trial::test(name, move || {
         play(place(), row, fault);
+        Ok(())
+    })
+    .with_ignored_flag(true)
+}
+
+/// A fault of the services themselves, which are ones that nobody else uses.
+fn own<F>(name: &str, fault: F) -> Trial
+where
+    F: AsyncFnOnce(&mut Ground<'_>, &Stores) + Send + 'static,
+{
+    let name = format!("services::{name}");
+    let row = row(&name);
+    Trial::test(name, move || {
+        let turn = stores::turn();
+        let stores = turn.stores();
+        play(Place::Services(stores.servers()), row, async |ground| {
+            fault(ground, &stores).await;
+        });
         Ok(())
     })
     .with_ignored_flag(true)
