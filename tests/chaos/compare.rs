@@ -72,16 +72,24 @@ async fn stored(ground: &Ground<'_>, book: &Book) -> Texts {
     }
     let apps = book.apps.keys().map(|id| format!("'{id}'"));
     let apps = apps.collect::<Vec<_>>().join(",");
-    let chats: Vec<ChatRow> = ground
-        .site
-        .rows(&format!(
-            "SELECT app, number FROM chats WHERE app IN ({apps})"
-        ))
-        .await;
+    let query = |sql: &str| format!("{sql} WHERE app IN ({apps})");
+    let site = ground.site;
+    let chats: Vec<ChatRow> = site.rows(&query("SELECT app, number FROM chats")).await;
+    let of_messages = query("SELECT DISTINCT app, chat AS number FROM messages");
+    let of_messages: Vec<ChatRow> = site.rows(&of_messages).await;
+    let places = |rows: Vec<ChatRow>| -> BTreeSet<(String, u64)> {
+        let rows = rows.into_iter();
+        rows.map(|row| (row.app, row.number.unsigned_abs()))
+            .collect()
+    };
+    let (chats, of_messages) = (places(chats), places(of_messages));
+    for chat in of_messages.difference(&chats) {
+        let finding = format!("{chat:?} is not stored, but messages of it are");
+        ground.row().add(|row| &mut row.lost, finding);
+    }
     let mut texts = Texts::new();
-    for ChatRow { app, number } in chats {
-        let chat = (app, number.unsigned_abs());
-        let messages = ground.site.stored_messages(&chat_of(&chat)).await;
+    for chat in chats.into_iter().chain(of_messages) {
+        let messages = site.stored_messages(&chat_of(&chat)).await;
         texts.insert(chat, messages.into_iter().collect());
     }
     texts

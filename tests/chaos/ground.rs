@@ -1,6 +1,7 @@
 //! Where a fault is played through: a site, processes on it, a load, and the row that is filled in.
 
 use std::{
+    ffi::OsStr,
     fs,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -112,10 +113,15 @@ impl<'a> Ground<'a> {
         self.dice.random_range(0..self.fleet.len())
     }
 
-    /// Puts a new process in the place of that one, which is killed if it still runs.
+    /// Puts a new process in the place of that one, which is killed if it still runs. The new one is the last.
     pub async fn replace(&mut self, index: usize) {
+        self.replace_with(index, &[]).await;
+    }
+
+    /// As [`Self::replace`], with further settings for the new one.
+    pub async fn replace_with(&mut self, index: usize, further: &[(&str, &str)]) {
         self.fleet.remove(index).kill();
-        let process = self.process(&[]).await;
+        let process = self.process(further).await;
         self.fleet.push(process);
         self.announce();
     }
@@ -141,9 +147,17 @@ impl<'a> Ground<'a> {
         };
         let file = self.site.file();
         let near = file.parent().expect("a folder");
-        for entry in fs::read_dir(far).expect("the process lives") {
-            let entry = entry.expect("an entry");
-            fs::copy(entry.path(), near.join(entry.file_name())).expect("a copy");
+        let name = file.file_name().and_then(OsStr::to_str).expect("UTF-8");
+        for end in ["", "-wal", "-shm"] {
+            let (here, there) = (
+                near.join(format!("{name}{end}")),
+                far.join(format!("{name}{end}")),
+            );
+            fs::remove_file(&here).ok();
+            // The third is made from the second.
+            if end != "-shm" && there.exists() {
+                fs::copy(there, here).expect("a copy");
+            }
         }
     }
 

@@ -86,8 +86,12 @@ pub struct Tally {
     pub updated: usize,
     /// Reads that succeeded.
     pub read: usize,
-    /// Messages' creations, updates and reads that did not.
-    pub failed: usize,
+    /// Creations of messages that did not.
+    pub not_created: usize,
+    /// Updates that did not.
+    pub not_updated: usize,
+    /// Reads that did not.
+    pub not_read: usize,
 }
 
 impl Tally {
@@ -102,7 +106,9 @@ impl Tally {
             created: self.created - before.created,
             updated: self.updated - before.updated,
             read: self.read - before.read,
-            failed: self.failed - before.failed,
+            not_created: self.not_created - before.not_created,
+            not_updated: self.not_updated - before.not_updated,
+            not_read: self.not_read - before.not_read,
         }
     }
 }
@@ -150,9 +156,10 @@ impl Ledger {
     pub fn write(&self, text: String, write: Write) {
         let mut book = self.book();
         match (write.span.answered, write.creates) {
-            (false, _) => book.tally.failed += 1,
             (true, true) => book.tally.created += 1,
             (true, false) => book.tally.updated += 1,
+            (false, true) => book.tally.not_created += 1,
+            (false, false) => book.tally.not_updated += 1,
         }
         if let Some(number) = write.number {
             let chat = write.chat.clone();

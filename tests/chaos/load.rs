@@ -272,14 +272,14 @@ impl Hand {
         let client = self.front.any(&mut self.dice);
         let answer = client.try_get(key.chat.message(key.number)).await;
         let Ok(answer) = answer else {
-            self.ledger.book().tally.failed += 1;
+            self.ledger.book().tally.not_read += 1;
             return false;
         };
         let stale = answer.header("confab-state") == Some("stale");
         let mut book = self.ledger.book();
         let seen = match answer.status {
             503 => {
-                book.tally.failed += 1;
+                book.tally.not_read += 1;
                 return false;
             }
             200 if stale => None,

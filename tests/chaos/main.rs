@@ -29,7 +29,11 @@ use std::{
 use libtest_mimic::{Arguments, Trial};
 
 use self::{
-    faults::{process, stores as store_faults},
+    faults::{
+        file, index, outage, process,
+        reach::{self, Store},
+        stores as store_faults,
+    },
     ground::Ground,
     report::Row,
     stores::Stores,
@@ -37,7 +41,7 @@ use self::{
 };
 
 /// How many trials run side by side unless it is said: they mostly wait.
-const THREADS: usize = 3;
+const THREADS: usize = 4;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -46,26 +50,99 @@ fn main() -> ExitCode {
         println!("CONFAB_TEST_SEED={}", plan::seed());
         fs::remove_file(rows_file()).ok();
     }
-    let trials = vec![
-        services("the_process_is_killed", process::killed),
-        services("one_of_two_is_killed", process::one_of_two_killed),
-        own("redis_is_killed", async |ground, stores| {
-            store_faults::killed(ground, stores, "redis").await;
-        }),
-        own("mysql_is_killed", async |ground, stores| {
-            store_faults::killed(ground, stores, "mysql").await;
-        }),
-        own("elasticsearch_is_killed", async |ground, stores| {
-            store_faults::killed(ground, stores, "elasticsearch").await;
-        }),
-        own("redis_is_emptied", store_faults::redis_emptied),
-        own("redis_is_set_back", store_faults::redis_set_back),
-        embedded("the_process_is_killed", process::killed_on_a_file),
-    ];
-    let conclusion = libtest_mimic::run(&arguments, trials);
+    let conclusion = libtest_mimic::run(&arguments, trials());
     stores::wipe();
     report::print();
     conclusion.exit_code()
+}
+
+/// All faults. Those that want stores of their own take turns, so they stand between the others.
+fn trials() -> Vec<Trial> {
+    let mut others = vec![
+        services("the_process_is_killed", process::killed),
+        services("one_of_two_is_killed", process::one_of_two_killed),
+        services("a_process_stands_still", process::stands_still),
+        services("sigterm_in_full_load", process::terminated),
+        services("the_index_is_deleted", index::deleted),
+        services("the_index_is_rebuilt", index::rebuilt),
+        services(
+            "elasticsearch_is_gone_and_the_rest_goes_on",
+            outage::elasticsearch_gone,
+        ),
+        services("mysql_is_gone_and_known_chats_go_on", outage::mysql_gone),
+        services("redis_is_gone_and_reads_go_on", outage::redis_gone),
+        embedded("the_process_is_killed", process::killed_on_a_file),
+        embedded("sigterm_in_full_load", process::terminated),
+        embedded("the_disk_is_full", file::full_disk),
+        embedded("the_file_is_read_only", file::read_only),
+    ];
+    let mut owners = vec![
+        own("redis_is_emptied", store_faults::redis_emptied),
+        own("redis_is_set_back", store_faults::redis_set_back),
+    ];
+    for (name, store) in [
+        ("mysql", Store::Mysql),
+        ("redis", Store::Redis),
+        ("elasticsearch", Store::Elasticsearch),
+    ] {
+        others.push(services(&format!("{name}_is_gone"), async move |ground| {
+            reach::gone(ground, store).await;
+        }));
+        others.push(services(&format!("{name}_hangs"), async move |ground| {
+            reach::hanging(ground, store).await;
+        }));
+        others.push(services(
+            &format!("{name}_is_cut_off_again_and_again"),
+            async move |ground| {
+                reach::cut(ground, store).await;
+            },
+        ));
+        owners.push(own(
+            &format!("{name}_is_killed"),
+            async move |ground, stores| {
+                store_faults::killed(ground, stores, name).await;
+            },
+        ));
+    }
+    others.extend(step_trials());
+    let between = others.len() / owners.len();
+    for (index, owner) in owners.into_iter().enumerate() {
+        others.insert(index * (between + 1), owner);
+    }
+    others
+}
+
+#[cfg(not(feature = "breakpoints"))]
+fn step_trials() -> Vec<Trial> {
+    Vec::new()
+}
+
+#[cfg(feature = "breakpoints")]
+fn step_trials() -> Vec<Trial> {
+    const DEATHS: &[&str] = &["crash", "panic"];
+    const ALL: &[&str] = &["crash", "panic", "error"];
+    let steps = [
+        ("claimed", ALL),
+        ("before_commit", DEATHS),
+        ("after_commit", DEATHS),
+        ("before_acknowledge", ALL),
+        ("between_batches", ALL),
+    ];
+    let mut trials = Vec::new();
+    for (step, actions) in steps {
+        let name = format!("step_{step}");
+        trials.push(embedded(&name, async move |ground| {
+            faults::steps::fails(ground, step, actions).await;
+        }));
+        trials.push(services(&name, async move |ground| {
+            faults::steps::fails(ground, step, actions).await;
+        }));
+    }
+    // A file has no outbox.
+    trials.push(services("step_before_outbox_delete", async |ground| {
+        faults::steps::fails(ground, "before_outbox_delete", ALL).await;
+    }));
+    trials
 }
 
 /// A fault on the services that all tests share.

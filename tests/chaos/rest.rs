@@ -35,6 +35,9 @@ pub async fn come(ground: &Ground<'_>) -> Result<(), String> {
             None => return Ok(()),
             Some(left) => left,
         };
+        if std::env::var_os("CONFAB_TEST_TRACE").is_some() {
+            eprintln!("{:?} {left}", deadline - Instant::now());
+        }
         if Instant::now() > deadline {
             return Err(left);
         }

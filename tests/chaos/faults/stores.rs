@@ -2,6 +2,9 @@
 
 use std::{collections::HashSet, time::Instant};
 
+use diesel_async::{AsyncMysqlConnection, SimpleAsyncConnection as _};
+
+use super::process::LONGER_THAN_A_LEASE;
 use crate::{ground::Ground, ledger::Kept, plan::rounds, rest, stores::Stores};
 
 /// kill -9 of a store under load, and its restart.
@@ -21,17 +24,43 @@ pub async fn killed(ground: &mut Ground<'_>, stores: &Stores, store: &'static st
 /// anything that is sent afterwards.
 pub async fn redis_emptied(ground: &mut Ground<'_>, _: &Stores) {
     ground.start(2).await;
-    for _ in 0..rounds(1, 5) {
+    for round in 0..rounds(2, 6) {
         let load = ground.load().await;
+        let services = ground.site.services();
+        let victim = ground.victim();
+        // Batches in hand: nothing is stored while the epoch is locked; or one process stands still with its batch, and
+        // wakes up in a new epoch.
+        let mut lock = None;
+        if round % 2 == 0 {
+            lock = Some(lock_epoch(ground).await);
+            load.flows(100).await;
+        } else {
+            ground.fleet[victim].signal("STOP");
+        }
         let texts = stored_texts(ground).await;
         ground.strike(&load);
-        let emptied = ground.site.services().empty_redis().await;
-        emptied.expect("Redis answers");
+        let emptied = services.empty_redis().await;
         let now = Instant::now();
+        emptied.expect("Redis answers");
+        drop(lock);
+        if round % 2 == 1 {
+            // It may hold the epoch in a transaction: no new one begins then before it goes on, and writes get 503.
+            tokio::time::sleep(LONGER_THAN_A_LEASE).await;
+            ground.fleet[victim].signal("CONT");
+        }
         ground.heal(&load);
         ground.row().redis_alone.get_or_insert(0);
         ground.settle_with(load, &Kept::after(now, texts)).await;
     }
+}
+
+/// Holds up every store transaction until the connection is dropped.
+async fn lock_epoch(ground: &Ground<'_>) -> AsyncMysqlConnection {
+    let mut connection = ground.site.services().mysql().await;
+    let lock = "BEGIN; SELECT epoch FROM state FOR UPDATE";
+    let locked = connection.batch_execute(lock).await;
+    locked.expect("the row is there");
+    connection
 }
 
 async fn stored_texts(ground: &Ground<'_>) -> HashSet<String> {
