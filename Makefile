@@ -1,7 +1,7 @@
 # What a developer types. `make` alone lists it. ARGS are passed on: make run ARGS='jobs stats', make test ARGS='--test api'.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt doc stores stores-down stores-wipe compose-check
+.PHONY: help run test chaos lint fmt doc stores stores-down stores-wipe compose-check
 
 # The stores' URLs; and away with what only the stores' scripts read, as confab stops at a setting that it does not know.
 stores-env = eval "$$(scripts/stores.sh env $(1))" && unset MYSQL_PASSWORD $${!CONFAB_STORES_@}
@@ -14,6 +14,10 @@ run: stores ## start confab on the real stores, as the release build
 
 test: stores ## all tests, on the real stores (cargo test alone: those that need none)
 	@$(call stores-env,test) && exec cargo test --locked --features breakpoints $(or $(ARGS),--all-targets) -- --include-ignored
+
+chaos: stores ## the whole fault suite, on the release build (some 45 minutes); ARGS=FILTER plays a part of it
+	@$(call stores-env,test) && export CONFAB_TEST_ROUNDS=full && \
+	  exec cargo test --release --locked --features breakpoints --test chaos -- --include-ignored $(ARGS)
 
 lint: ## formatting and clippy, warnings as errors
 	cargo fmt --check

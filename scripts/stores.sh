@@ -7,8 +7,17 @@
 #   stores.sh status        say what runs; exit 1 unless all three do
 #   stores.sh env [test]    export lines for a shell: what confab needs to run on them, or (test) what the tests need
 #
+# For the fault suite, with a STORE of mysql, redis, elasticsearch:
+#   stores.sh kill STORE    kill -9
+#   stores.sh start STORE   start it again, and wait until it serves
+#   stores.sh keep STORE    keep a copy of the data of a store that was killed
+#   stores.sh back STORE    put that copy in the data's place, while the store is dead
+#
 # With Docker Compose where an engine answers, else natively on Debian: Redis is the distribution's, MySQL and
 # Elasticsearch come from the recipes in stores/. Data and logs lie in .stores/ of the project.
+#
+# CONFAB_STORES_SET=NAME is about another set of three, with data of its own and the ports that the environment names;
+# wiping the plain set wipes all. Kill, start, keep and back need that name: the plain set is everybody's.
 #
 # Environment: CONFAB_STORES_MYSQL_PORT (13306), CONFAB_STORES_REDIS_PORT (16379), CONFAB_STORES_ELASTICSEARCH_PORT
 # (19200); CONFAB_STORES_MODE (docker or native; found out if not set); MYSQL_PASSWORD (docker only).
@@ -24,6 +33,7 @@ done
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 here=$root/scripts/stores
 own_name=confab-stores-$(sha256sum <<<"$root" | cut -c 1-12) # this clone's
+set=${CONFAB_STORES_SET:-}
 all=(mysql redis elasticsearch)
 export CONFAB_STORES_MYSQL_PORT=${CONFAB_STORES_MYSQL_PORT:-13306}
 export CONFAB_STORES_REDIS_PORT=${CONFAB_STORES_REDIS_PORT:-16379}
@@ -44,7 +54,7 @@ die_with_log() { # MESSAGE LOG: in one write, as the stores come up side by side
 # A Unix socket's path has room for some 107 bytes: too deep a project keeps its data elsewhere, behind a symlink.
 state_dir() {
   state=$root/.stores
-  if [ ! -e "$state" ] && [ $((${#state} + 6)) -gt 90 ]; then
+  if [ ! -e "$state" ] && [ $((${#state} + 12)) -gt 90 ]; then
     local far=${TMPDIR:-/tmp}/$own_name
     (umask 077 && mkdir -p "$far")
     [ -O "$far" ] || die "$far belongs to somebody else"
@@ -52,6 +62,7 @@ state_dir() {
   fi
   mkdir -p "$state"
   state=$(cd "$state" && pwd -P)
+  [ -z "$set" ] || { state=$state/$set; mkdir -p "$state"; }
 }
 
 # ---- natively ----------------------------------------------------------------------------------------------------
@@ -166,7 +177,7 @@ stop_native() { # STORE
 # ---- with Docker Compose -----------------------------------------------------------------------------------------
 
 # A project of this clone's own: a confab that runs from the same file keeps its data when these stores are wiped.
-compose() { docker compose -p "$own_name" -f "$root/docker-compose.yml" "$@" </dev/null; }
+compose() { docker compose -p "$own_name${set:+-$set}" -f "$root/docker-compose.yml" "$@" </dev/null; }
 healthy() { [ "$(docker inspect -f '{{.State.Health.Status}}' "$(compose ps -q "$1")" 2>/dev/null)" = healthy ]; }
 
 up_docker() {
@@ -232,11 +243,49 @@ down() {
 }
 
 wipe() {
+  local other
+  if [ -z "$set" ]; then
+    for other in "$state"/*/mode; do
+      [ ! -e "$other" ] || CONFAB_STORES_SET=$(basename "$(dirname "$other")") "$root/scripts/stores.sh" wipe
+    done
+  fi
   case $mode in
     docker) compose down --volumes --remove-orphans ;;
     *) each stop_native ;;
   esac
-  rm -rf "$state"/{mode,*.log,*.log.1} "${all[@]/#/$state/}"
+  rm -rf "$state"/{mode,*.log,*.log.1} "${all[@]/#/$state/}" "${all[@]/#/$state/kept-}"
+}
+
+one_store() { # STORE: of a set that is not everybody's
+  [ -n "$set" ] || die 'kill, start, keep and back are for a set of its own: CONFAB_STORES_SET=NAME'
+  case $1 in mysql | redis | elasticsearch) ;; *) die "no such store: $1" ;; esac
+}
+
+kill_store() { # STORE
+  local pid
+  if [ "$mode" = docker ]; then compose kill -s KILL "$1"; return; fi
+  pid=$(pid_of "$1") || die "$1 does not run"
+  kill -KILL -- "-$pid"
+  while pid_of "$1" >/dev/null; do sleep 0.02; done
+}
+
+start_store() { # STORE
+  if [ "$mode" = docker ]; then compose up -d --wait --wait-timeout 60 "$1"; else up_native "$1"; fi
+}
+
+data_of() { # STORE: where its container keeps it
+  case $1 in mysql) echo /var/lib/mysql ;; redis) echo /data ;; elasticsearch) echo /usr/share/elasticsearch/data ;; esac
+}
+
+keep() { # STORE
+  rm -rf "$state/kept-$1"
+  if [ "$mode" = docker ]; then compose cp -a "$1:$(data_of "$1")" "$state/kept-$1"
+  else cp -a "$state/$1" "$state/kept-$1"; fi
+}
+
+back() { # STORE
+  if [ "$mode" = docker ]; then compose cp -a "$state/kept-$1/." "$1:$(data_of "$1")"
+  else rm -rf "${state:?}/$1"; cp -a "$state/kept-$1" "$state/$1"; fi
 }
 
 status() {
@@ -266,21 +315,24 @@ environment() {
   esac
 }
 
-usage() { sed -n '2,14p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; }
+usage() { sed -n '2,23p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; }
 
 command=${1:-}
 case $command in
+  kill | start | keep | back) state_dir; one_store "${2:-}" ;;
   up | down | wipe | status | env | foreground) state_dir ;;
   *) usage; exit 2 ;;
 esac
 if [ "$command" = foreground ]; then foreground "$2"; fi
 case $command in # one at a time
-  up | down | wipe)
+  up | down | wipe | kill | start | keep | back)
     exec 9>"$state/lock"
     flock -w 420 9 || die 'another stores.sh is still busy' ;;
 esac
 mode=$(mode)
 case $command in
   env) environment "${2:-}" ;;
+  kill | start) "${command}_store" "$2" ;;
+  keep | back) "$command" "$2" ;;
   *) "$command" ;;
 esac

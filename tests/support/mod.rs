@@ -21,8 +21,8 @@ pub use client::{Answer, App, Chat, Client, check_time};
 pub use own_redis::OwnRedis;
 pub use process::{Finished, Process, free_port};
 pub use proxy::Proxy;
-pub use services::{Elasticsearch, Services};
-pub use site::{Backing, Site, run};
+pub use services::{Elasticsearch, Servers, Services};
+pub use site::{Backing, Place, Site, run, run_at};
 pub use wait::{PATIENCE, eventually, settles, together};
 
 /// Makes a test of each `async fn name(site: &Site)` on each backing: `services::name` and `embedded::name`. With nothing
@@ -30,6 +30,7 @@ pub use wait::{PATIENCE, eventually, settles, together};
 ///
 /// This list is what "the same tests on every backing" means: a backing is added here, by a line. A function that is
 /// not listed is dead code, which the compiler reports.
+#[allow(unused_macros, reason = "the fault suite lists its trials itself")]
 macro_rules! on_each_backing {
     ($($name:ident),+ $(,)?) => {
         mod services {
@@ -54,6 +55,7 @@ macro_rules! on_each_backing {
 }
 
 /// Makes `only_services::name`, … of what only the three services can do: be out of reach one by one, or disagree.
+#[allow(unused_macros, reason = "the fault suite lists its trials itself")]
 macro_rules! on_services {
     ($($name:ident),+ $(,)?) => {
         mod only_services {

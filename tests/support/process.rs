@@ -209,11 +209,21 @@ impl Site {
 
     /// Starts the program on a free port and waits for nothing.
     pub fn launch(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Process {
+        self.launch_through(&[], arguments, settings)
+    }
+
+    /// As [`Site::launch`], by another program that becomes this one: `through`, then the binary and its arguments.
+    pub fn launch_through(
+        &self,
+        through: &[&str],
+        arguments: &[&str],
+        settings: &[(&str, &str)],
+    ) -> Process {
         let port = free_port();
         let log = self.folder().join(format!("confab-{port}.log"));
         let output = File::create(&log).expect("the test's folder takes files");
         let child = self
-            .command(arguments, settings)
+            .command(through, arguments, settings)
             .env("CONFAB_SERVER__PORT", port.to_string())
             .stdout(output.try_clone().expect("a file can be shared"))
             .stderr(output)
@@ -233,8 +243,18 @@ impl Site {
 
     /// As [`Site::confab`], with further settings as environment variables.
     pub async fn confab_with(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Finished {
+        self.confab_through(&[], arguments, settings).await
+    }
+
+    /// As [`Site::confab_with`], by another program that becomes this one.
+    pub async fn confab_through(
+        &self,
+        through: &[&str],
+        arguments: &[&str],
+        settings: &[(&str, &str)],
+    ) -> Finished {
         let child = self
-            .command(arguments, settings)
+            .command(through, arguments, settings)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -257,8 +277,13 @@ impl Site {
     }
 
     /// The program with this site's settings and no other.
-    fn command(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_confab"));
+    fn command(&self, through: &[&str], arguments: &[&str], settings: &[(&str, &str)]) -> Command {
+        let mut line = through
+            .iter()
+            .copied()
+            .chain([env!("CARGO_BIN_EXE_confab")]);
+        let mut command = Command::new(line.next().expect("the binary, at the least"));
+        command.args(line);
         for (name, _) in std::env::vars_os() {
             let inherited = name.to_string_lossy();
             if inherited.starts_with("CONFAB_") || inherited == "RUST_LOG" {

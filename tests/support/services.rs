@@ -5,10 +5,35 @@ use std::{env, fmt::Display, time::Duration};
 use deadpool_redis::redis;
 use diesel_async::{AsyncConnection, AsyncMysqlConnection, RunQueryDsl as _};
 use reqwest::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use super::Chat;
 
 /// How long a store may take to answer before the test fails.
 const ANSWER: Duration = Duration::from_secs(20);
+
+/// Where the three servers are: URLs without a database, prefix or index.
+#[derive(Debug, Clone)]
+pub struct Servers {
+    /// `mysql://root@127.0.0.1:13306`
+    pub mysql: String,
+    /// `redis://127.0.0.1:16379`
+    pub redis: String,
+    /// `http://127.0.0.1:19200`
+    pub elasticsearch: String,
+}
+
+impl Servers {
+    /// Those that all tests share.
+    pub fn shared() -> Self {
+        let url = |variable, default: &str| env::var(variable).unwrap_or_else(|_| default.into());
+        Self {
+            mysql: url("CONFAB_TEST_MYSQL_URL", "mysql://root@127.0.0.1:13306"),
+            redis: url("CONFAB_TEST_REDIS_URL", "redis://127.0.0.1:16379"),
+            elasticsearch: url("CONFAB_TEST_ELASTICSEARCH_URL", "http://127.0.0.1:19200"),
+        }
+    }
+}
 
 /// One test's share of the three services.
 pub struct Services {
@@ -25,14 +50,12 @@ pub struct Services {
 
 impl Services {
     /// Makes sure that every service answers, and makes the database. Keys and indices are made by the program.
-    pub async fn make(name: &str) -> Self {
-        let url = |variable, default: &str| env::var(variable).unwrap_or_else(|_| default.into());
-        let mysql_server = url("CONFAB_TEST_MYSQL_URL", "mysql://root@127.0.0.1:13306");
-        let mysql_server = mysql_server.trim_end_matches('/').to_owned();
+    pub async fn make(name: &str, servers: Servers) -> Self {
+        let mysql_server = servers.mysql.trim_end_matches('/').to_owned();
         let services = Self {
             mysql_url: format!("{mysql_server}/{name}"),
-            redis_url: url("CONFAB_TEST_REDIS_URL", "redis://127.0.0.1:16379"),
-            elasticsearch_url: url("CONFAB_TEST_ELASTICSEARCH_URL", "http://127.0.0.1:19200"),
+            redis_url: servers.redis,
+            elasticsearch_url: servers.elasticsearch,
             name: name.into(),
             mysql_server,
         };
@@ -139,6 +162,14 @@ impl Services {
             .map_err(text)
     }
 
+    /// Forgets everything, of every test.
+    pub async fn empty_redis(&self) -> Result<(), String> {
+        redis::cmd("FLUSHALL")
+            .query_async(&mut self.redis().await?)
+            .await
+            .map_err(text)
+    }
+
     /// A connection to the server that all tests share.
     pub async fn redis(&self) -> Result<redis::aio::MultiplexedConnection, String> {
         redis::Client::open(self.redis_url.as_str())
@@ -202,8 +233,44 @@ impl Elasticsearch {
         assert!(answer.status().is_success(), "{answer:?}");
     }
 
+    /// The documents of a chat: number and text, in any order.
+    pub async fn documents(&self, chat: &Chat) -> Result<Vec<(u64, String)>, String> {
+        const PAGE: usize = 5000;
+        let refresh = format!("/{}/_refresh", self.index);
+        self.send(Method::POST, &refresh).await?;
+        let path = format!("/{}/_search", self.index);
+        let mut documents: Vec<(u64, String)> = Vec::new();
+        loop {
+            let mut query = json!({
+                "size": PAGE,
+                "query": {"term": {"chat": format!("{}:{:016}", chat.app, chat.number)}},
+                "sort": [{"number": "desc"}],
+                "_source": ["number", "text"],
+            });
+            if let Some((number, _)) = documents.last() {
+                query["search_after"] = json!([number]);
+            }
+            let request = self.http.post(format!("{}{path}", self.url)).json(&query);
+            let answer = self.answer(request).await?;
+            let hits = answer["hits"]["hits"].as_array();
+            let hits = hits.ok_or_else(|| format!("no hits: {answer}"))?;
+            documents.extend(hits.iter().map(|hit| {
+                let source = &hit["_source"];
+                let text = source["text"].as_str().unwrap_or_default().to_owned();
+                (source["number"].as_u64().unwrap_or_default(), text)
+            }));
+            if hits.len() < PAGE {
+                return Ok(documents);
+            }
+        }
+    }
+
     async fn send(&self, method: Method, path: &str) -> Result<Value, String> {
         let request = self.http.request(method, format!("{}{path}", self.url));
+        self.answer(request).await
+    }
+
+    async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Value, String> {
         let response = request.send().await.map_err(text)?;
         let status = response.status();
         let answer: Value = response.json().await.map_err(text)?;

@@ -16,7 +16,7 @@ use diesel::{
 use diesel_async::RunQueryDsl as _;
 use tempfile::TempDir;
 
-use super::{Chat, Services};
+use super::{Chat, Servers, Services};
 
 /// How long one test may take. A test that hangs fails, and cleans up after itself.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -30,6 +30,15 @@ pub enum Backing {
     Services,
 }
 
+/// Where a test's stores are.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// In a folder of the test's own.
+    Embedded,
+    /// On these servers.
+    Services(Servers),
+}
+
 /// Stores of its own for one test, so that tests run side by side.
 pub struct Site {
     /// `None` on the embedded backing.
@@ -39,17 +48,26 @@ pub struct Site {
 
 /// Runs a test on a site of its own, and removes the site afterwards, however the test ends.
 pub fn run(backing: Backing, test: impl AsyncFnOnce(&Site)) {
+    let place = match backing {
+        Backing::Embedded => Place::Embedded,
+        Backing::Services => Place::Services(Servers::shared()),
+    };
+    run_at(place, LIMIT, test);
+}
+
+/// As [`run`], on stores that need not be those that all tests share, and within a time of the test's own.
+pub fn run_at(place: Place, limit: Duration, test: impl AsyncFnOnce(&Site)) {
     // The test itself runs on its own thread, so that what it prints is shown with it. Migrations want a second one.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .expect("a runtime can be built");
-    let site = runtime.block_on(Site::make(backing));
+    let site = runtime.block_on(Site::make(place));
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async {
-            let in_time = tokio::time::timeout(LIMIT, test(&site)).await;
-            assert!(in_time.is_ok(), "the test is not over after {LIMIT:?}");
+            let in_time = tokio::time::timeout(limit, test(&site)).await;
+            assert!(in_time.is_ok(), "the test is not over after {limit:?}");
         });
     }));
     let removed = runtime.block_on(site.remove());
@@ -61,16 +79,16 @@ pub fn run(backing: Backing, test: impl AsyncFnOnce(&Site)) {
 }
 
 impl Site {
-    async fn make(backing: Backing) -> Self {
+    async fn make(place: Place) -> Self {
         let name = format!(
             "confab_test_{}_{:08x}",
             std::process::id(),
             rand::random::<u32>()
         );
         Self {
-            services: match backing {
-                Backing::Embedded => None,
-                Backing::Services => Some(Services::make(&name).await),
+            services: match place {
+                Place::Embedded => None,
+                Place::Services(servers) => Some(Services::make(&name, servers).await),
             },
             folder: tempfile::tempdir().expect("a temporary folder can be made"),
         }
@@ -91,7 +109,7 @@ impl Site {
         }
     }
 
-    /// What it stands on.
+    /// What stands behind it.
     pub fn backing(&self) -> Backing {
         match self.services {
             None => Backing::Embedded,
@@ -180,7 +198,8 @@ impl Site {
             .collect()
     }
 
-    async fn rows<R>(&self, sql: &str) -> Vec<R>
+    /// What a query of the stored rows gives.
+    pub async fn rows<R>(&self, sql: &str) -> Vec<R>
     where
         R: QueryableByName<Mysql> + QueryableByName<Sqlite> + Send + 'static,
     {

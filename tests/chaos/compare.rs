@@ -1,0 +1,358 @@
+//! Comparing everything: what was answered, the API, the rows, the documents, the counts, the dead letters.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use diesel::{
+    QueryableByName,
+    sql_types::{BigInt, Text},
+};
+use rand::seq::IndexedRandom as _;
+use serde_json::{Value, json};
+
+use crate::{
+    ground::Ground,
+    ledger::{Book, Kept, Key, Objection},
+    plan,
+    support::{App, Backing, Chat},
+    texts::word,
+};
+
+/// How many messages are looked for by the word that only they hold.
+const SOUGHT: usize = 100;
+
+/// Messages by chat, then number, with their texts.
+type Texts = BTreeMap<(String, u64), BTreeMap<u64, String>>;
+
+/// Compares all that `book` knows of, and adds what is wrong to the ground's row.
+pub async fn all(ground: &Ground<'_>, book: &Book, kept: &Kept) {
+    ground.fetch_file();
+    let rows = stored(ground, book).await;
+    told(ground, book, kept);
+    texts(ground, book, kept, &rows, "stored");
+    numbers(ground, book, kept, &rows);
+    let listed = api(ground, book, kept, &rows).await;
+    texts(ground, book, kept, &listed, "listed");
+    if listed != rows {
+        for (chat, texts) in &rows {
+            if listed.get(chat) != Some(texts) {
+                let finding = format!("{chat:?}: the list is not what is stored");
+                ground.row().add(|row| &mut row.strange, finding);
+            }
+        }
+    }
+    if ground.site.backing() == Backing::Services {
+        documents(ground, &rows).await;
+    }
+    search(ground, book, &rows).await;
+    verify(ground).await;
+}
+
+fn key(chat: &(String, u64), number: u64) -> Key {
+    Key {
+        chat: chat_of(chat),
+        number,
+    }
+}
+
+fn chat_of((app, number): &(String, u64)) -> Chat {
+    Chat {
+        app: app.clone(),
+        number: *number,
+    }
+}
+
+/// The rows of the book's applications. Chats without a message are there too.
+async fn stored(ground: &Ground<'_>, book: &Book) -> Texts {
+    #[derive(QueryableByName)]
+    struct ChatRow {
+        #[diesel(sql_type = Text)]
+        app: String,
+        #[diesel(sql_type = BigInt)]
+        number: i64,
+    }
+    let apps = book.apps.keys().map(|id| format!("'{id}'"));
+    let apps = apps.collect::<Vec<_>>().join(",");
+    let query = |sql: &str| format!("{sql} WHERE app IN ({apps})");
+    let site = ground.site;
+    let chats: Vec<ChatRow> = site.rows(&query("SELECT app, number FROM chats")).await;
+    let of_messages = query("SELECT DISTINCT app, chat AS number FROM messages");
+    let of_messages: Vec<ChatRow> = site.rows(&of_messages).await;
+    let places = |rows: Vec<ChatRow>| -> BTreeSet<(String, u64)> {
+        let rows = rows.into_iter();
+        rows.map(|row| (row.app, row.number.unsigned_abs()))
+            .collect()
+    };
+    let (chats, of_messages) = (places(chats), places(of_messages));
+    for chat in of_messages.difference(&chats) {
+        let finding = format!("{chat:?} is not stored, but messages of it are");
+        ground.row().add(|row| &mut row.lost, finding);
+    }
+    let mut texts = Texts::new();
+    for chat in chats.into_iter().chain(of_messages) {
+        let messages = site.stored_messages(&chat_of(&chat)).await;
+        texts.insert(chat, messages.into_iter().collect());
+    }
+    texts
+}
+
+/// What clients were told, or read, that cannot be.
+fn told(ground: &Ground<'_>, book: &Book, kept: &Kept) {
+    let mut row = ground.row();
+    for misread in &book.misreads {
+        if kept.since(misread.written) {
+            let finding = format!("{:?}: not read at once: {}", misread.key, misread.seen);
+            if misread.missing {
+                row.add(|row| &mut row.lost, finding);
+            } else {
+                row.add(|row| &mut row.wrong, finding);
+            }
+        }
+    }
+    for (answer, since) in &book.strange {
+        if since.is_none_or(|since| kept.since(since)) {
+            row.add(|row| &mut row.strange, answer.clone());
+        }
+    }
+    for path in &book.twice {
+        row.add(|row| &mut row.twice, format!("{path} was given twice"));
+    }
+    for key in book.keys(kept) {
+        if book.given_twice(key, kept) {
+            row.add(|row| &mut row.twice, format!("{key:?} was given twice"));
+        }
+    }
+}
+
+/// Every message that must be there is, with a text that it may have, which no other one has.
+fn texts(ground: &Ground<'_>, book: &Book, kept: &Kept, texts: &Texts, place: &str) {
+    let mut row = ground.row();
+    let holds = |key: &Key| {
+        let chat = (key.chat.app.clone(), key.chat.number);
+        texts
+            .get(&chat)
+            .is_some_and(|texts| texts.contains_key(&key.number))
+    };
+    for key in book.keys(kept) {
+        if !holds(key) {
+            row.add(|row| &mut row.lost, format!("{key:?} is not {place}"));
+        }
+    }
+    let mut seen: HashMap<&str, Key> = HashMap::new();
+    for (chat, messages) in texts {
+        for (number, text) in messages {
+            let key = key(chat, *number);
+            if let Some(objection) = book.objection(&key, text, kept) {
+                let finding = format!("{key:?} is {place} as {text:.60?}: {objection:?}");
+                if objection == Objection::Taken {
+                    row.add(|row| &mut row.twice, finding);
+                } else {
+                    row.add(|row| &mut row.wrong, finding);
+                }
+            }
+            if let Some(other) = seen.insert(text, key.clone()) {
+                let finding = format!("{key:?} is {place} with the text of {other:?}");
+                row.add(|row| &mut row.duplicated, finding);
+            }
+        }
+    }
+    if place == "stored" && book.at_risk(kept).iter().any(|key| !holds(key)) {
+        let lost = book.at_risk(kept).iter().filter(|key| !holds(key)).count();
+        *row.redis_alone.get_or_insert(0) += lost;
+    }
+}
+
+/// No number is left out, neither of a message nor of a chat.
+fn numbers(ground: &Ground<'_>, book: &Book, kept: &Kept, rows: &Texts) {
+    let mut row = ground.row();
+    let mut chats: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
+    for (chat, texts) in rows {
+        chats.entry(&chat.0).or_default().insert(chat.1);
+        // Below what was given out before a memory was emptied, numbers may have been lost with it.
+        let before = texts.iter().filter(|(_, text)| {
+            let write = book.writes.get(*text);
+            write.is_some_and(|write| !kept.since(write.span.sent))
+        });
+        let floor = before.map(|(number, _)| *number).max().unwrap_or(0);
+        let numbers = texts.keys().copied().collect();
+        for gap in gaps(floor, &numbers) {
+            row.add(
+                |row| &mut row.gaps,
+                format!("{chat:?} has no message {gap}"),
+            );
+        }
+    }
+    for (app, numbers) in &chats {
+        let lost = book.chats.values().any(|span| !kept.since(span.sent));
+        for gap in gaps(0, numbers) {
+            if !lost {
+                row.add(|row| &mut row.gaps, format!("{app} has no chat {gap}"));
+            }
+        }
+    }
+}
+
+fn gaps(floor: u64, numbers: &BTreeSet<u64>) -> Vec<u64> {
+    let highest = numbers.last().copied().unwrap_or(0);
+    (floor + 1..=highest)
+        .filter(|number| !numbers.contains(number))
+        .collect()
+}
+
+/// What the API lists, after a look at every application, chat and count on the way.
+async fn api(ground: &Ground<'_>, book: &Book, kept: &Kept, rows: &Texts) -> Texts {
+    let api = ground.api();
+    let mut listed = Texts::new();
+    let lost = |finding: String| ground.row().add(|row| &mut row.lost, finding);
+    let miscounted = |finding: String| ground.row().add(|row| &mut row.counts, finding);
+    for (id, (username, span)) in &book.apps {
+        let app = App { id: id.clone() };
+        let answer = api.get(&app).await;
+        if answer.status != 200 {
+            if kept.since(span.sent) {
+                lost(format!("{app} {answer}"));
+            }
+            continue;
+        }
+        if answer.text_field("Username") != *username {
+            lost(format!("{app} {answer}, not {username}"));
+        }
+        let pages = api.follow(format!("{app}/chats?limit=1000"), "next").await;
+        let chats: Vec<Value> = pages
+            .iter()
+            .flat_map(|page| page.json().as_array().cloned().unwrap_or_default())
+            .collect();
+        let stored = rows.keys().filter(|chat| chat.0 == *id).count();
+        if answer.text_field("ChatsCount") != stored.to_string() {
+            miscounted(format!("{app} {answer}; {stored} chats are stored"));
+        }
+        for chat in chats {
+            let place = (id.clone(), chat["chatID"].as_u64().unwrap_or_default());
+            let count = rows.get(&place).map_or(0, BTreeMap::len);
+            let expected = if count == 0 {
+                Value::Null
+            } else {
+                json!(count)
+            };
+            let counted = api.messages_count(&chat_of(&place)).await;
+            if chat["messagesCount"] != expected || counted != expected {
+                miscounted(format!(
+                    "{place:?}: {chat}, {counted}; {count} messages are stored"
+                ));
+            }
+            let path = format!("{}/messages?limit=1000", chat_of(&place));
+            let pages = api.follow(path, "next").await;
+            let texts = pages.iter().flat_map(|page| {
+                let items = page.json().as_array().cloned().unwrap_or_default();
+                items.into_iter().map(|item| {
+                    let text = item["message"].as_str().unwrap_or_default().to_owned();
+                    (item["messageID"].as_u64().unwrap_or_default(), text)
+                })
+            });
+            listed.insert(place, texts.collect());
+        }
+    }
+    for (chat, span) in &book.chats {
+        let place = (chat.app.clone(), chat.number);
+        if kept.since(span.sent) && !(listed.contains_key(&place) && rows.contains_key(&place)) {
+            lost(format!("{chat} is not listed, or not stored"));
+        }
+    }
+    listed
+}
+
+/// A look of our own at the documents: each row has its one, as it is now.
+async fn documents(ground: &Ground<'_>, rows: &Texts) {
+    for (chat, texts) in rows {
+        let index = ground.site.services().elasticsearch();
+        let documents = match index.documents(&chat_of(chat)).await {
+            Ok(documents) => documents,
+            Err(error) => {
+                ground.row().add(|row| &mut row.strange, error);
+                continue;
+            }
+        };
+        let mut row = ground.row();
+        let mut seen = HashSet::new();
+        for (number, text) in documents {
+            match texts.get(&number) {
+                _ if !seen.insert(number) => {
+                    let finding = format!("{chat:?} {number} has two documents");
+                    row.add(|row| &mut row.dangling, finding);
+                }
+                None => {
+                    let finding = format!("{chat:?} {number} has a document and no row");
+                    row.add(|row| &mut row.dangling, finding);
+                }
+                Some(stored) if *stored != text => {
+                    let finding = format!("{chat:?} {number} has a document of {text:.60?}");
+                    row.add(|row| &mut row.stale, finding);
+                }
+                Some(_) => {}
+            }
+        }
+        for number in texts.keys().filter(|number| !seen.contains(number)) {
+            let finding = format!("{chat:?} {number} has no document");
+            row.add(|row| &mut row.missing, finding);
+        }
+    }
+}
+
+/// Some messages are found by the word that only they hold, and no more by the words that they held before.
+async fn search(ground: &Ground<'_>, book: &Book, rows: &Texts) {
+    let api = ground.api();
+    let all: Vec<_> = rows
+        .iter()
+        .flat_map(|(chat, texts)| {
+            texts
+                .iter()
+                .map(|(number, text)| (key(chat, *number), text))
+        })
+        .collect();
+    let mut dice = plan::dice("sought");
+    for (key, text) in all.choose_multiple(&mut dice, SOUGHT) {
+        let found = api.found(&key.chat, word(text)).await;
+        if found != [key.number] {
+            let finding = format!("{key:?}: {} finds {found:?}", word(text));
+            ground.row().add(|row| &mut row.missing, finding);
+        }
+        let before = book.by_key.get(key).into_iter().flatten();
+        for old in before.filter(|old| old != text).take(1) {
+            let found = api.found(&key.chat, word(old)).await;
+            if !found.is_empty() {
+                let finding = format!("{key:?}: the old {} finds {found:?}", word(old));
+                ground.row().add(|row| &mut row.stale, finding);
+            }
+        }
+    }
+}
+
+/// The program's own checks, of everything on the site, and its dead letters.
+async fn verify(ground: &Ground<'_>) {
+    let index = ground.confab(&["search", "verify", "--json"]).await;
+    let counts = ground.confab(&["counts", "verify", "--json"]).await;
+    let stats = ground.confab(&["jobs", "stats", "--json"]).await;
+    let [index_report, counts_report, stats_report] = [&index, &counts, &stats]
+        .map(|finished| -> Value { serde_json::from_str(&finished.stdout).unwrap_or_default() });
+    let mut row = ground.row();
+    for finding in index_report["findings"].as_array().into_iter().flatten() {
+        let text = format!("search verify: {finding}");
+        match finding["problem"].as_str() {
+            Some("missing") => row.add(|row| &mut row.missing, text),
+            Some("dangling") => row.add(|row| &mut row.dangling, text),
+            _ => row.add(|row| &mut row.stale, text),
+        }
+    }
+    for finding in counts_report["findings"].as_array().into_iter().flatten() {
+        row.add(|row| &mut row.counts, format!("counts verify: {finding}"));
+    }
+    for finished in [&index, &counts, &stats] {
+        if finished.code.is_none_or(|code| code > 1) || finished.stdout.is_empty() {
+            row.add(|row| &mut row.strange, format!("{finished:?}"));
+        }
+    }
+    for kind in stats_report["kinds"].as_array().into_iter().flatten() {
+        for _ in 0..kind["dead"].as_u64().unwrap_or_default() {
+            row.add(|row| &mut row.dead, format!("a dead letter: {kind}"));
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Stores that die and come back, with what they had on disk, or less.
+
+use std::{collections::HashSet, time::Instant};
+
+use diesel_async::{AsyncMysqlConnection, SimpleAsyncConnection as _};
+
+use super::process::LONGER_THAN_A_LEASE;
+use crate::{ground::Ground, ledger::Kept, plan::rounds, rest, stores::Stores};
+
+/// kill -9 of a store under load, and its restart.
+pub async fn killed(ground: &mut Ground<'_>, stores: &Stores, store: &'static str) {
+    ground.start(2).await;
+    for _ in 0..rounds(1, 5) {
+        let load = ground.load().await;
+        ground.strike(&load);
+        stores.tell("kill", store).await;
+        stores.tell("start", store).await;
+        ground.heal(&load);
+        ground.settle(load).await;
+    }
+}
+
+/// Redis loses everything while batches are in hand. What only it held is lost with it; nothing that is stored is, nor
+/// anything that is sent afterwards.
+pub async fn redis_emptied(ground: &mut Ground<'_>, _: &Stores) {
+    ground.start(2).await;
+    for round in 0..rounds(2, 6) {
+        let load = ground.load().await;
+        let services = ground.site.services();
+        let victim = ground.victim();
+        // Batches in hand: nothing is stored while the epoch is locked; or one process stands still with its batch, and
+        // wakes up in a new epoch.
+        let mut lock = None;
+        if round % 2 == 0 {
+            lock = Some(lock_epoch(ground).await);
+            load.flows(100).await;
+        } else {
+            ground.fleet[victim].signal("STOP");
+        }
+        let texts = stored_texts(ground).await;
+        ground.strike(&load);
+        let emptied = services.empty_redis().await;
+        let now = Instant::now();
+        emptied.expect("Redis answers");
+        drop(lock);
+        if round % 2 == 1 {
+            // It may hold the epoch in a transaction: no new one begins then before it goes on, and writes get 503.
+            tokio::time::sleep(LONGER_THAN_A_LEASE).await;
+            ground.fleet[victim].signal("CONT");
+        }
+        ground.heal(&load);
+        ground.row().redis_alone.get_or_insert(0);
+        ground.settle_with(load, &Kept::after(now, texts)).await;
+    }
+}
+
+/// Holds up every store transaction until the connection is dropped.
+async fn lock_epoch(ground: &Ground<'_>) -> AsyncMysqlConnection {
+    let mut connection = ground.site.services().mysql().await;
+    let lock = "BEGIN; SELECT epoch FROM state FOR UPDATE";
+    let locked = connection.batch_execute(lock).await;
+    locked.expect("the row is there");
+    connection
+}
+
+async fn stored_texts(ground: &Ground<'_>) -> HashSet<String> {
+    #[derive(diesel::QueryableByName)]
+    struct Stored {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        text: String,
+    }
+    let rows: Vec<Stored> = ground.site.rows("SELECT text FROM messages").await;
+    rows.into_iter().map(|row| row.text).collect()
+}
+
+/// Redis comes back with an older file than it had, after all that it held was stored: nothing is lost, and no number is
+/// given twice.
+pub async fn redis_set_back(ground: &mut Ground<'_>, stores: &Stores) {
+    ground.start(2).await;
+    for _ in 0..rounds(1, 5) {
+        let load = ground.load().await;
+        stores.tell("kill", "redis").await;
+        stores.tell("keep", "redis").await;
+        stores.tell("start", "redis").await;
+        // What is answered from here on, the kept file does not know.
+        load.flows(300).await;
+        let load = load.pause().await;
+        rest::come(ground).await.expect("it comes to rest");
+        ground.strike(&load);
+        stores.tell("kill", "redis").await;
+        stores.tell("back", "redis").await;
+        stores.tell("start", "redis").await;
+        ground.heal(&load);
+        let load = load.resume();
+        ground.settle(load).await;
+    }
+}

@@ -1,0 +1,80 @@
+//! What the clients write: texts of all sizes in several scripts, each with a word of its own.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rand::{Rng as _, rngs::StdRng, seq::IndexedRandom as _};
+
+/// The contract's limit.
+const LONGEST: usize = 16_000;
+
+const PIECES: [&str; 14] = [
+    "hello",
+    "Alhamdulilah",
+    "Grüße",
+    "Ελλάδα",
+    "Привет",
+    "السلام عليكم",
+    "नमस्ते",
+    "你好世界",
+    "ありがとう",
+    "สวัสดี",
+    "👩‍👩‍👧‍👦",
+    "🦀🎉",
+    "cafe\u{301}",
+    "\"quoted\" \\ 'text'\t\n",
+];
+
+/// A word that no other text of this run holds, and that is no beginning of another one.
+fn new_word() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("u{:08x}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The word of a text that no other text holds.
+pub fn word(text: &str) -> &str {
+    let is_own = |word: &&str| {
+        let digits = word.strip_prefix('u').unwrap_or_default();
+        digits.len() == 8 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+    };
+    text.split(' ').find(is_own).unwrap_or_default()
+}
+
+/// A text: mostly short, some as long as they may be.
+pub fn new_text(dice: &mut StdRng) -> String {
+    let length = match dice.random_range(0..100) {
+        0..80 => dice.random_range(9..80),
+        80..97 => dice.random_range(80..1_500),
+        97..99 => dice.random_range(1_500..LONGEST),
+        _ => LONGEST,
+    };
+    let word = new_word();
+    let mut room = length - word.chars().count();
+    let at = dice.random_range(0..=room);
+    let mut text = String::new();
+    let mut placed = false;
+    loop {
+        if !placed && room <= at {
+            // It must stand between spaces.
+            if !text.is_empty() {
+                text.push(' ');
+                room = room.saturating_sub(1);
+            }
+            text.push_str(&word);
+            placed = true;
+        }
+        let piece = PIECES.choose(dice).expect("there are pieces");
+        let needs = piece.chars().count() + 2;
+        if needs > room {
+            if placed {
+                return text;
+            }
+            room = at;
+            continue;
+        }
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(piece);
+        room -= needs - 1;
+    }
+}
