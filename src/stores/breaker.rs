@@ -57,22 +57,31 @@ impl Breaker {
         Err(self.unavailable(format!("no answer within {time:?}")))
     }
 
-    /// Whether a call is worth making; if so, and the last one was not answered, nobody else makes one meanwhile.
+    /// Whether a call is worth making.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`] if not.
-    pub fn admit(&self) -> Result<()> {
+    pub fn check(&self) -> Result<()> {
+        self.refuse_until(*self.open_until())
+    }
+
+    /// Lets a call through; if the last one was not answered, nobody else's meanwhile.
+    fn admit(&self) -> Result<()> {
         let mut open_until = self.open_until();
-        match *open_until {
-            None => Ok(()),
+        self.refuse_until(*open_until)?;
+        if open_until.is_some() {
+            *open_until = Some(Instant::now() + self.timeout + MOMENT);
+        }
+        Ok(())
+    }
+
+    fn refuse_until(&self, open_until: Option<Instant>) -> Result<()> {
+        match open_until {
             Some(until) if until > Instant::now() => {
                 Err(self.unavailable("it does not answer; it is asked again shortly".into()))
             }
-            Some(_) => {
-                *open_until = Some(Instant::now() + self.timeout + MOMENT);
-                Ok(())
-            }
+            _ => Ok(()),
         }
     }
 
@@ -108,13 +117,16 @@ mod tests {
         assert_eq!(breaker.call(ready(1)).await, Ok(1));
         assert!(breaker.call(pending::<()>()).await.is_err());
         assert!(breaker.call(ready(1)).await.is_err(), "at once");
+        assert!(breaker.check().is_err());
         std::thread::sleep(MOMENT);
-        assert_eq!(breaker.admit(), Ok(()));
-        assert!(breaker.admit().is_err(), "another one is asking");
-        breaker.trip();
-        std::thread::sleep(MOMENT);
+        let asks = async {
+            assert!(breaker.call(ready(1)).await.is_err(), "another one asks");
+            assert!(breaker.check().is_err());
+        };
+        // Who looks first whether it is worth it does not stand in his own way.
+        assert_eq!(breaker.check(), Ok(()));
+        assert_eq!(breaker.call(asks).await, Ok(()));
+        assert_eq!(breaker.check(), Ok(()));
         assert_eq!(breaker.call(ready(1)).await, Ok(1));
-        assert_eq!(breaker.admit(), Ok(()));
-        assert_eq!(breaker.admit(), Ok(()));
     }
 }

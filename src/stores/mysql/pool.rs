@@ -82,7 +82,7 @@ impl Pool {
 
     /// A connection from the pool.
     pub async fn get(&self) -> Result<Connection> {
-        self.breaker.admit()?;
+        self.breaker.check()?;
         let connection = self.connections.get().await;
         if let Err(PoolError::Timeout(TimeoutType::Create)) = &connection {
             self.breaker.trip();
