@@ -116,6 +116,11 @@ fn told(ground: &Ground<'_>, book: &Book, kept: &Kept) {
     for path in &book.twice {
         row.add(|row| &mut row.twice, format!("{path} was given twice"));
     }
+    for chat in book.chats.keys() {
+        if book.chat_given_twice(chat, kept) {
+            row.add(|row| &mut row.twice, format!("{chat} was given twice"));
+        }
+    }
     for key in book.keys(kept) {
         if book.given_twice(key, kept) {
             row.add(|row| &mut row.twice, format!("{key:?} was given twice"));
@@ -182,9 +187,9 @@ fn numbers(ground: &Ground<'_>, book: &Book, kept: &Kept, rows: &Texts) {
         }
     }
     for (app, numbers) in &chats {
-        let lost = book.chats.values().any(|span| !kept.since(span.sent));
+        let all_kept = book.chats.keys().all(|chat| book.chat_kept(chat, kept));
         for gap in gaps(0, numbers) {
-            if !lost {
+            if all_kept {
                 row.add(|row| &mut row.gaps, format!("{app} has no chat {gap}"));
             }
         }
@@ -251,9 +256,10 @@ async fn api(ground: &Ground<'_>, book: &Book, kept: &Kept, rows: &Texts) -> Tex
             listed.insert(place, texts.collect());
         }
     }
-    for (chat, span) in &book.chats {
+    for chat in book.chats.keys() {
         let place = (chat.app.clone(), chat.number);
-        if kept.since(span.sent) && !(listed.contains_key(&place) && rows.contains_key(&place)) {
+        if book.chat_kept(chat, kept) && !(listed.contains_key(&place) && rows.contains_key(&place))
+        {
             lost(format!("{chat} is not listed, or not stored"));
         }
     }

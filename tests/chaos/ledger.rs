@@ -59,13 +59,13 @@ pub struct Misread {
 pub struct Book {
     /// Applications, with their usernames.
     pub apps: BTreeMap<String, (String, Span)>,
-    /// Chats that were answered with success.
-    pub chats: HashMap<Chat, Span>,
+    /// Chats, each with the creations that were answered with success: one.
+    pub chats: HashMap<Chat, Vec<Span>>,
     /// Every write to a message, by its text.
     pub writes: HashMap<String, Write>,
     /// The texts that went to each message whose number is known, in the order of their answers.
     pub by_key: HashMap<Key, Vec<String>>,
-    /// Chats and messages whose numbers were given in more than one answer.
+    /// Applications whose ids were given in more than one answer.
     pub twice: Vec<String>,
     /// Reads that did not see what was written.
     pub misreads: Vec<Misread>,
@@ -146,9 +146,7 @@ impl Ledger {
     pub fn chat(&self, chat: &Chat, span: Span) {
         let mut book = self.book();
         book.tally.created += 1;
-        if book.chats.insert(chat.clone(), span).is_some() {
-            book.twice.push(chat.to_string());
-        }
+        book.chats.entry(chat.clone()).or_default().push(span);
         book.open.push(chat.clone());
     }
 
@@ -180,16 +178,19 @@ impl Ledger {
 pub struct Kept {
     /// Not what was sent before this, as what held it lost its memory then …
     since: Option<Instant>,
-    /// … unless it is one of these texts, which were stored already.
-    stored: HashSet<String>,
+    /// … unless it is one of these texts, which were stored already …
+    texts: HashSet<String>,
+    /// … or one of these chats.
+    chats: HashSet<Chat>,
 }
 
 impl Kept {
-    /// After a memory was emptied, and `stored` was not.
-    pub fn after(emptied: Instant, stored: HashSet<String>) -> Self {
+    /// After a memory was emptied, but not what held these texts and chats.
+    pub fn after(emptied: Instant, texts: HashSet<String>, chats: HashSet<Chat>) -> Self {
         Self {
             since: Some(emptied),
-            stored,
+            texts,
+            chats,
         }
     }
 
@@ -199,7 +200,7 @@ impl Kept {
     }
 
     fn is(&self, text: &str, write: &Write) -> bool {
-        write.span.answered && self.since(write.span.sent) || self.stored.contains(text)
+        write.span.answered && self.since(write.span.sent) || self.texts.contains(text)
     }
 }
 
@@ -226,6 +227,19 @@ impl Book {
         keys.filter(|key| self.kept(key, kept).next().is_none())
             .filter(|key| self.kept(key, &Kept::default()).next().is_some())
             .collect()
+    }
+
+    /// Whether a chat was kept for certain.
+    pub fn chat_kept(&self, chat: &Chat, kept: &Kept) -> bool {
+        let mut spans = self.chats.get(chat).into_iter().flatten();
+        kept.chats.contains(chat) || spans.any(|span| kept.since(span.sent))
+    }
+
+    /// Whether a chat's number was given to another one too.
+    pub fn chat_given_twice(&self, chat: &Chat, kept: &Kept) -> bool {
+        let spans = self.chats.get(chat).map_or(&[][..], Vec::as_slice);
+        let later = spans.iter().filter(|span| kept.since(span.sent)).count();
+        later > 1 || spans.len() > 1 && kept.chats.contains(chat)
     }
 
     /// Whether a message's number was given to another one too.

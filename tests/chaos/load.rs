@@ -197,7 +197,11 @@ impl Hand {
         let Some(chat) = open.choose(&mut self.dice).cloned() else {
             return true;
         };
-        let since = self.ledger.book().chats.get(&chat).map(|span| span.sent);
+        let since = {
+            let book = self.ledger.book();
+            let newest = book.chats.get(&chat).and_then(|spans| spans.last());
+            newest.map(|span| span.sent)
+        };
         let text = new_text(&mut self.dice);
         let (client, sent) = (self.front.any(&mut self.dice), Instant::now());
         let body = json!({"message": text});

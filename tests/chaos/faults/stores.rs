@@ -2,10 +2,14 @@
 
 use std::{collections::HashSet, time::Instant};
 
+use diesel::{
+    QueryableByName,
+    sql_types::{BigInt, Text},
+};
 use diesel_async::{AsyncMysqlConnection, SimpleAsyncConnection as _};
 
 use super::process::LONGER_THAN_A_LEASE;
-use crate::{ground::Ground, ledger::Kept, plan::rounds, rest, stores::Stores};
+use crate::{ground::Ground, ledger::Kept, plan::rounds, rest, stores::Stores, support::Chat};
 
 /// kill -9 of a store under load, and its restart.
 pub async fn killed(ground: &mut Ground<'_>, stores: &Stores, store: &'static str) {
@@ -37,7 +41,7 @@ pub async fn redis_emptied(ground: &mut Ground<'_>, _: &Stores) {
         } else {
             ground.fleet[victim].signal("STOP");
         }
-        let texts = stored_texts(ground).await;
+        let (texts, chats) = stored(ground).await;
         ground.strike(&load);
         let emptied = services.empty_redis().await;
         let now = Instant::now();
@@ -50,7 +54,9 @@ pub async fn redis_emptied(ground: &mut Ground<'_>, _: &Stores) {
         }
         ground.heal(&load);
         ground.row().redis_alone.get_or_insert(0);
-        ground.settle_with(load, &Kept::after(now, texts)).await;
+        ground
+            .settle_with(load, &Kept::after(now, texts, chats))
+            .await;
     }
 }
 
@@ -63,14 +69,27 @@ async fn lock_epoch(ground: &Ground<'_>) -> AsyncMysqlConnection {
     connection
 }
 
-async fn stored_texts(ground: &Ground<'_>) -> HashSet<String> {
-    #[derive(diesel::QueryableByName)]
-    struct Stored {
-        #[diesel(sql_type = diesel::sql_types::Text)]
+async fn stored(ground: &Ground<'_>) -> (HashSet<String>, HashSet<Chat>) {
+    #[derive(QueryableByName)]
+    struct Message {
+        #[diesel(sql_type = Text)]
         text: String,
     }
-    let rows: Vec<Stored> = ground.site.rows("SELECT text FROM messages").await;
-    rows.into_iter().map(|row| row.text).collect()
+    #[derive(QueryableByName)]
+    struct ChatRow {
+        #[diesel(sql_type = Text)]
+        app: String,
+        #[diesel(sql_type = BigInt)]
+        number: i64,
+    }
+    let messages: Vec<Message> = ground.site.rows("SELECT text FROM messages").await;
+    let chats: Vec<ChatRow> = ground.site.rows("SELECT app, number FROM chats").await;
+    let chats = chats.into_iter().map(|row| Chat {
+        app: row.app,
+        number: row.number.unsigned_abs(),
+    });
+    let texts = messages.into_iter().map(|row| row.text);
+    (texts.collect(), chats.collect())
 }
 
 /// Redis comes back with an older file than it had, after all that it held was stored: nothing is lost, and no number is
