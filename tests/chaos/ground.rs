@@ -126,6 +126,15 @@ impl<'a> Ground<'a> {
         self.announce();
     }
 
+    /// As [`Self::replace_with`], for a process that may die before it answers anything.
+    pub async fn replace_with_mortal(&mut self, index: usize, further: &[(&str, &str)]) {
+        self.fleet.remove(index).kill();
+        let mut process = self.site.launch(&["serve"], &self.settings(further));
+        process.comes_up().await;
+        self.fleet.push(process);
+        self.announce();
+    }
+
     /// A client of one of the processes.
     pub fn api(&self) -> Client {
         self.fleet[0].client()
@@ -207,7 +216,8 @@ impl<'a> Ground<'a> {
                 self.row().add(|row| &mut row.strange, finding);
             }
         }
-        compare::all(self, &ledger.book(), kept).await;
+        let book = std::mem::take(&mut *ledger.book());
+        compare::all(self, &book, kept).await;
         let row = self.row();
         assert!(row.is_clean(), "round {}:\n{}", row.rounds, row.complaint());
     }

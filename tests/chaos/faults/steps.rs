@@ -15,7 +15,7 @@ pub async fn fails(ground: &mut Ground<'_>, step: &str, actions: &[&str]) {
             let plan = format!("{step}:{time}:{action}");
             let victim = ground.victim();
             let settings = [("CONFAB_TEST_BREAK", &*plan)];
-            ground.replace_with(victim, &settings).await;
+            ground.replace_with_mortal(victim, &settings).await;
             let victim = ground.fleet.len() - 1;
             let process = &mut ground.fleet[victim];
             eventually(&plan, async || {
