@@ -206,9 +206,9 @@ impl<'a> Ground<'a> {
     /// As [`Self::settle`], where not everything that was answered needs to have been kept.
     pub async fn settle_with(&mut self, load: Load, kept: &Kept) {
         load.flows(50).await;
-        let ledger = load.end().await;
+        let book = load.end().await;
         let healed = self.healed.take().unwrap_or_else(Instant::now);
-        self.row().answered += ledger.tally().answered();
+        self.row().answered += book.tally.answered();
         match rest::come(self).await {
             Ok(()) => self.row().rested(healed.elapsed()),
             Err(left) => {
@@ -216,7 +216,6 @@ impl<'a> Ground<'a> {
                 self.row().add(|row| &mut row.strange, finding);
             }
         }
-        let book = std::mem::take(&mut *ledger.book());
         compare::all(self, &book, kept).await;
         let row = self.row();
         assert!(row.is_clean(), "round {}:\n{}", row.rounds, row.complaint());

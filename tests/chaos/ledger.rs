@@ -123,6 +123,11 @@ impl Ledger {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Nothing more is written.
+    pub fn close_book(self) -> Book {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Chats that can be written to.
     pub fn open_chats(&self) -> Vec<Chat> {
         self.book().open.clone()

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    ledger::{Kept, Key, Ledger, Misread, Span, Tally, Write},
+    ledger::{Book, Kept, Key, Ledger, Misread, Span, Tally, Write},
     plan,
     support::{Answer, App, Chat, Client, eventually},
     texts::new_text,
@@ -120,9 +120,14 @@ impl Load {
         (self.ledger.tally().since(&before), start.elapsed())
     }
 
-    /// Ends it.
-    pub async fn end(self) -> Arc<Ledger> {
-        self.pause().await.ledger
+    /// Ends it, and gives what it did.
+    pub async fn end(self) -> Book {
+        let Self {
+            ledger, resting, ..
+        } = self.pause().await;
+        drop(resting);
+        let ledger = Arc::into_inner(ledger).expect("nobody else writes in it");
+        ledger.close_book()
     }
 }
 

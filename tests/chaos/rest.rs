@@ -31,13 +31,9 @@ const TABLES: [&str; 4] = [
 pub async fn come(ground: &Ground<'_>) -> Result<(), String> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let left = match left(ground).await {
-            None => return Ok(()),
-            Some(left) => left,
+        let Some(left) = left(ground).await else {
+            return Ok(());
         };
-        if std::env::var_os("CONFAB_TEST_TRACE").is_some() {
-            eprintln!("{:?} {left}", deadline - Instant::now());
-        }
         if Instant::now() > deadline {
             return Err(left);
         }

@@ -8,14 +8,14 @@ use diesel::{
 };
 use diesel_async::{AsyncMysqlConnection, SimpleAsyncConnection as _};
 
-use super::process::LONGER_THAN_A_LEASE;
+use super::{process::LONGER_THAN_A_LEASE, reach::PACE};
 use crate::{ground::Ground, ledger::Kept, plan::rounds, rest, stores::Stores, support::Chat};
 
-/// kill -9 of a store under load, and its restart.
+/// kill -9 of a store under load, and its restart, which may take a while.
 pub async fn killed(ground: &mut Ground<'_>, stores: &Stores, store: &'static str) {
     ground.start(2).await;
     for _ in 0..rounds(1, 5) {
-        let load = ground.load().await;
+        let load = ground.load_with(PACE).await;
         ground.strike(&load);
         stores.tell("kill", store).await;
         stores.tell("start", store).await;
