@@ -181,7 +181,8 @@ pub trait JobQueue: Send + Sync {
     /// The newest write to each message of that page that is not stored yet, ascending, at most `page.limit`.
     async fn messages(&self, chat: ChatKey, page: &Page) -> Result<Vec<Message>>;
 
-    /// Leases the oldest waiting jobs of a kind to the caller; `None` when nothing waits, or the kind is paused.
+    /// Leases waiting jobs of a kind to the caller, what was given back before what nobody had yet, and of that the
+    /// oldest; `None` when nothing waits, or the kind is paused.
     async fn claim(&self, kind: Kind, limits: &ClaimLimits) -> Result<Option<Batch>>;
     /// Starts the lease's time anew. [`Error::Fenced`] if it is over.
     async fn extend(&self, lease: &Lease, time: Duration) -> Result<()>;

@@ -9,6 +9,7 @@ mod support;
 mod admin;
 mod epochs;
 mod index;
+mod model;
 mod pings;
 mod queue;
 mod records;

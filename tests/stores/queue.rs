@@ -135,6 +135,24 @@ async fn what_is_acknowledged_is_gone_and_what_is_released_comes_next(site: &Sit
     assert_eq!(pending.len(), 3);
 }
 
+async fn a_batch_is_in_the_order_of_acceptance_whatever_came_back_when(site: &Site) {
+    let rig = Rig::new(site).await;
+    let chat = rig.new_chat().await;
+    for text in ["a", "b", "c"] {
+        rig.say(chat, text).await;
+    }
+    let mut claims = Vec::new();
+    for _ in 0..2 {
+        let claim = rig.claim_some(Kind::CreateMessage, 1, LONG).await;
+        claims.push(claim.expect("a batch").lease);
+    }
+    for lease in claims {
+        rig.stores.queue.release(&lease).await.expect("released");
+    }
+    let batch = rig.claim(Kind::CreateMessage).await;
+    assert_eq!(texts(&batch.jobs), ["a", "b", "c"]);
+}
+
 async fn a_claimer_whose_lease_is_over_changes_nothing(site: &Site) {
     let rig = Rig::new(site).await;
     let queue = &rig.stores.queue;
@@ -421,6 +439,7 @@ on_each_backing!(
     jobs_are_claimed_once_and_in_order,
     a_claim_keeps_to_its_bytes_but_takes_one_at_least,
     what_is_acknowledged_is_gone_and_what_is_released_comes_next,
+    a_batch_is_in_the_order_of_acceptance_whatever_came_back_when,
     a_claimer_whose_lease_is_over_changes_nothing,
     an_extended_lease_lasts,
     a_job_that_fails_is_tried_again_when_its_time_has_come,

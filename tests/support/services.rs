@@ -150,7 +150,8 @@ impl Services {
         }
     }
 
-    async fn remove_keys(&self) -> Result<(), String> {
+    /// Removes all keys of the test.
+    pub async fn remove_keys(&self) -> Result<(), String> {
         let keys = self.keys().await?;
         if keys.is_empty() {
             return Ok(());

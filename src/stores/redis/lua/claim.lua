@@ -28,6 +28,8 @@ else
   if #ids > 0 then redis.call('LTRIM', queue, 0, -(#ids + 1)) end
 end
 if #ids == 0 then return {'ok', epoch} end
+-- What was given back at different times is not in order.
+table.sort(ids)
 
 redis.call('SADD', p .. 'lease:' .. kind .. ':' .. token, unpack(ids))
 redis.call('ZADD', p .. 'leases', time + ARGV[5], kind .. ':' .. token)
