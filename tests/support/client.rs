@@ -107,10 +107,13 @@ impl Client {
         headers: &[(&str, &str)],
         body: impl Into<Vec<u8>>,
     ) -> Answer {
-        let what = format!("{method} {path}");
-        self.try_send(method, path, headers, body)
-            .await
-            .unwrap_or_else(|error| panic!("{what}: {error:?}"))
+        let (what, path, body) = (format!("{method} {path}"), path.to_string(), body.into());
+        let mut answer = self.try_send(method, &path, headers, body.clone()).await;
+        if method == "GET" && answer.as_ref().is_err_and(reqwest::Error::is_request) {
+            // It was sent on a kept connection just as the server ended that: RFC 9112, 9.3.1.
+            answer = self.try_send(method, &path, headers, body).await;
+        }
+        answer.unwrap_or_else(|error| panic!("{what}: {error:?}"))
     }
 
     async fn try_send(
