@@ -9,6 +9,7 @@ mod support;
 mod compare;
 mod faults;
 mod ground;
+mod hand;
 mod ledger;
 mod load;
 mod plan;

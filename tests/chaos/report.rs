@@ -56,23 +56,24 @@ pub struct Row {
     pub findings: Vec<String>,
 }
 
-const HEADS: [&str; 16] = [
-    "fault",
-    "rounds",
-    "answered",
-    "mean- while",
-    "lost",
-    "wrong text",
-    "dupli- cated",
-    "given twice",
-    "gaps",
-    "index missing",
-    "index dangling",
-    "index stale",
-    "counts wrong",
-    "dead letters",
-    "else",
-    "s to rest",
+/// The head of each column, in two lines.
+const HEADS: [[&str; 2]; 16] = [
+    ["fault", ""],
+    ["rounds", ""],
+    ["answered", ""],
+    ["mean-", "while"],
+    ["lost", ""],
+    ["wrong", "text"],
+    ["dupli-", "cated"],
+    ["given", "twice"],
+    ["gaps", ""],
+    ["index", "missing"],
+    ["index", "dangling"],
+    ["index", "stale"],
+    ["counts", "wrong"],
+    ["dead", "letters"],
+    ["else", ""],
+    ["s to rest", "mid / worst"],
 ];
 
 impl Row {
@@ -159,15 +160,9 @@ pub fn print() {
         return;
     }
     rows.sort_by(|a, b| a.fault.cmp(&b.fault));
-    let heads = HEADS.map(|head| head.split(' ').map(str::to_owned).collect::<Vec<_>>());
-    // The last head is one line, and the others two at most.
-    let line = |at: usize| {
-        let word = |head: &Vec<String>| head.get(at).cloned().unwrap_or_default();
-        let mut cells: Vec<_> = heads.iter().map(word).collect();
-        cells[15] = ["s to rest", "mid / worst"][at].into();
-        cells
-    };
-    let mut lines = vec![line(0), line(1)];
+    let mut lines: Vec<Vec<String>> = [0, 1]
+        .map(|line| HEADS.map(|head| head[line].to_owned()).to_vec())
+        .to_vec();
     lines.extend(rows.iter().map(Row::cells));
     let widths: Vec<_> = (0..HEADS.len())
         .map(|column| {
