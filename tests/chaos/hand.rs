@@ -17,6 +17,12 @@ use crate::{
     texts::new_text,
 };
 
+/// A store is out of reach, or the queue is full.
+const REFUSED: u16 = 503;
+/// The server's last word on a connection on which nothing came in time. A client that sends just then takes it for the
+/// answer (RFC 9110, 15.5.9).
+const TIMED_OUT: u16 = 408;
+
 /// Chats that are written to; more would only thin the load of each.
 const CHATS: usize = 12;
 /// How long a client waits after a request that did not succeed.
@@ -198,7 +204,7 @@ impl Hand {
         let stale = answer.header("confab-state") == Some("stale");
         let mut book = self.ledger.book();
         let seen = match answer.status {
-            503 => {
+            REFUSED | TIMED_OUT => {
                 book.tally.not_read += 1;
                 return false;
             }
@@ -233,8 +239,8 @@ impl Hand {
         (count > 0).then(|| self.dice.random_range(from..count))
     }
 
-    /// The answer, if it is the success that it should be. What it may be beside that is a 503, and nothing else; `since`
-    /// is when what it is about was written.
+    /// The answer, if it is the success that it should be. What it may be beside that is a refusal or a timeout, and
+    /// nothing else; `since` is when what it is about was written.
     fn success(
         &self,
         answer: reqwest::Result<Answer>,
@@ -244,7 +250,7 @@ impl Hand {
         match answer {
             Ok(answer) if answer.status == status => Some(answer),
             Ok(answer) => {
-                if answer.status != 503 {
+                if ![REFUSED, TIMED_OUT].contains(&answer.status) {
                     let since = since.filter(|_| answer.status == 404);
                     let seen = format!("{} {answer}", answer.request);
                     self.ledger.book().strange.push((seen, since));

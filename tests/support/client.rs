@@ -64,6 +64,8 @@ impl Client {
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(ANSWER)
+            // The server ends a connection after 5 s without a request.
+            .pool_idle_timeout(Duration::from_secs(2))
             .build()
             .expect("a client can be built");
         Self { port, http }
