@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The longest pause after an outage: what comes good is used again within this time.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a step found to do.

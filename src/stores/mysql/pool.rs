@@ -31,6 +31,13 @@ const SESSION: &str = "SET SESSION transaction_isolation = 'READ-COMMITTED', lc_
                        sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO', \
                        innodb_lock_wait_timeout = 2";
 
+/// What a session of the pool is set to besides: a process that stands still, or whose host lost power, in the middle of
+/// a transaction keeps its locks no longer than this, in seconds.
+const LONGEST_SILENCE: u64 = 30;
+
+/// When a connection that nobody used is no longer trusted to be there.
+const UNUSED: Duration = Duration::from_secs(LONGEST_SILENCE / 2);
+
 /// A bounded pool whose every wait is bounded.
 pub struct Pool {
     connections: DeadPool<AsyncMysqlConnection>,
@@ -52,7 +59,7 @@ impl Pool {
         }
         let broke: Arc<Mutex<Option<Instant>>> = Arc::default();
         let mut manager = ManagerConfig::default();
-        manager.custom_setup = Box::new(|url| establish(url).boxed());
+        manager.custom_setup = Box::new(|url| establish_for_pool(url).boxed());
         // A ping at every check-out would double the time of a read: `broke` and `Pool::again` do instead.
         manager.recycling_method = RecyclingMethod::Fast;
         let manager = AsyncDieselConnectionManager::new_with_config(url.as_str(), manager);
@@ -66,6 +73,7 @@ impl Pool {
                 let broke = broke.clone();
                 move |_, metrics| match *lock(&broke) {
                     Some(at) if metrics.created <= at => Err(HookError::message("it may be dead")),
+                    _ if metrics.last_used() > UNUSED => Err(HookError::message("long unused")),
                     _ => Ok(()),
                 }
             }))
@@ -191,6 +199,15 @@ async fn establish(url: &str) -> diesel::ConnectionResult<AsyncMysqlConnection> 
     let mut connection = AsyncMysqlConnection::establish(url).await?;
     connection
         .batch_execute(SESSION)
+        .await
+        .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+    Ok(connection)
+}
+
+async fn establish_for_pool(url: &str) -> diesel::ConnectionResult<AsyncMysqlConnection> {
+    let mut connection = establish(url).await?;
+    connection
+        .batch_execute(&format!("SET SESSION wait_timeout = {LONGEST_SILENCE}"))
         .await
         .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
     Ok(connection)
