@@ -2,11 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use actix_web::dev::Server;
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
+    activity::Activity,
+    admin::{self, Desk},
     config::{Backing, Settings},
     health::Health,
     http,
@@ -133,16 +136,29 @@ impl App {
             Err(error) => warn!(%error, "cannot raise the limit of open files"),
         }
         let wake = Arc::new(Wake::default());
+        let activity = Arc::new(Activity::default());
         let service = Arc::new(Service::new(
             self.records.clone(),
             self.queue.clone(),
             self.index.clone(),
             wake.clone(),
+            activity.clone(),
         ));
         let health = Arc::new(Health::default());
         let server = http::serve(&settings.server, service, health.clone()).with_context(|| {
             let server = &settings.server;
             format!("cannot listen on {}, port {}", server.host, server.port)
+        })?;
+        let desk = Desk {
+            queue: self.queue.clone(),
+        };
+        let timeout = settings.server.client_timeout;
+        let admin = admin::serve(&settings.admin, timeout, desk).with_context(|| {
+            let admin = &settings.admin;
+            format!(
+                "cannot listen on {}, port {} (admin.host, admin.port; port 0 does without)",
+                admin.host, admin.port
+            )
         })?;
         info!(
             "try: curl -d '{{\"username\":\"me\"}}' -H 'Content-Type: application/json' http://{}:{}/application",
@@ -150,6 +166,10 @@ impl App {
         );
         let handle = server.handle();
         let serving = tokio::spawn(server);
+        let admin_handle = admin.as_ref().map(Server::handle);
+        if let Some(admin) = admin {
+            tokio::spawn(admin);
+        }
 
         let stop = CancellationToken::new();
         let context = workers::Context {
@@ -157,6 +177,7 @@ impl App {
             queue: self.queue,
             index: self.index,
             wake,
+            activity,
             drift: Arc::default(),
             settings: settings.workers.clone(),
             health: health.clone(),
@@ -185,6 +206,10 @@ impl App {
             handle.stop(true).await;
             let _ = working.await;
             let _ = serving.await;
+            // The last to go: until then operators want to see how the rest ends.
+            if let Some(admin) = admin_handle {
+                admin.stop(true).await;
+            }
         };
         let code = tokio::select! {
             () = finish => {

@@ -1,5 +1,7 @@
 //! Confab: a chat backend. ARCHITECTURE.md has the picture.
 
+pub mod activity;
+pub mod admin;
 pub mod app;
 mod breakpoint;
 pub mod cli;

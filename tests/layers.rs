@@ -7,7 +7,8 @@ use std::{
 };
 
 /// What each part may use, besides itself. `app` wires everything up, and `cli` starts it.
-const MAY_USE: [(&str, &[&str]); 15] = [
+const MAY_USE: [(&str, &[&str]); 17] = [
+    ("activity", &[]),
     ("breakpoint", &[]),
     ("domain", &[]),
     ("config", &[]),
@@ -16,7 +17,22 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("wake", &["domain"]),
     ("telemetry", &["config"]),
     ("stores", &["breakpoint", "domain"]),
-    ("service", &["breakpoint", "domain", "stores", "wake"]),
+    (
+        "service",
+        &["activity", "breakpoint", "domain", "stores", "wake"],
+    ),
+    (
+        "admin",
+        &[
+            "activity",
+            "config",
+            "domain",
+            "health",
+            "service",
+            "stores",
+            "telemetry",
+        ],
+    ),
     (
         "http",
         &["config", "domain", "health", "service", "telemetry"],
@@ -24,6 +40,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     (
         "workers",
         &[
+            "activity",
             "breakpoint",
             "config",
             "domain",
@@ -36,7 +53,8 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     (
         "app",
         &[
-            "config", "health", "http", "service", "shutdown", "stores", "wake", "workers",
+            "activity", "admin", "config", "health", "http", "service", "shutdown", "stores",
+            "wake", "workers",
         ],
     ),
     (

@@ -1,17 +1,16 @@
 //! Looking at the job queues, and seeing to what failed.
 
-use anyhow::bail;
+use std::sync::atomic::AtomicU64;
+
 use clap::Subcommand;
 use serde_json::json;
 
 use super::{output::Output, patiently};
 use crate::{
     domain::{Kind, Revision, time::rfc3339},
-    stores::{self, JobInfo, JobQueue, JobState, KindStats},
+    service::jobs,
+    stores::{JobInfo, JobQueue, JobState, KindStats},
 };
-
-/// Dead letters that are read at once to be retried.
-const PAGE: usize = 1000;
 
 #[derive(Debug, Subcommand)]
 pub enum Jobs {
@@ -78,27 +77,23 @@ impl Jobs {
                 after,
             } => {
                 let limit = usize::from(limit);
-                let jobs = patiently(|| queue.jobs(state, kind, after, limit)).await?;
-                print_list(output, &jobs, limit);
+                let listed = patiently(|| queue.jobs(state, kind, after, limit)).await?;
+                print_list(output, &listed, limit);
             }
-            Self::Show { id } => match patiently(|| queue.job(id)).await? {
-                Some(job) => print_job(output, &job),
-                None => bail!("{}", missing(id)),
-            },
+            Self::Show { id } => {
+                print_job(output, &patiently(|| jobs::show(queue, id)).await?);
+            }
             Self::Retry { id: Some(id), .. } => {
-                if !patiently(|| queue.retry(id)).await? {
-                    return refuse(queue, id, "only dead letters and delayed jobs are retried")
-                        .await;
-                }
+                patiently(|| jobs::retry(queue, id)).await?;
                 print_count(output, "retried", 1);
             }
             Self::Retry { id: None, .. } => {
-                print_count(output, "retried", retry_all(queue).await?);
+                let retried = AtomicU64::new(0);
+                patiently(|| jobs::retry_all(queue, &retried)).await?;
+                print_count(output, "retried", retried.into_inner());
             }
             Self::Kill { id } => {
-                if !patiently(|| queue.kill(id)).await? {
-                    return refuse(queue, id, "only dead letters can be killed").await;
-                }
+                patiently(|| jobs::kill(queue, id)).await?;
                 print_count(output, "killed", 1);
             }
             Self::Pause { kind } => {
@@ -112,39 +107,6 @@ impl Jobs {
         }
         Ok(())
     }
-}
-
-/// Retries the dead letters that there are now, each once: one that fails again is behind by then.
-async fn retry_all(queue: &dyn JobQueue) -> stores::Result<u64> {
-    let dead: u64 = patiently(|| queue.stats())
-        .await?
-        .iter()
-        .map(|kind| kind.dead)
-        .sum();
-    let (mut retried, mut after) = (0, None);
-    while retried < dead {
-        let page = patiently(|| queue.jobs(JobState::Dead, None, after, PAGE)).await?;
-        let Some(last) = page.last() else {
-            break;
-        };
-        after = Some(last.id);
-        for job in &page {
-            retried += u64::from(patiently(|| queue.retry(job.id)).await?);
-        }
-    }
-    Ok(retried)
-}
-
-/// Says why a job is not in a state for what was asked for.
-async fn refuse(queue: &dyn JobQueue, id: Revision, rule: &str) -> anyhow::Result<()> {
-    match patiently(|| queue.job(id)).await? {
-        Some(job) => bail!("job {id} is {}: {rule}", job.state.name()),
-        None => bail!("{}", missing(id)),
-    }
-}
-
-fn missing(id: Revision) -> String {
-    format!("there is no job {id}: it is stored, was killed, or never was")
 }
 
 fn print_stats(output: &Output, kinds: &[KindStats]) {

@@ -17,7 +17,7 @@ use self::{jobs::Jobs, output::Output, progress::Meter};
 use crate::{
     app::App,
     config::{Settings, environment},
-    service::{rebuild::rebuild, verify},
+    service::{self, rebuild::rebuild, verify},
     stores, telemetry,
 };
 
@@ -148,16 +148,33 @@ impl Cli {
     }
 }
 
+/// An error that may be an outage, which passes.
+trait MayPass {
+    fn is_outage(&self) -> bool;
+}
+
+impl MayPass for stores::Error {
+    fn is_outage(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+}
+
+impl MayPass for service::jobs::Error {
+    fn is_outage(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_outage())
+    }
+}
+
 /// Makes a call again while a store is out of reach, for a while: one that is just starting need not end a command.
 /// All of these calls may be made twice.
-async fn patiently<T, F>(call: impl Fn() -> F) -> stores::Result<T>
+async fn patiently<T, E: MayPass, F>(call: impl Fn() -> F) -> Result<T, E>
 where
-    F: Future<Output = stores::Result<T>>,
+    F: Future<Output = Result<T, E>>,
 {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match call().await {
-            Err(stores::Error::Unavailable { .. }) if Instant::now() < deadline => {
+            Err(error) if error.is_outage() && Instant::now() < deadline => {
                 tokio::time::sleep(PAUSE).await;
             }
             outcome => return outcome,

@@ -4,6 +4,7 @@ mod layers;
 
 use std::{
     fmt,
+    net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -19,6 +20,7 @@ pub use self::layers::{ConfigError, environment};
 pub struct Settings {
     pub backing: Backing,
     pub server: Server,
+    pub admin: Admin,
     pub embedded: Embedded,
     pub services: Services,
     pub workers: Workers,
@@ -49,6 +51,70 @@ pub struct Server {
     pub drain: Duration,
     #[serde(rename = "shutdown_timeout_ms", deserialize_with = "millis")]
     pub shutdown_timeout: Duration,
+}
+
+/// Settings of the listener for operators.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Admin {
+    pub host: String,
+    /// 0: none.
+    pub port: u16,
+    pub token: Secret,
+}
+
+impl Admin {
+    /// The least length of a token: one that nobody guesses, if it is random.
+    const TOKEN: usize = 16;
+
+    /// Whether only this machine can reach it.
+    pub fn is_local(&self) -> bool {
+        is_loopback(&self.host)
+    }
+
+    fn check(&self, layers: &Layers) -> Result<(), ConfigError> {
+        let token = self.token.expose();
+        let rule = if self.port == 0 {
+            return Ok(());
+        } else if token.is_empty() && !self.is_local() {
+            "admin.host is no loopback address, so a token is needed, of at least 16 characters"
+        } else if token.is_empty() {
+            return Ok(());
+        } else if token.len() < Self::TOKEN {
+            "must be at least 16 characters"
+        } else if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            "must be ASCII without spaces"
+        } else {
+            return Ok(());
+        };
+        Err(layers.complaint("admin.token", rule))
+    }
+}
+
+/// Whether a name or address, IPv6 with or without its brackets, is this machine for itself.
+pub fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || address
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+/// A text that is never shown.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
 }
 
 /// Settings of the embedded backing.
@@ -172,6 +238,7 @@ impl Settings {
         if self.backing == Backing::Services {
             self.check_urls(layers)?;
         }
+        self.admin.check(layers)?;
         let (services, workers, limits) = (&self.services, &self.workers, &self.limits);
         for (key, value, range) in [
             (
@@ -244,6 +311,30 @@ mod tests {
     fn the_defaults_are_complete_and_valid() {
         let settings = Settings::read(None, []).unwrap();
         assert_eq!(settings.server.port, 3001);
+    }
+
+    #[test]
+    fn only_this_machine_for_itself_is_loopback() {
+        for host in [
+            "localhost",
+            "LOCALHOST",
+            "127.0.0.1",
+            "127.8.8.8",
+            "::1",
+            "[::1]",
+        ] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "",
+            "0.0.0.0",
+            "::",
+            "10.0.0.1",
+            "localhost.example",
+            "127.0.0.1.example",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The use cases that http, the command line and tests call.
 
 pub mod doctor;
+pub mod jobs;
 mod merge;
 pub mod progress;
 pub mod readiness;
@@ -11,6 +12,7 @@ use std::{future::Future, sync::Arc};
 
 use self::merge::merge;
 use crate::{
+    activity::Activity,
     domain::{
         AppId, Application, Chat, ChatKey, Entity, Error, Message, MessageKey, MessageText, Number,
         Page, Result, Username, Write, number::MAX_NUMBER, page::Listing, text::Query,
@@ -38,6 +40,7 @@ pub struct Service {
     queue: Arc<dyn JobQueue>,
     index: Arc<dyn SearchIndex>,
     wake: Arc<Wake>,
+    activity: Arc<Activity>,
 }
 
 impl From<stores::Error> for Error {
@@ -63,18 +66,20 @@ fn is_outage(error: &stores::Error) -> bool {
 }
 
 impl Service {
-    /// The use cases on these stores. `wake` tells the workers of this process of what is accepted.
+    /// The use cases on these stores. `wake` tells the workers of this process of what is accepted, `activity` counts it.
     pub fn new(
         records: Arc<dyn Records>,
         queue: Arc<dyn JobQueue>,
         index: Arc<dyn SearchIndex>,
         wake: Arc<Wake>,
+        activity: Arc<Activity>,
     ) -> Self {
         Self {
             records,
             queue,
             index,
             wake,
+            activity,
         }
     }
 
@@ -125,6 +130,7 @@ impl Service {
         match self.queue.accept(write).await? {
             Acceptance::Accepted { number, .. } => {
                 self.wake.job(write.kind()).notify_one();
+                self.activity.accepted();
                 Ok(Some(number))
             }
             Acceptance::Missing | Acceptance::Taken => Ok(None),

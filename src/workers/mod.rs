@@ -27,6 +27,7 @@ use self::{
     update_messages_count::UpdateMessagesCount,
 };
 use crate::{
+    activity::Activity,
     config::Workers as Settings,
     health::Health,
     stores::{JobQueue, Records, SearchIndex},
@@ -44,6 +45,8 @@ pub struct Context {
     pub index: Arc<dyn SearchIndex>,
     /// What ends their rests early.
     pub wake: Arc<Wake>,
+    /// What they have done.
+    pub activity: Arc<Activity>,
     /// What the clean job finds.
     pub drift: Arc<Drift>,
     /// How they work.

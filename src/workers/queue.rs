@@ -60,6 +60,7 @@ impl<S: Store> QueueWorker<S> {
             match S::store(&*self.context.records, batch.epoch, &entries).await {
                 Ok(()) => {
                     self.context.wake.stored(S::KIND);
+                    self.context.activity.stored(jobs.len());
                     pass("before_acknowledge").await?;
                     let jobs: Vec<Job> = jobs.iter().map(|job| (*job).clone()).collect();
                     self.settle(|| self.context.queue.acknowledge(&batch.lease, &jobs))
@@ -85,6 +86,7 @@ impl<S: Store> QueueWorker<S> {
     }
 
     async fn fail(&self, lease: &Lease, job: &Job, reason: &str) -> Result<()> {
+        self.context.activity.failed();
         let settings = &self.context.settings;
         let tries = job.tries + 1;
         let retry_after = (tries < settings.tries).then(|| {

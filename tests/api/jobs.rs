@@ -5,11 +5,11 @@ use serde_json::Value;
 use crate::support::{Backing, Finished, Process, Site, eventually, on_each_backing, settles};
 
 /// A failure makes a dead letter at once.
-const ONE_TRY: [(&str, &str); 1] = [("CONFAB_WORKERS__TRIES", "1")];
+pub const ONE_TRY: [(&str, &str); 1] = [("CONFAB_WORKERS__TRIES", "1")];
 
 impl Site {
     /// Makes the database refuse messages that say "spoilt".
-    async fn refuse_what_is_spoilt(&self) {
+    pub async fn refuse_what_is_spoilt(&self) {
         self.execute(match self.backing() {
             Backing::Services => {
                 "ALTER TABLE messages ADD CONSTRAINT poison CHECK (text <> 'spoilt')"
@@ -24,7 +24,7 @@ impl Site {
     }
 
     /// Makes it take them again.
-    async fn take_everything(&self) {
+    pub async fn take_everything(&self) {
         self.execute(match self.backing() {
             Backing::Services => "ALTER TABLE messages DROP CHECK poison",
             Backing::Embedded => "DROP TRIGGER poison",
@@ -33,7 +33,7 @@ impl Site {
     }
 
     /// Runs a command on jobs, which must succeed, and reads what it prints.
-    async fn jobs(&self, arguments: &[&str]) -> Value {
+    pub async fn jobs(&self, arguments: &[&str]) -> Value {
         let finished = self
             .confab(&[&["jobs", "--json"], arguments].concat())
             .await;
@@ -43,7 +43,7 @@ impl Site {
     }
 
     /// Waits until there are so many dead letters, and gives their ids.
-    async fn dead(&self, count: usize) -> Vec<String> {
+    pub async fn dead(&self, count: usize) -> Vec<String> {
         eventually("dead letters", async || {
             let listed = self.jobs(&["list"]).await;
             let jobs = listed["jobs"].as_array().expect("a list");
@@ -190,7 +190,7 @@ async fn only_dead_letters_are_killed(site: &Site) {
 }
 
 /// A process that accepts and stores nothing.
-async fn idle(site: &Site) -> Process {
+pub async fn idle(site: &Site) -> Process {
     site.start_with(&[("CONFAB_WORKERS__ENABLED", "false")])
         .await
 }

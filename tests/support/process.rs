@@ -39,6 +39,7 @@ pub fn free_port() -> u16 {
 pub struct Process {
     child: Child,
     client: Client,
+    admin: Client,
     log: PathBuf,
 }
 
@@ -51,6 +52,11 @@ impl Deref for Process {
 }
 
 impl Process {
+    /// A client of its admin listener.
+    pub fn admin(&self) -> &Client {
+        &self.admin
+    }
+
     /// A client of this process, for a task of its own.
     pub fn client(&self) -> Client {
         self.client.clone()
@@ -219,12 +225,13 @@ impl Site {
         arguments: &[&str],
         settings: &[(&str, &str)],
     ) -> Process {
-        let port = free_port();
+        let (port, admin) = (free_port(), free_port());
         let log = self.folder().join(format!("confab-{port}.log"));
         let output = File::create(&log).expect("the test's folder takes files");
         let child = self
             .command(through, arguments, settings)
             .env("CONFAB_SERVER__PORT", port.to_string())
+            .env("CONFAB_ADMIN__PORT", admin.to_string())
             .stdout(output.try_clone().expect("a file can be shared"))
             .stderr(output)
             .spawn()
@@ -232,6 +239,7 @@ impl Site {
         Process {
             child,
             client: Client::new(port),
+            admin: Client::new(admin),
             log,
         }
     }

@@ -1,0 +1,88 @@
+//! What is answered instead: as JSON to programs, as a page to people.
+
+use std::fmt;
+
+use actix_web::{
+    HttpRequest, HttpResponse, ResponseError,
+    http::{StatusCode, header::RETRY_AFTER},
+};
+use serde_json::json;
+
+use crate::service::jobs;
+
+/// Where programs go.
+pub const API: &str = "/api/";
+
+/// Why a request was not done.
+#[derive(Debug)]
+pub enum AdminError {
+    /// The use case's own.
+    Jobs(jobs::Error),
+    /// A parameter that is none of those that there are.
+    Parameter(String),
+    /// Nothing is here.
+    NoSuchPage,
+}
+
+impl<E: Into<jobs::Error>> From<E> for AdminError {
+    fn from(error: E) -> Self {
+        Self::Jobs(error.into())
+    }
+}
+
+/// For an operator: what stores said, too.
+impl fmt::Display for AdminError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Jobs(error) => error.fmt(f),
+            Self::Parameter(rule) => f.write_str(rule),
+            Self::NoSuchPage => f.write_str("Not found"),
+        }
+    }
+}
+
+impl ResponseError for AdminError {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::Jobs(jobs::Error::Missing(_)) | Self::NoSuchPage => StatusCode::NOT_FOUND,
+            Self::Jobs(jobs::Error::Refused { .. }) => StatusCode::CONFLICT,
+            Self::Jobs(jobs::Error::Store(crate::stores::Error::Unavailable { .. })) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Jobs(jobs::Error::Store(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Parameter(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        as_json(self.status_code(), &self.to_string())
+    }
+}
+
+/// Answers what no route is for.
+pub async fn no_such_page(request: HttpRequest) -> HttpResponse {
+    refusal(
+        request.path(),
+        StatusCode::NOT_FOUND,
+        &AdminError::NoSuchPage.to_string(),
+    )
+}
+
+/// An answer in the words of whoever asks at that path.
+pub fn refusal(path: &str, status: StatusCode, why: &str) -> HttpResponse {
+    if path.starts_with(API) {
+        as_json(status, why)
+    } else {
+        HttpResponse::build(status)
+            .content_type("text/plain; charset=utf-8")
+            .body(format!("{why}\n"))
+    }
+}
+
+fn as_json(status: StatusCode, why: &str) -> HttpResponse {
+    let mut response = HttpResponse::build(status);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.insert_header((RETRY_AFTER, "1"));
+    }
+    response.json(json!({ "error": why }))
+}

@@ -1,0 +1,184 @@
+//! Who may come in, and what a browser may be used for.
+//!
+//! A page of any other site that an operator has open can send requests to this machine's ports. It must neither read
+//! (it could give its own name this machine's address: then the `Host` header tells) nor change anything (a form needs
+//! nobody's leave: then `Origin` and `Sec-Fetch-Site` tell). A browser sends a password that it once was given along with
+//! such a form, so a token does not make up for this.
+
+use actix_web::{
+    Error, HttpMessage as _, HttpResponse,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::{
+        Method, StatusCode,
+        header::{
+            AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderMap, HeaderName,
+            HeaderValue, ORIGIN, REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+            X_FRAME_OPTIONS,
+        },
+    },
+    middleware::Next,
+    web::Data,
+};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use subtle::ConstantTimeEq as _;
+
+use super::error::refusal;
+use crate::config::{self, Secret, is_loopback};
+
+/// What every answer carries. With `no-referrer` a browser would hide the origin of our own forms.
+const HEADERS: [(HeaderName, &str); 7] = [
+    (
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+         form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (X_FRAME_OPTIONS, "DENY"),
+    (REFERRER_POLICY, "same-origin"),
+    (CACHE_CONTROL, "no-store"),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+];
+
+/// What the settings say of who may come in.
+pub struct Guard {
+    local: bool,
+    token: Option<Secret>,
+}
+
+impl Guard {
+    pub fn new(settings: &config::Admin) -> Self {
+        let token = settings.token.clone();
+        Self {
+            local: settings.is_local(),
+            token: (!token.expose().is_empty()).then_some(token),
+        }
+    }
+
+    /// What is wrong with a request.
+    fn objection(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> Option<(StatusCode, &'static str)> {
+        let host = text(headers, &HOST).unwrap_or_default();
+        if self.local && !is_loopback(without_port(host)) {
+            let why = "The Host header must name this machine: localhost or a loopback address";
+            return Some((StatusCode::FORBIDDEN, why));
+        }
+        if let Some(token) = &self.token
+            && !shows(headers, token)
+        {
+            return Some((StatusCode::UNAUTHORIZED, "The admin token is needed"));
+        }
+        if !method.is_safe() && is_of_another_site(headers, host) {
+            return Some((StatusCode::FORBIDDEN, "Refused: sent by another site"));
+        }
+        None
+    }
+}
+
+/// Lets a request through to its handler, or answers it here.
+pub async fn check(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let guard = request.app_data::<Data<Guard>>().cloned();
+    let objection = match guard {
+        Some(guard) => guard.objection(request.method(), request.headers()),
+        None => Some((StatusCode::INTERNAL_SERVER_ERROR, "There is no guard")),
+    };
+    let mut response = match objection {
+        None => next.call(request).await?.map_into_boxed_body(),
+        Some((status, why)) => {
+            // The body is not looked at; what is left of it must not be taken for the next request.
+            drop(request.extensions());
+            let mut refused: HttpResponse = refusal(request.path(), status, why);
+            if status == StatusCode::UNAUTHORIZED {
+                let challenge =
+                    HeaderValue::from_static("Basic realm=\"confab\", charset=\"UTF-8\"");
+                refused.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+            }
+            request.into_response(refused)
+        }
+    };
+    for (name, value) in HEADERS {
+        let headers = response.headers_mut();
+        if !headers.contains_key(&name) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+    Ok(response)
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers
+        .get(name)
+        .map(|value| value.to_str().unwrap_or_default())
+}
+
+/// Whether the token is there, as a bearer's or as the password of a name. The time it takes tells of its length at most.
+fn shows(headers: &HeaderMap, token: &Secret) -> bool {
+    let Some((scheme, credentials)) =
+        text(headers, &AUTHORIZATION).and_then(|value| value.split_once(' '))
+    else {
+        return false;
+    };
+    let shown = if scheme.eq_ignore_ascii_case("bearer") {
+        credentials.trim().as_bytes().to_vec()
+    } else if scheme.eq_ignore_ascii_case("basic") {
+        let pair = BASE64_STANDARD
+            .decode(credentials.trim())
+            .unwrap_or_default();
+        let colon = pair.iter().position(|byte| *byte == b':');
+        colon.map_or_else(Vec::new, |colon| pair[colon + 1..].to_vec())
+    } else {
+        return false;
+    };
+    shown.ct_eq(token.expose().as_bytes()).into()
+}
+
+/// Whether a browser says that this did not come from a page of ours. A sibling, such as another port of this machine, is
+/// another site too. What is no browser says nothing of it.
+fn is_of_another_site(headers: &HeaderMap, host: &str) -> bool {
+    let sec_fetch_site = HeaderName::from_static("sec-fetch-site");
+    let fetched =
+        text(headers, &sec_fetch_site).is_some_and(|site| !matches!(site, "same-origin" | "none"));
+    let from = text(headers, &ORIGIN).is_some_and(|origin| {
+        let authority = origin.split_once("://").map(|(_, authority)| authority);
+        !authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
+    });
+    fetched || from
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_taken_off_and_nothing_else() {
+        for (host, name) in [
+            ("localhost:3002", "localhost"),
+            ("localhost", "localhost"),
+            ("[::1]:3002", "[::1]"),
+            ("127.0.0.1:80", "127.0.0.1"),
+            ("127.0.0.1:80.example", "127.0.0.1:80.example"),
+        ] {
+            assert_eq!(without_port(host), name);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The listener for operators: the administration of jobs as JSON, and the dashboard.
+//!
+//! It is never the API's port, and who may come in is decided in one place, `guard`, before any handler runs.
+
+mod api;
+mod error;
+mod guard;
+mod listing;
+
+use std::{io, sync::Arc, time::Duration};
+
+use actix_web::{
+    App, HttpServer,
+    dev::Server,
+    middleware::{Next, from_fn},
+    web::{self, Data, ServiceConfig},
+};
+use tokio::runtime::Handle;
+use tokio_util::context::TokioContext;
+use tracing_actix_web::TracingLogger;
+
+use self::guard::Guard;
+use crate::{config, stores::JobQueue, telemetry::RequestLog};
+
+/// Connections at most: a few operators, a scraper, and what a browser opens beside.
+const CONNECTIONS: usize = 256;
+
+/// How long what is in hand may take at the end.
+const SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// What the pages and routes show and change.
+#[derive(Clone)]
+pub struct Desk {
+    /// The jobs.
+    pub queue: Arc<dyn JobQueue>,
+}
+
+/// Starts to listen; what comes is answered once the server is polled. `None` if it is off.
+///
+/// # Errors
+///
+/// An address that cannot be listened on.
+pub fn serve(
+    settings: &config::Admin,
+    client_timeout: Duration,
+    desk: Desk,
+) -> io::Result<Option<Server>> {
+    if settings.port == 0 {
+        return Ok(None);
+    }
+    let guard = Data::new(Guard::new(settings));
+    let desk = Data::new(desk);
+    // Connections to stores must outlive the thread that happened to open them: see `http::serve`.
+    let lasting = Handle::current();
+    let server = HttpServer::new(move || {
+        let lasting = lasting.clone();
+        App::new()
+            .wrap(from_fn(guard::check))
+            .wrap(from_fn(move |request, next: Next<_>| {
+                TokioContext::new(next.call(request), lasting.clone())
+            }))
+            .wrap(TracingLogger::<RequestLog>::new())
+            .app_data(guard.clone())
+            .app_data(desk.clone())
+            .configure(routes)
+    })
+    .workers(1)
+    .disable_signals()
+    .max_connections(CONNECTIONS)
+    .client_request_timeout(client_timeout)
+    .shutdown_timeout(SHUTDOWN.as_secs())
+    .bind((unbracketed(&settings.host), settings.port))?;
+    for address in server.addrs() {
+        tracing::info!("the admin listener is on http://{address}");
+    }
+    Ok(Some(server.run()))
+}
+
+fn unbracketed(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+/// Every route; what is not JSON for programs is a page for people.
+fn routes(app: &mut ServiceConfig) {
+    app.configure(api::routes)
+        .default_service(web::to(error::no_such_page));
+}
