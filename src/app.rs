@@ -22,6 +22,7 @@ use crate::{
         redis::{RedisQueue, RedisSettings},
         sqlite::{SqliteSettings, SqliteStores, place},
     },
+    telemetry,
     wake::Wake,
     workers,
 };
@@ -226,6 +227,7 @@ impl App {
             }
         };
         // Nothing more is waited for, not even a disk that does not answer.
+        telemetry::end();
         std::process::exit(code)
     }
 }

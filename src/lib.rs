@@ -9,6 +9,8 @@ pub mod config;
 pub mod domain;
 pub mod health;
 pub mod http;
+pub mod observe;
+pub mod request;
 pub mod service;
 pub mod shutdown;
 pub mod stores;

@@ -3,11 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use confab::cli::Cli;
+use confab::{cli::Cli, telemetry};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match Cli::parse().run().await {
+    let outcome = Cli::parse().run().await;
+    telemetry::end();
+    match outcome {
         Ok(code) => code,
         Err(error) => {
             eprintln!("confab: {error:#}");

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// What each part may use, besides itself. `app` wires everything up, and `cli` starts it.
-const MAY_USE: [(&str, &[&str]); 17] = [
+const MAY_USE: [(&str, &[&str]); 19] = [
     ("activity", &[]),
     ("breakpoint", &[]),
     ("domain", &[]),
@@ -16,7 +16,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ("shutdown", &[]),
     ("wake", &["domain"]),
     ("telemetry", &["config"]),
-    ("stores", &["breakpoint", "domain"]),
+    ("stores", &["breakpoint", "domain", "request"]),
     (
         "service",
         &["activity", "breakpoint", "domain", "stores", "wake"],
@@ -24,18 +24,14 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     (
         "admin",
         &[
-            "activity",
-            "config",
-            "domain",
-            "health",
-            "service",
-            "stores",
-            "telemetry",
+            "activity", "config", "domain", "health", "observe", "service", "stores",
         ],
     ),
     (
         "http",
-        &["config", "domain", "health", "service", "telemetry"],
+        &[
+            "config", "domain", "health", "observe", "request", "service",
+        ],
     ),
     (
         "workers",
@@ -53,8 +49,17 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     (
         "app",
         &[
-            "activity", "admin", "config", "health", "http", "service", "shutdown", "stores",
-            "wake", "workers",
+            "activity",
+            "admin",
+            "config",
+            "health",
+            "http",
+            "service",
+            "shutdown",
+            "stores",
+            "telemetry",
+            "wake",
+            "workers",
         ],
     ),
     (
@@ -63,6 +68,8 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ),
     ("lib", &[]),
     ("main", &[]),
+    ("request", &[]),
+    ("observe", &["request"]),
 ];
 
 fn source_files(folder: &Path, files: &mut Vec<PathBuf>) {

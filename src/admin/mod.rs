@@ -20,7 +20,11 @@ use tokio_util::context::TokioContext;
 use tracing_actix_web::TracingLogger;
 
 use self::guard::Guard;
-use crate::{config, stores::JobQueue, telemetry::RequestLog};
+use crate::{
+    config,
+    observe::{RequestSpan, observe},
+    stores::JobQueue,
+};
 
 /// Connections at most: a few operators, a scraper, and what a browser opens beside.
 const CONNECTIONS: usize = 256;
@@ -57,9 +61,9 @@ pub fn serve(
         App::new()
             .wrap(from_fn(guard::check))
             .wrap(from_fn(move |request, next: Next<_>| {
-                TokioContext::new(next.call(request), lasting.clone())
+                TokioContext::new(observe(request, next), lasting.clone())
             }))
-            .wrap(TracingLogger::<RequestLog>::new())
+            .wrap(TracingLogger::<RequestSpan>::new())
             .app_data(guard.clone())
             .app_data(desk.clone())
             .configure(routes)

@@ -160,6 +160,7 @@ fn print_job(output: &Output, job: &JobInfo) {
         println!("state     {}", job.state.name());
         println!("target    {}", job.target);
         println!("accepted  {}", rfc3339(job.accepted_at));
+        println!("request   {}", job.request.as_deref().unwrap_or_default());
         if let Some(due) = job.due {
             println!("due       {}", rfc3339(due));
         }

@@ -105,6 +105,7 @@ impl Cli {
         };
         match self.command.unwrap_or(Command::Serve { no_migrate: false }) {
             Command::Serve { no_migrate } => {
+                telemetry::follow_signals()?;
                 app.serve(&settings, !no_migrate).await?;
                 Ok(ExitCode::SUCCESS)
             }

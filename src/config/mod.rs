@@ -194,6 +194,19 @@ pub enum LogLevel {
     Trace,
 }
 
+impl LogLevel {
+    /// As it is written in the settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
 /// A URL that may hold a password, and so shows only its scheme, host and port.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]

@@ -127,6 +127,8 @@ pub struct Job {
     pub revision: Revision,
     /// How often it failed by its own fault.
     pub tries: u32,
+    /// The request that left it, if that is known.
+    pub request: Option<String>,
     /// What to store, or why this program cannot read it.
     pub entry: std::result::Result<Entry, String>,
 }

@@ -9,7 +9,10 @@ use actix_web::{
 use serde::Serialize;
 use tracing::{error, warn};
 
-use crate::domain::{Error, Invalid};
+use crate::{
+    domain::{Error, Invalid},
+    request::RequestId,
+};
 
 /// The largest request body, in bytes: 16,000 escaped characters outside the BMP take 192,000.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -94,12 +97,14 @@ impl ResponseError for HttpError {
 
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
+        let request = RequestId::current();
+        let request = request.as_ref().map(RequestId::as_str);
         match self {
             Self::Domain(error @ (Error::Unavailable { .. } | Error::Full { .. })) => {
-                warn!(%error, "turned away");
+                warn!(request, %error, "turned away");
                 response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
             }
-            Self::Domain(error @ Error::Internal { .. }) => error!(%error),
+            Self::Domain(error @ Error::Internal { .. }) => error!(request, %error),
             Self::MethodNotAllowed { allow } => {
                 response.insert_header((header::ALLOW, *allow));
             }

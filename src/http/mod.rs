@@ -23,7 +23,12 @@ use tokio_util::context::TokioContext;
 use tracing_actix_web::TracingLogger;
 
 use self::{body::BodyTimeout, error::HttpError};
-use crate::{config, health::Health, service::Service, telemetry::RequestLog};
+use crate::{
+    config,
+    health::Health,
+    observe::{RequestSpan, Template, observe},
+    service::Service,
+};
 
 /// Starts to listen; what comes is answered once the server is polled.
 ///
@@ -44,9 +49,9 @@ pub fn serve(
         let lasting = lasting.clone();
         App::new()
             .wrap(from_fn(move |request, next: Next<_>| {
-                TokioContext::new(next.call(request), lasting.clone())
+                TokioContext::new(observe(request, next), lasting.clone())
             }))
-            .wrap(TracingLogger::<RequestLog>::new())
+            .wrap(TracingLogger::<RequestSpan>::new())
             .app_data(service.clone())
             .app_data(health.clone())
             .app_data(body_timeout)
@@ -79,9 +84,11 @@ fn respond(stale: bool) -> HttpResponseBuilder {
 fn routes(app: &mut ServiceConfig) {
     const CHAT: &str = "/application/{app}/chat/{chat}";
     let route = |path: &str, routes: Vec<Route>, allow: &'static str| {
-        let resource = web::resource(path).default_service(web::to(move || async move {
-            Err::<HttpResponse, _>(HttpError::MethodNotAllowed { allow })
-        }));
+        let resource = web::resource(path)
+            .app_data(Template::new(path))
+            .default_service(web::to(move || async move {
+                Err::<HttpResponse, _>(HttpError::MethodNotAllowed { allow })
+            }));
         routes
             .into_iter()
             .fold(resource, actix_web::Resource::route)

@@ -56,6 +56,9 @@ pub struct JobInfo {
     /// Of a delayed job when it is tried again, of a dead letter since when it is one.
     #[serde(serialize_with = "as_time_if_any")]
     pub due: Option<Timestamp>,
+    /// The request that left it, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
     /// How often it failed by its own fault.
     pub tries: u32,
     /// How many claimers died over it.

@@ -4,9 +4,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{
-    AppId, Application, Chat, ChatKey, Entry, Kind, Message, MessageKey, Number, Revision, Write,
-    time::from_millis,
+use crate::{
+    domain::{
+        AppId, Application, Chat, ChatKey, Entry, Job, Kind, Message, MessageKey, Number, Revision,
+        Write, time::from_millis,
+    },
+    request::RequestId,
 };
 
 /// The version that this program writes, and the only one so far.
@@ -22,6 +25,9 @@ struct Draft<'a> {
     app: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     chat: Option<Number>,
+    /// The request that asks for it. Programs that do not know this member pass it over, so the version stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'a str>,
 }
@@ -42,6 +48,8 @@ struct Payload {
     app: String,
     #[serde(default)]
     chat: Number,
+    /// The request that asked for it; absent in what older programs queued.
+    request: Option<String>,
     #[serde(default)]
     text: String,
 }
@@ -56,10 +64,12 @@ pub fn draft(write: &Write) -> String {
             (message.chat.app, Some(message.chat.number), Some(text))
         }
     };
+    let request = RequestId::current();
     let draft = Draft {
         kind: write.kind().name(),
         app: app.to_string(),
         chat,
+        request: request.as_ref().map(RequestId::as_str),
         text: text.map(String::as_str),
     };
     // A struct of strings and numbers always serialises.
@@ -67,8 +77,26 @@ pub fn draft(write: &Write) -> String {
     json[1.min(json.len())..].to_owned()
 }
 
+/// A job that was claimed, which failed `tries` times.
+pub fn job(revision: Revision, tries: u32, payload: &str) -> Job {
+    let (entry, request) = match parse(revision, payload) {
+        Ok((entry, request)) => (Ok(entry), request),
+        Err(reason) => (Err(reason), Head::read(payload).request),
+    };
+    Job {
+        revision,
+        tries,
+        request,
+        entry,
+    }
+}
+
 /// Reads a payload; an error says why this program cannot, with no word of the text.
 pub fn read(revision: Revision, payload: &str) -> Result<Entry, String> {
+    parse(revision, payload).map(|(entry, _)| entry)
+}
+
+fn parse(revision: Revision, payload: &str) -> Result<(Entry, Option<String>), String> {
     let payload: Payload = serde_json::from_str(payload)
         .map_err(|error| format!("job {revision} has an unreadable payload: {error}"))?;
     if payload.version != VERSION {
@@ -84,7 +112,7 @@ pub fn read(revision: Revision, payload: &str) -> Result<Entry, String> {
         .ok_or_else(|| format!("job {revision} is of an unknown kind: {:?}", payload.kind))?;
     let at = from_millis(payload.at);
     let chat = |number| ChatKey { app, number };
-    Ok(match kind {
+    let entry = match kind {
         Kind::CreateApplication => Entry::Application(Application {
             id: app,
             username: payload.text,
@@ -107,7 +135,8 @@ pub fn read(revision: Revision, payload: &str) -> Result<Entry, String> {
             created_at: payload.created.map_or(at, from_millis),
             updated_at: (kind == Kind::UpdateMessage).then_some(at),
         }),
-    })
+    };
+    Ok((entry, payload.request))
 }
 
 /// What an operator is told of a payload: also of one that [`read`] refuses, as far as it is understood.
@@ -124,6 +153,8 @@ pub struct Head {
     pub chat: Number,
     /// The number of the chat or message; 0 for an application.
     pub number: Number,
+    /// The request that asked for it, if that is known.
+    pub request: Option<String>,
 }
 
 impl Head {
@@ -160,6 +191,39 @@ mod tests {
         assert_eq!(message.key, MessageKey { chat, number: 3 });
         assert_eq!(message.created_at, from_millis(500));
         assert_eq!(message.updated_at, Some(from_millis(1000)));
+    }
+
+    #[tokio::test]
+    async fn a_job_names_the_request_that_left_it_and_an_older_one_none() {
+        let id = RequestId::given("a\"b\\c}").unwrap();
+        let chat = ChatKey {
+            app: AppId(0xdec9_69c6),
+            number: 5,
+        };
+        let text = "hello".to_owned();
+        let write = Write::CreateMessage { chat, text };
+        let asked = id.clone().scope(async { draft(&write) }).await;
+        for (draft, request) in [(asked, Some(id.as_str())), (draft(&write), None)] {
+            let payload = format!("{{\"v\":1,\"at\":1000,\"number\":3,{draft}");
+            let told = job(Revision(7), 2, &payload);
+            assert_eq!(told.request.as_deref(), request, "{payload}");
+            assert!(told.entry.is_ok());
+            let head = Head::read(&payload);
+            assert_eq!(head.request.as_deref(), request, "{payload}");
+            assert_eq!((head.chat, head.number), (5, 3));
+            let newer = payload.replace("\"v\":1", "\"v\":2");
+            let refused = job(Revision(7), 2, &newer);
+            assert!(refused.entry.is_err());
+            assert_eq!(refused.request.as_deref(), request, "{newer}");
+        }
+    }
+
+    /// What makes an addition safe: the programs before it read as this one does.
+    #[test]
+    fn a_member_that_is_not_known_is_passed_over() {
+        let payload =
+            r#"{"v":1,"at":1,"number":2,"kind":"create_chat","app":"dec969c6","new":{"a":[1]}}"#;
+        assert!(read(Revision(7), payload).is_ok());
     }
 
     #[test]

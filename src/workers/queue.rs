@@ -4,7 +4,7 @@ use std::{marker::PhantomData, time::Duration};
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
-use tracing::{error, warn};
+use tracing::{Level, debug, enabled, error, warn};
 
 use super::{
     Context,
@@ -41,6 +41,11 @@ impl<S: Store> QueueWorker<S> {
 
     /// Stores a batch, and settles each of its jobs.
     async fn work(&self, batch: &Batch) -> Result<()> {
+        if enabled!(Level::DEBUG) {
+            let requests = batch.jobs.iter().filter_map(|job| job.request.as_deref());
+            let requests = requests.collect::<Vec<_>>().join(" ");
+            debug!(jobs = batch.jobs.len(), requests, "claimed a batch");
+        }
         let (good, unreadable): (Vec<&Job>, Vec<&Job>) =
             batch.jobs.iter().partition(|job| job.entry.is_ok());
         for job in unreadable {
@@ -93,10 +98,13 @@ impl<S: Store> QueueWorker<S> {
             let full = settings.retry * 2_u32.saturating_pow(job.tries.min(16));
             jitter(full.min(settings.retry_max))
         });
+        let request = job.request.as_deref();
         match retry_after {
-            Some(_) => warn!(job = %job.revision, tries, reason, "a job failed; it is tried again"),
+            Some(_) => {
+                warn!(job = %job.revision, request, tries, reason, "a job failed; it is tried again")
+            }
             None => {
-                error!(job = %job.revision, tries, reason, "a job failed for good; it is a dead letter now")
+                error!(job = %job.revision, request, tries, reason, "a job failed for good; it is a dead letter now")
             }
         }
         self.settle(|| self.context.queue.fail(lease, job, reason, retry_after))

@@ -21,6 +21,7 @@ mod jobs;
 mod limits;
 mod lists;
 mod load;
+mod log;
 mod outages;
 mod overload;
 mod paths;

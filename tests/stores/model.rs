@@ -228,6 +228,7 @@ impl Case<'_> {
                 Job {
                     revision,
                     tries: job.tries,
+                    request: None,
                     entry: Ok(job.entry.clone()),
                 }
             })

@@ -112,6 +112,7 @@ fn read(job: &[String], whole: bool) -> Result<JobInfo> {
     Ok(JobInfo {
         id: read_id(id)?,
         kind: head.kind,
+        request: head.request,
         state: JobState::from_name(state).ok_or_else(|| failed("a job is in no known state"))?,
         target: target(&head.app, head.chat, head.number),
         accepted_at: from_millis(head.at),

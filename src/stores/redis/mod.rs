@@ -229,11 +229,8 @@ impl JobQueue for RedisQueue {
         let mut jobs = Vec::with_capacity(claimed.len() / 3);
         for job in claimed.chunks_exact(3) {
             let revision = read_id(&job[0])?;
-            jobs.push(Job {
-                revision,
-                tries: job[1].parse().unwrap_or_default(),
-                entry: payload::read(revision, &job[2]),
-            });
+            let tries = job[1].parse().unwrap_or_default();
+            jobs.push(payload::job(revision, tries, &job[2]));
         }
         Ok(Some(Batch {
             lease: Lease { kind, token },

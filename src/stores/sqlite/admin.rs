@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::{Kind, Revision, time::from_millis},
-    stores::{JobInfo, JobState, Result, jobs::target},
+    stores::{JobInfo, JobState, Result, jobs::target, payload::Head},
 };
 
 #[derive(QueryableByName)]
@@ -30,11 +30,15 @@ struct Row {
     tries: i64,
     crashes: i64,
     error: Option<String>,
+    #[diesel(sql_type = Text)]
+    head: String,
     #[diesel(sql_type = Nullable<Text>)]
     payload: Option<String>,
 }
 
-const COLUMNS: &str = "id, kind, state, app, chat, number, accepted_at, due, tries, crashes, error";
+/// The head of a payload, all that comes before its text, is shorter than this, whatever its request is called.
+const COLUMNS: &str = "id, kind, state, app, chat, number, accepted_at, due, tries, crashes, error, \
+                       substr(payload, 1, 1000) AS head";
 
 impl Row {
     fn read(self) -> Result<JobInfo> {
@@ -50,6 +54,7 @@ impl Row {
             tries: count(self.tries),
             crashes: count(self.crashes),
             error: self.error,
+            request: Head::read(&self.head).request,
             payload: self.payload,
         })
     }

@@ -15,7 +15,7 @@ use super::{
     schema::leases,
 };
 use crate::{
-    domain::{Job, Kind, Revision},
+    domain::{Kind, Revision},
     stores::{Batch, ClaimLimits, Lease, Recovered, payload},
 };
 
@@ -82,11 +82,8 @@ pub(super) fn claim(
         .execute(connection)?;
         let jobs = claimed.into_iter().map(|job| {
             let revision = Revision(unsigned(job.id));
-            Job {
-                revision,
-                tries: u32::try_from(job.tries).unwrap_or(u32::MAX),
-                entry: payload::read(revision, &job.payload),
-            }
+            let tries = u32::try_from(job.tries).unwrap_or(u32::MAX);
+            payload::job(revision, tries, &job.payload)
         });
         Ok(Some(Batch {
             epoch: EPOCH,

@@ -1,0 +1,109 @@
+//! What is kept of every request, on whichever listener: its id, in its answer and in the log, and one line of what became
+//! of it.
+
+use std::time::Instant;
+
+use actix_web::{
+    Error, HttpMessage,
+    body::MessageBody,
+    dev::{ServiceRequest, ServiceResponse},
+    http::{
+        Method,
+        header::{HeaderMap, HeaderName, HeaderValue},
+    },
+    middleware::Next,
+};
+use tracing::{Span, debug_span, info};
+use tracing_actix_web::RootSpanBuilder;
+
+use crate::request::{self, RequestId};
+
+/// The header that names a request, in what comes and in what is answered.
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What a path is called that no route has.
+const UNMATCHED: &str = "unmatched";
+
+/// The template of a route, in the data of its resource: cheaper than to look for it among all of them once more.
+pub struct Template(Box<str>);
+
+impl Template {
+    /// The route of this template.
+    pub fn new(template: &str) -> Self {
+        Self(template.into())
+    }
+}
+
+/// Names a request, and opens its span: its id, and the trace that it belongs to. The span is there at the levels debug
+/// and trace, for the lines that do not name the request themselves.
+pub struct RequestSpan;
+
+impl RootSpanBuilder for RequestSpan {
+    fn on_request_start(request: &ServiceRequest) -> Span {
+        let given = request.headers().get(&REQUEST_ID);
+        let given = given.and_then(|id| RequestId::given(id.to_str().ok()?));
+        let id = given.unwrap_or_else(RequestId::random);
+        let span = debug_span!(
+            "request",
+            request = id.as_str(),
+            trace_id = trace_id(request.headers())
+        );
+        request.extensions_mut().insert(id);
+        span
+    }
+
+    /// Nothing: [`observe`] knows more.
+    fn on_request_end<B: MessageBody>(_: Span, _: &Result<ServiceResponse<B>, Error>) {}
+}
+
+/// Has a request answered under its id, and writes its line: the route, never what was asked with its texts.
+pub async fn observe<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let began = Instant::now();
+    let method = method(request.method());
+    let id = request.extensions().get::<RequestId>().cloned();
+    let id = id.unwrap_or_else(RequestId::random);
+    let mut outcome = id.clone().scope(next.call(request)).await;
+    if let (Ok(response), Ok(value)) = (&mut outcome, HeaderValue::from_str(id.as_str())) {
+        response.headers_mut().insert(REQUEST_ID.clone(), value);
+    }
+    let (answered, status) = match &outcome {
+        Ok(response) => (Some(response.request()), response.status()),
+        Err(error) => (None, error.as_response_error().status_code()),
+    };
+    let took = began.elapsed();
+    let route = answered.and_then(|request| request.app_data::<Template>());
+    info!(
+        parent: None,
+        request = id.as_str(),
+        trace_id = answered.and_then(|request| trace_id(request.headers())),
+        method,
+        route = route.map_or(UNMATCHED, |route| &*route.0),
+        status = status.as_u16(),
+        latency_ms = took.as_secs_f64() * 1000.0,
+        "answered"
+    );
+    outcome
+}
+
+/// The trace that a request belongs to.
+fn trace_id(headers: &HeaderMap) -> Option<&str> {
+    let parent = headers.get("traceparent")?;
+    request::trace_id(parent.to_str().ok()?)
+}
+
+/// A method's name; there are but so many.
+fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}

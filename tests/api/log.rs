@@ -1,0 +1,247 @@
+//! The log: how a request is followed from its answer to its job, what never shows, and how much is said.
+
+use serde_json::{Value, json};
+
+use crate::{
+    shutdown::exit_code,
+    support::{
+        Answer, Process, Proxy, Site, eventually, on_each_backing, on_embedded, on_services,
+    },
+};
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+/// Waits for a line that has all of these members.
+async fn line(api: &Process, members: &Value) -> Value {
+    let members = members.as_object().expect("an object");
+    eventually(&format!("a line with {members:?}"), async || {
+        let output = api.output();
+        let lines = output
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut fitting =
+            lines.filter(|line| members.iter().all(|(name, value)| line[name] == *value));
+        fitting.next().ok_or(output)
+    })
+    .await
+}
+
+async fn a_request_is_known_by_one_id_from_its_answer_to_its_job(site: &Site) {
+    let settings = [
+        ("CONFAB_LOG__FORMAT", "json"),
+        ("CONFAB_LOG__LEVEL", "info"),
+        ("CONFAB_WORKERS__TRIES", "1"),
+    ];
+    let api = site.start_with(&settings).await;
+    let chat = api.new_app_and_chat().await;
+    api.say(&chat, "before").await;
+    eventually("the message is stored", async || {
+        let stored = site.stored_messages(&chat).await;
+        if stored.len() == 1 {
+            Ok(())
+        } else {
+            Err(stored)
+        }
+    })
+    .await;
+    site.refuse_what_is_spoilt().await;
+
+    // A proxy's id is taken over, and goes all the way to the dead letter.
+    let given = "proxy/7f:\"\\x";
+    let headers = [
+        ("x-request-id", given),
+        ("traceparent", &format!("00-{TRACE}-00f067aa0ba902b7-01")),
+    ];
+    let path = format!("{chat}/message");
+    let body = json!({"message": "spoilt"}).to_string();
+    let answer = api.send("POST", &path, &headers, body).await;
+    answer.expect_status(201);
+    assert_eq!(answer.header("x-request-id"), Some(given));
+    let told = line(&api, &json!({"request": given, "message": "answered"})).await;
+    assert_eq!(told["method"], "POST", "{told}");
+    assert_eq!(told["status"], 201, "{told}");
+    assert_eq!(told["trace_id"], TRACE, "{told}");
+    let route = "/application/{app}/chat/{chat}/message";
+    assert_eq!(told["route"], route, "{told}");
+    assert!(told["latency_ms"].as_f64() > Some(0.0), "{told}");
+    let failed = line(&api, &json!({"request": given, "level": "ERROR"})).await;
+    let job = failed["job"].as_str().expect("the job's id");
+    let shown = site.confab(&["jobs", "show", job, "--json"]).await;
+    shown.expect_code(0);
+    let shown: Value = serde_json::from_str(&shown.stdout).expect("one JSON object");
+    assert_eq!(shown["request"], given, "{shown}");
+    assert_eq!(shown["state"], "dead", "{shown}");
+
+    // Without one, or with what cannot be one, each request gets its own.
+    let too_long = "x".repeat(129);
+    let ids = [
+        api.get("/up").await,
+        api.get("/no/such/path").await,
+        api.send("GET", &chat, &[("x-request-id", &too_long)], "")
+            .await,
+        api.raw("DELETE", "/application", "").await,
+    ]
+    .map(|answer: Answer| {
+        let id = answer.header("x-request-id").expect("an id").to_owned();
+        assert!(id.len() == 16 && id != given, "{id}");
+        id
+    });
+    for (id, (route, status)) in ids.iter().zip([
+        ("/up", 200),
+        ("unmatched", 404),
+        ("/application/{app}/chat/{chat}", 200),
+        ("/application", 405),
+    ]) {
+        line(
+            &api,
+            &json!({"request": id, "route": route, "status": status}),
+        )
+        .await;
+    }
+}
+
+/// What no line may hold.
+const SECRETS: [&str; 6] = [
+    "Ophelia",
+    "rosemary",
+    "thyme",
+    "columbine",
+    "fennel",
+    "violets",
+];
+
+/// Says secrets in every way there is; what is answered does not matter.
+async fn walk(api: &Process) {
+    let token = [("authorization", "Bearer fennel"), ("cookie", "id=fennel")];
+    let json = ("content-type", "application/json");
+    let user = json!({"username": "Ophelia"});
+    let app = api.post("/application", &user).await;
+    let app = match app.status {
+        201 => app.text_field("Application"),
+        _ => "00000000".to_owned(),
+    };
+    api.send("POST", format!("/application/{app}/chat"), &token, "")
+        .await;
+    let chat = format!("/application/{app}/chat/1");
+    let said = json!({"message": "rosemary"});
+    api.post(format!("{chat}/message"), &said).await;
+    api.put(format!("{chat}/message/1"), &json!({"message": "thyme"}))
+        .await;
+    for path in [
+        format!("{chat}/message/1"),
+        format!("{chat}/messages?limit=violets"),
+        format!("{chat}/search?q=columbine"),
+        format!("{chat}/search/columbine"),
+        format!("{chat}/search/rosemary"),
+        "/violets?token=violets".to_owned(),
+    ] {
+        api.get(path).await;
+    }
+    for body in [
+        r#"{"message": "rosemary"#,
+        r#"{"message": {"rosemary": 1}}"#,
+    ] {
+        let headers = [json, token[0]];
+        api.send("POST", format!("{chat}/message"), &headers, body)
+            .await;
+    }
+}
+
+#[track_caller]
+fn expect_no_secret(api: &Process) {
+    let output = api.output();
+    for secret in SECRETS {
+        assert!(!output.contains(secret), "{secret}: {output}");
+    }
+}
+
+const TALKATIVE: [(&str, &str); 3] = [
+    ("CONFAB_LOG__FORMAT", "json"),
+    ("CONFAB_LOG__LEVEL", "trace"),
+    ("CONFAB_WORKERS__TRIES", "1"),
+];
+
+async fn nothing_that_was_said_is_logged_not_even_at_the_finest_level(site: &Site) {
+    let api = site.start_with(&TALKATIVE).await;
+    let chat = api.new_app_and_chat().await;
+    walk(&api).await;
+    // A message that the database refuses, and all that follows from it.
+    site.refuse_what_is_spoilt().await;
+    api.say(&chat, "spoilt").await;
+    let failed = line(&api, &json!({"level": "ERROR"})).await;
+    assert!(failed["reason"].is_string(), "{failed}");
+    expect_no_secret(&api);
+    assert!(!api.output().contains("spoilt"), "{}", api.output());
+}
+
+async fn nothing_that_was_said_is_logged_when_a_store_fails(site: &Site) {
+    let services = site.services();
+    let mut proxies = [
+        ("CONFAB_SERVICES__REDIS_URL", &services.redis_url),
+        ("CONFAB_SERVICES__MYSQL_URL", &services.mysql_url),
+        (
+            "CONFAB_SERVICES__ELASTICSEARCH_URL",
+            &services.elasticsearch_url,
+        ),
+    ]
+    .map(|(setting, url)| (setting, Proxy::refusing(url)));
+    let urls = proxies.each_ref().map(|(_, proxy)| proxy.url());
+    let mut settings = TALKATIVE.to_vec();
+    for ((setting, proxy), url) in proxies.iter_mut().zip(&urls) {
+        proxy.open().await;
+        settings.push((setting, url));
+    }
+    let api = site.start_with(&settings).await;
+    for (_, proxy) in &mut proxies {
+        proxy.cut().await;
+        walk(&api).await;
+        line(
+            &api,
+            &json!({"level": "WARN", "message": "pausing until it comes good"}),
+        )
+        .await;
+        proxy.open().await;
+        api.ready().await;
+    }
+    expect_no_secret(&api);
+}
+
+async fn signals_change_the_level_and_the_end_leaves_no_line_behind(site: &Site) {
+    let settings = [("CONFAB_LOG__FORMAT", "json")];
+    let mut api = site.start_with(&settings).await;
+    let ask = async |id: &str| {
+        let answer = api.send("GET", "/up", &[("x-request-id", id)], "").await;
+        answer.expect_status(200);
+    };
+    ask("at-first").await;
+    api.signal("USR1");
+    line(&api, &json!({"from": "warn", "to": "info"})).await;
+    ask("with-more").await;
+    line(&api, &json!({"request": "with-more", "status": 200})).await;
+    api.signal("USR2");
+    line(&api, &json!({"from": "info", "to": "warn"})).await;
+    ask("with-less").await;
+    api.signal("USR1");
+    eventually("it is said once more", async || {
+        let output = api.output();
+        let times = output.matches(r#""from":"warn","to":"info""#).count();
+        if times == 2 { Ok(()) } else { Err(output) }
+    })
+    .await;
+    api.signal("TERM");
+    assert_eq!(exit_code(&mut api).await, Some(0));
+    line(&api, &json!({"level": "INFO", "message": "ended"})).await;
+    let output = api.output();
+    for silent in ["at-first", "with-less"] {
+        assert!(!output.contains(silent), "{silent}: {output}");
+    }
+}
+
+on_each_backing!(
+    a_request_is_known_by_one_id_from_its_answer_to_its_job,
+    nothing_that_was_said_is_logged_not_even_at_the_finest_level,
+);
+
+on_services!(nothing_that_was_said_is_logged_when_a_store_fails);
+
+on_embedded!(signals_change_the_level_and_the_end_leaves_no_line_behind);
