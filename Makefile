@@ -1,7 +1,7 @@
 # What a developer types. `make` alone lists it. ARGS are passed on: make run ARGS='jobs stats', make test ARGS='--test api'.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos lint fmt doc stores stores-down stores-wipe compose-check
+.PHONY: help run test chaos bench bench-full lint fmt doc stores stores-down stores-wipe compose-check
 
 # The stores' URLs; and away with what only the stores' scripts read, as confab stops at a setting that it does not know.
 stores-env = eval "$$(scripts/stores.sh env $(1))" && unset MYSQL_PASSWORD $${!CONFAB_STORES_@}
@@ -18,6 +18,16 @@ test: stores ## all tests, on the real stores (cargo test alone: those that need
 chaos: stores ## the whole fault suite, on the release build (some 45 minutes); ARGS=FILTER plays a part of it
 	@$(call stores-env,test) && export CONFAB_TEST_ROUNDS=full && \
 	  exec cargo test --release --locked --features breakpoints --test chaos -- --include-ignored $(ARGS)
+
+benchmark = $(call stores-env,test) && exec cargo bench --locked --features bench --bench bench --
+
+bench: stores ## measure it beside what its stores can do (15 minutes); ARGS=accept does a part: benches/README.md
+	@scripts/wrk.sh
+	@$(benchmark) $(ARGS)
+
+bench-full: stores ## what depends on the amount of data, and on the number of processes (some 20 minutes)
+	@scripts/wrk.sh
+	@$(benchmark) growth processes $(ARGS)
 
 lint: ## formatting and clippy, warnings as errors
 	cargo fmt --check

@@ -1,0 +1,90 @@
+//! Elasticsearch's `_bulk` of the same documents into an index of the same definition, 1,000 a request, made before the
+//! clock starts; ends with a refresh, when all can be found.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use anyhow::{Result, ensure};
+use confab::domain::text::words;
+use reqwest::{Client, header::CONTENT_TYPE};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::{stores::NAME, texts};
+
+const DEFINITION: &str = include_str!("../../../src/stores/elasticsearch/mapping.json");
+
+/// Documents of a request.
+const BATCH: u64 = 1000;
+
+/// Requests in flight: as many as the program's `index_messages` has.
+const IN_FLIGHT: usize = 1;
+
+pub async fn run(elasticsearch: &str, documents: u64) -> Result<()> {
+    let client = Client::builder().no_proxy().build()?;
+    let index = format!("{elasticsearch}/{NAME}-limit");
+    client.delete(&index).send().await?;
+    let definition = client
+        .put(&index)
+        .header(CONTENT_TYPE, "application/json")
+        .body(DEFINITION);
+    ensure!(
+        definition.send().await?.status().is_success(),
+        "the index cannot be made"
+    );
+    let bodies: Vec<String> = (0..documents.div_ceil(BATCH))
+        .map(|batch| {
+            (batch * BATCH..((batch + 1) * BATCH).min(documents))
+                .map(document)
+                .collect()
+        })
+        .collect();
+    let (bodies, next) = (Arc::new(bodies), Arc::new(AtomicUsize::new(0)));
+    let begin = Instant::now();
+    let mut tasks = JoinSet::new();
+    for _ in 0..IN_FLIGHT {
+        let (bodies, next, client) = (bodies.clone(), next.clone(), client.clone());
+        let url = format!("{index}/_bulk?filter_path=errors,items.*.status");
+        tasks.spawn(async move {
+            while let Some(body) = bodies.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let request = client
+                    .post(&url)
+                    .header(CONTENT_TYPE, "application/x-ndjson");
+                let answer = request.body(body.clone()).send().await?.text().await?;
+                let answer: Value = serde_json::from_str(&answer)?;
+                ensure!(
+                    answer["errors"] == false,
+                    "a document was refused: {answer}"
+                );
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended??;
+    }
+    client
+        .post(format!("{index}/_refresh"))
+        .send()
+        .await?
+        .error_for_status()?;
+    println!("{}", json!({"seconds": begin.elapsed().as_secs_f64()}));
+    client.delete(&index).send().await?;
+    Ok(())
+}
+
+fn document(n: u64) -> String {
+    let text = texts::message(n);
+    let number = n + 1;
+    let action = json!({"index": {"_id": format!("dec969c6:1:{number}"), "version": (1_u64 << 40) + number, "version_type": "external"}});
+    let document = json!({
+        "chat": format!("dec969c6:{:016}", 1), "number": number, "words": words(&text), "text": text,
+        "created_at": 1_795_000_000_000_u64 + number,
+    });
+    format!("{action}\n{document}\n")
+}

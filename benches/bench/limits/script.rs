@@ -1,0 +1,119 @@
+//! The bare handler with one script on one shared connection: the program's own, or the least that gives out a number and
+//! queues a job.
+
+use actix_web::{
+    HttpResponse,
+    error::ErrorInternalServerError,
+    web::{self, Data, Json, Path},
+};
+use anyhow::{Context as _, Result};
+use deadpool_redis::redis::{
+    self,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+};
+
+use super::{CHAT, handler};
+use crate::stores::NAME;
+
+/// The program's script, as it loads it.
+const ACCEPT: &str = concat!(
+    "#!lua\n",
+    include_str!("../../../src/stores/redis/lua/common.lua"),
+    "\n",
+    include_str!("../../../src/stores/redis/lua/accept.lua")
+);
+
+/// A number and a job, and nothing else.
+const INCREMENT: &str = "local n = redis.call('INCR', KEYS[1] .. 'n')\n\
+                         redis.call('LPUSH', KEYS[1] .. 'list', ARGV[5])\n\
+                         return {'ok', tostring(n)}";
+
+struct Bare {
+    redis: ConnectionManager,
+    sha: String,
+    is_accept: bool,
+}
+
+/// Keys beside the program's.
+fn prefix() -> String {
+    format!("{NAME}:limit:")
+}
+
+pub async fn serve(port: &str, url: &str, is_accept: bool) -> Result<()> {
+    let settings = ConnectionManagerConfig::new().set_pipeline_buffer_size(1024);
+    let client = redis::Client::open(url)?;
+    let mut redis = ConnectionManager::new_with_config(client, settings).await?;
+    let text = if is_accept { ACCEPT } else { INCREMENT };
+    let sha: String = redis::cmd("SCRIPT")
+        .arg("LOAD")
+        .arg(text)
+        .query_async(&mut redis)
+        .await?;
+    let bare = Data::new(Bare {
+        redis,
+        sha,
+        is_accept,
+    });
+    super::serve(port, move |app| {
+        app.app_data(bare.clone())
+            .route("/up", web::get().to(HttpResponse::Ok))
+            .route(&format!("{CHAT}/message"), web::post().to(create));
+    })
+    .await
+}
+
+/// Makes the epoch, and the counter that stands for a chat's existence.
+pub async fn seed(
+    redis: &mut redis::aio::MultiplexedConnection,
+    app: &str,
+    chat: u64,
+) -> Result<()> {
+    let epoch = redis::cmd("SET")
+        .arg(format!("{}epoch", prefix()))
+        .arg(1)
+        .query_async(redis)
+        .await;
+    let () = epoch.context("Redis")?;
+    redis::cmd("HSET")
+        .arg(format!("{}chat:{app}:{chat}", prefix()))
+        .arg(&["epoch", "1", "n", "0"])
+        .query_async(redis)
+        .await
+        .context("Redis")
+}
+
+async fn create(
+    path: Path<(String, u64)>,
+    posted: Json<handler::Posted>,
+    bare: Data<Bare>,
+) -> actix_web::Result<HttpResponse> {
+    let (app, chat) = (&path.0, path.1);
+    let text = serde_json::to_string(&posted.message)?;
+    let draft =
+        format!("\"kind\":\"create_message\",\"app\":\"{app}\",\"chat\":{chat},\"text\":{text}}}");
+    let mut redis = bare.redis.clone();
+    let answer: Vec<String> = redis::cmd("EVALSHA")
+        .arg(&bare.sha)
+        .arg(1)
+        .arg(prefix())
+        .arg("create_message")
+        .arg(app)
+        .arg(chat)
+        .arg(0)
+        .arg(draft)
+        .arg(100_000_000)
+        .arg(10_000)
+        .query_async(&mut redis)
+        .await
+        .map_err(ErrorInternalServerError)?;
+    match answer.as_slice() {
+        [ok, number, ..] if ok == "ok" => {
+            let number = number.parse().map_err(ErrorInternalServerError)?;
+            Ok(handler::created(app, chat, number, &posted.message))
+        }
+        refusal => Err(ErrorInternalServerError(format!(
+            "{refusal:?} (is accept: {})",
+            bare.is_accept
+        ))),
+    }
+}

@@ -1,0 +1,130 @@
+//! What processes take of the machine, as Linux counts it.
+
+use std::fs;
+
+use serde::Serialize;
+
+/// Ticks of processor time in a second, on every Linux there is.
+const TICKS: f64 = 100.0;
+
+/// What one process took while something was measured.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Use {
+    /// Milliseconds of processor time for one request, on average: seconds for 1,000.
+    pub cpu_seconds_per_1000: f64,
+    /// The most memory that was resident, in MiB.
+    pub peak_mib: f64,
+}
+
+/// Processes that are watched from now on.
+pub struct Watch {
+    watched: Vec<(String, u32, f64)>,
+}
+
+impl Watch {
+    /// Begins to watch processes, each with a name.
+    pub fn begin(processes: Vec<(String, u32)>) -> Self {
+        let watched = processes.into_iter().map(|(name, pid)| {
+            reset_peak(pid);
+            (name, pid, cpu_seconds(pid))
+        });
+        Self {
+            watched: watched.collect(),
+        }
+    }
+
+    /// What each took for so many requests.
+    pub fn end(self, requests: f64) -> Vec<(String, Use)> {
+        let uses = self.watched.into_iter().map(|(name, pid, before)| {
+            let taken = Use {
+                cpu_seconds_per_1000: (cpu_seconds(pid) - before) / requests.max(1.0) * 1000.0,
+                peak_mib: peak_mib(pid),
+            };
+            (name, taken)
+        });
+        uses.collect()
+    }
+}
+
+/// Processor time that a process has taken so far, all its threads together; 0 if there is none.
+pub fn cpu_seconds(pid: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name, in parentheses, may hold anything.
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let fields = fields.split_whitespace().skip(11).take(2);
+    fields
+        .filter_map(|ticks| ticks.parse::<f64>().ok())
+        .sum::<f64>()
+        / TICKS
+}
+
+/// Memory that is resident, in MiB.
+pub fn resident_mib(pid: u32) -> f64 {
+    status_mib(pid, "VmRSS:")
+}
+
+/// The most memory that was resident, in MiB.
+pub fn peak_mib(pid: u32) -> f64 {
+    status_mib(pid, "VmHWM:")
+}
+
+/// Forgets the peak so far.
+pub fn reset_peak(pid: u32) {
+    // Of somebody else's process it may not be: then the peak is the one since its start.
+    let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
+}
+
+fn status_mib(pid: u32, field: &str) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix(field))
+        .and_then(|rest| {
+            rest.trim()
+                .trim_end_matches("kB")
+                .trim()
+                .parse::<f64>()
+                .ok()
+        });
+    kib.unwrap_or_default() / 1024.0
+}
+
+/// The process that listens on a port; none if it is not of this machine, or hidden in a container.
+pub fn listener(port: u16) -> Option<u32> {
+    let wanted = format!(":{port:04X}");
+    let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .filter_map(|table| fs::read_to_string(table).ok())
+        .flat_map(|table| table.lines().map(str::to_owned).collect::<Vec<_>>())
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            // State 0A is listening.
+            let listens = fields.get(1)?.ends_with(&wanted) && *fields.get(3)? == "0A";
+            listens.then(|| format!("socket:[{}]", fields[9]))
+        })
+        .collect();
+    for process in fs::read_dir("/proc").ok()?.flatten() {
+        let Some(pid) = process
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        let Ok(files) = fs::read_dir(process.path().join("fd")) else {
+            continue;
+        };
+        for file in files.flatten() {
+            let target = fs::read_link(file.path()).unwrap_or_default();
+            if inodes
+                .iter()
+                .any(|inode| target.as_os_str() == inode.as_str())
+            {
+                // What stands before a container is not the store.
+                let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+                return (name.trim() != "docker-proxy").then_some(pid);
+            }
+        }
+    }
+    None
+}
