@@ -111,7 +111,8 @@ pub fn launch(settings: &[(&'static str, String)]) -> Result<Process> {
     let mut command = command(settings);
     command
         .arg("serve")
-        .env("CONFAB_SERVER__PORT", port.to_string());
+        .env("CONFAB_SERVER__PORT", port.to_string())
+        .env("CONFAB_ADMIN__PORT", free_port()?.to_string());
     Process::start(command, port)
 }
 

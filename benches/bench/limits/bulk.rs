@@ -23,7 +23,7 @@ const DEFINITION: &str = include_str!("../../../src/stores/elasticsearch/mapping
 const BATCH: u64 = 1000;
 
 /// Requests in flight: as many as the program's `index_messages` has.
-const IN_FLIGHT: usize = 1;
+const IN_FLIGHT: usize = 2;
 
 pub async fn run(elasticsearch: &str, documents: u64) -> Result<()> {
     let client = Client::builder().no_proxy().build()?;

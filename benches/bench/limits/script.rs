@@ -31,7 +31,8 @@ const INCREMENT: &str = "local n = redis.call('INCR', KEYS[1] .. 'n')\n\
 struct Bare {
     redis: ConnectionManager,
     sha: String,
-    is_accept: bool,
+    /// Whether the script takes any number of writes, after the limits.
+    takes_many: bool,
 }
 
 /// Keys beside the program's.
@@ -52,7 +53,7 @@ pub async fn serve(port: &str, url: &str, is_accept: bool) -> Result<()> {
     let bare = Data::new(Bare {
         redis,
         sha,
-        is_accept,
+        takes_many: is_accept && ACCEPT.contains("for each write"),
     });
     super::serve(port, move |app| {
         app.app_data(bare.clone())
@@ -92,28 +93,32 @@ async fn create(
     let draft =
         format!("\"kind\":\"create_message\",\"app\":\"{app}\",\"chat\":{chat},\"text\":{text}}}");
     let mut redis = bare.redis.clone();
-    let answer: Vec<String> = redis::cmd("EVALSHA")
-        .arg(&bare.sha)
-        .arg(1)
-        .arg(prefix())
-        .arg("create_message")
-        .arg(app)
+    let mut call = redis::cmd("EVALSHA");
+    call.arg(&bare.sha).arg(1).arg(prefix());
+    let limits = [100_000_000, 10_000];
+    if bare.takes_many {
+        call.arg(&limits);
+    }
+    call.arg(&["create_message", app])
         .arg(chat)
         .arg(0)
-        .arg(draft)
-        .arg(100_000_000)
-        .arg(10_000)
+        .arg(draft);
+    if !bare.takes_many {
+        call.arg(&limits);
+    }
+    let answer: Vec<String> = call
         .query_async(&mut redis)
         .await
         .map_err(ErrorInternalServerError)?;
-    match answer.as_slice() {
+    // What takes many writes says of each what became of it.
+    let answer = answer
+        .get(usize::from(bare.takes_many)..)
+        .unwrap_or_default();
+    match answer {
         [ok, number, ..] if ok == "ok" => {
             let number = number.parse().map_err(ErrorInternalServerError)?;
             Ok(handler::created(app, chat, number, &posted.message))
         }
-        refusal => Err(ErrorInternalServerError(format!(
-            "{refusal:?} (is accept: {})",
-            bare.is_accept
-        ))),
+        refusal => Err(ErrorInternalServerError(format!("{refusal:?}"))),
     }
 }
