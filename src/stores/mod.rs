@@ -7,6 +7,7 @@
 mod breaker;
 pub mod check;
 pub mod elasticsearch;
+mod gather;
 mod jobs;
 pub mod mysql;
 mod payload;

@@ -4,10 +4,10 @@
 
 use deadpool_redis::redis::Cmd;
 
-use super::{RedisQueue, connection::Via, read_id, scripts::Script};
+use super::{Redis, connection::Via, failed, read_id, scripts::Script};
 use crate::{
     domain::{Kind, Revision, time::from_millis},
-    stores::{Error, JobInfo, JobState, Result, jobs::target, payload::Head},
+    stores::{JobInfo, JobState, Result, jobs::target, payload::Head},
 };
 
 /// Ids that one call reads at most.
@@ -16,7 +16,7 @@ const IDS: usize = 10_000;
 /// Jobs that one call looks at, at most: it looks for each in several places.
 const INFOS: usize = 200;
 
-impl RedisQueue {
+impl Redis {
     /// As [`JobQueue::jobs`](crate::stores::JobQueue::jobs).
     pub(super) async fn list(
         &self,
@@ -122,11 +122,4 @@ fn read(job: &[String], whole: bool) -> Result<JobInfo> {
         error: Some(error.clone()).filter(|error| !error.is_empty()),
         payload: whole.then(|| payload.clone()),
     })
-}
-
-fn failed(detail: &str) -> Error {
-    Error::Failed {
-        store: "Redis",
-        detail: detail.into(),
-    }
 }

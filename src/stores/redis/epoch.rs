@@ -11,7 +11,7 @@ use std::time::Duration;
 use deadpool_redis::redis::{self, Cmd, cmd};
 use tracing::warn;
 
-use super::{RedisQueue, connection::Via, scripts::Script};
+use super::{Redis, connection::Via, scripts::Script};
 use crate::{
     domain::{AppId, ChatKey},
     stores::{Error, Result},
@@ -22,10 +22,10 @@ const LOCK_WAIT: Duration = Duration::from_secs(2);
 
 /// How often a call is repeated because Redis lost its memory again, or another epoch began, before it counts as an
 /// outage.
-const ATTEMPTS: usize = 4;
+pub(super) const ATTEMPTS: usize = 4;
 
 /// What counts: an application its chats, a chat its messages.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Scope {
     Application(AppId),
     Chat(ChatKey),
@@ -40,7 +40,7 @@ impl Scope {
     }
 }
 
-impl RedisQueue {
+impl Redis {
     /// Calls a script; its answer without the leading `ok`. Begins an epoch where that is called for.
     pub(super) async fn call(
         &self,
@@ -94,7 +94,8 @@ impl RedisQueue {
             match (verdict.as_str(), scope) {
                 ("epoch", _) => self.begin_epoch().await?,
                 ("counter", Some(scope)) => {
-                    if !self.raise_counter(scope, answer.pop()).await? {
+                    let epoch = answer.pop().unwrap_or_default();
+                    if !self.raise_counter(scope, &epoch).await? {
                         return Ok(None);
                     }
                 }
@@ -102,7 +103,6 @@ impl RedisQueue {
                 ("full", _) => return Err(Error::Full(answer.join(" "))),
                 ("lost", _) => return Err(Error::Fenced("its lease is over".into())),
                 ("ok", _) => return Ok(Some(answer)),
-                ("taken", _) => return Ok(Some(vec![verdict])),
                 _ => {
                     return Err(Error::Failed {
                         store: "Redis",
@@ -118,7 +118,7 @@ impl RedisQueue {
     }
 
     /// Raises a counter of an older epoch to what is stored; tells whether what it counts in exists.
-    async fn raise_counter(&self, scope: Scope, epoch: Option<String>) -> Result<bool> {
+    pub(super) async fn raise_counter(&self, scope: Scope, epoch: &str) -> Result<bool> {
         let highest = match scope {
             Scope::Application(id) => self.ledger.highest_chat(id).await?,
             Scope::Chat(key) => self.ledger.highest_message(key).await?,

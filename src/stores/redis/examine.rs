@@ -2,10 +2,10 @@
 
 use deadpool_redis::redis::{self, cmd};
 
-use super::{RedisQueue, connection::Via, server::Server};
+use super::{Redis, connection::Via, server::Server};
 use crate::stores::{Check, Result, check};
 
-impl RedisQueue {
+impl Redis {
     pub(super) async fn checks(&self) -> Result<Vec<Check>> {
         let server = self.server().await?;
         let before = check::now();

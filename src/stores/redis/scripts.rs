@@ -27,6 +27,7 @@ pub struct Scripts {
     pub count: Script,
     pub scope: Script,
     pub pending: Script,
+    pub newest: Script,
     pub claim: Script,
     pub extend: Script,
     pub acknowledge: Script,
@@ -54,6 +55,7 @@ impl Scripts {
             count: Script::new(ALLOW_OOM, include_str!("lua/count.lua")),
             scope: Script::new(READ_ONLY, include_str!("lua/scope.lua")),
             pending: Script::new(READ_ONLY, include_str!("lua/pending.lua")),
+            newest: Script::new(READ_ONLY, include_str!("lua/newest.lua")),
             claim: Script::new(ALLOW_OOM, include_str!("lua/claim.lua")),
             extend: Script::new(ALLOW_OOM, include_str!("lua/extend.lua")),
             acknowledge: Script::new(ALLOW_OOM, include_str!("lua/acknowledge.lua")),
@@ -70,12 +72,13 @@ impl Scripts {
     }
 
     /// Every script, to be loaded together.
-    pub fn all(&self) -> [&Script; 16] {
+    pub fn all(&self) -> [&Script; 17] {
         [
             &self.accept,
             &self.count,
             &self.scope,
             &self.pending,
+            &self.newest,
             &self.claim,
             &self.extend,
             &self.acknowledge,

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use deadpool_redis::redis::cmd;
 
-use super::{RedisQueue, connection::Via};
-use crate::stores::{Error, Result};
+use super::{Redis, connection::Via, failed};
+use crate::stores::Result;
 
 /// The answer to `INFO`, which is allowed where `CONFIG` is not.
 pub(super) struct Server(HashMap<String, String>);
@@ -48,7 +48,7 @@ impl Server {
     }
 }
 
-impl RedisQueue {
+impl Redis {
     /// Asks the server about itself.
     pub(super) async fn server(&self) -> Result<Server> {
         let mut info = cmd("INFO");
@@ -64,13 +64,6 @@ impl RedisQueue {
             .await?
             .refusal()
             .map_or(Ok(()), |why| Err(failed(why)))
-    }
-}
-
-fn failed(detail: impl ToString) -> Error {
-    Error::Failed {
-        store: "Redis",
-        detail: detail.to_string(),
     }
 }
 

@@ -1,43 +1,95 @@
--- Accepts one write: does what it belongs to exist, which number does it get, queue it.
--- ARGV: kind, app, chat, message number (of an update), the payload without its opening brace, queue depth, dead letters
-local kind, app, chat, target, draft = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+-- Accepts writes, one after the other: does what it belongs to exist, which number does it get, queue it.
+-- ARGV: queue depth, dead letters, then for each write: kind, app, chat, message number (of an update), the payload
+-- without its opening brace.
+-- Answers three values for each: ok, number, id; or why not, with what that is about.
+--
+-- What many writes change alike is read and written once for all of them, at the end or when one must see it.
 local epoch = redis.call('GET', p .. 'epoch')
 if not epoch then return {'epoch'} end
 
 local dead = redis.call('ZCARD', p .. 'dead')
-if dead >= tonumber(ARGV[7]) then return {'full', 'limits.dead_letters'} end
-if redis.call('HLEN', p .. 'jobs') - dead >= tonumber(ARGV[6]) then return {'full', 'limits.queue_depth'} end
+local full = dead >= tonumber(ARGV[2]) and 'limits.dead_letters'
+local room = tonumber(ARGV[1]) - (redis.call('HLEN', p .. 'jobs') - dead)
+local at, last = int(now()), redis.call('INCRBY', p .. 'revision', (#ARGV - 2) / 5)
+local id_format, left = string.format('%06x', epoch) .. '%010x', (#ARGV - 2) / 5
 
-local scope, pending -- the hash that counts, and the sorted set that finds this write by its number
-if kind == 'create_application' then
-  if redis.call('EXISTS', p .. 'app:' .. app) == 1 then return {'taken'} end
-else
-  scope = kind == 'create_chat' and p .. 'app:' .. app or p .. 'chat:' .. app .. ':' .. chat
-  local counter = redis.call('HMGET', scope, 'epoch', 'n')
-  if counter[1] ~= epoch then return {'counter', epoch} end
-  if kind == 'update_message' and tonumber(target) > tonumber(counter[2]) then return {'missing'} end
-  pending = kind == 'create_chat' and p .. 'pending:' .. app or p .. 'pending:' .. app .. ':' .. chat
-end
+-- Of each scope {epoch, numbers given out, changed}; of each sorted set number, id …; of all jobs id, payload …; of
+-- each kind its ids.
+local counters, pending, jobs, queues = {}, {}, {}, {}
 
-local id = string.format('%06x%010x', epoch, redis.call('INCR', p .. 'revision'))
-local number, created = target, ''
-if kind == 'create_application' then
-  redis.call('HSET', p .. 'app:' .. app, 'epoch', epoch, 'n', 0, 'job', id)
-  number = '0'
-elseif kind == 'update_message' then
-  -- Who reads this write before it is stored wants to know since when the message exists.
-  local first = redis.call('ZRANGEBYSCORE', pending, target, target, 'LIMIT', 0, 1)[1]
-  if first then
-    local write = cjson.decode(redis.call('HGET', p .. 'jobs', first))
-    local since = write.created or (write.kind == 'create_message' and write.at)
-    if since then created = '"created":' .. int(since) .. ',' end
+local function flush()
+  for scope, counter in pairs(counters) do
+    if counter[3] then redis.call('HSET', scope, 'n', int(counter[2])) end
+    counter[3] = false
   end
-else
-  number = int(redis.call('HINCRBY', scope, 'n', 1))
-  if kind == 'create_chat' then redis.call('HSET', p .. 'chat:' .. app .. ':' .. number, 'epoch', epoch, 'n', 0) end
+  for key, members in pairs(pending) do redis.call('ZADD', key, unpack(members)) end
+  if #jobs > 0 then redis.call('HSET', p .. 'jobs', unpack(jobs)) end
+  for kind, ids in pairs(queues) do redis.call('LPUSH', p .. 'queue:' .. kind, unpack(ids)) end
+  pending, jobs, queues = {}, {}, {}
 end
-if pending then redis.call('ZADD', pending, number, id) end
-redis.call('HSET', p .. 'jobs', id,
-  '{"v":1,"at":' .. int(now()) .. ',"number":' .. number .. ',' .. created .. draft)
-redis.call('LPUSH', p .. 'queue:' .. kind, id)
-return {'ok', number, id}
+
+local function add(lists, key, ...)
+  local list = lists[key]
+  if not list then
+    list = {}
+    lists[key] = list
+  end
+  for _, value in ipairs({...}) do list[#list + 1] = value end
+end
+
+local function accept(kind, app, chat, target, draft)
+  left = left - 1
+  full = full or room <= 0 and 'limits.queue_depth'
+  if full then return 'full', full end
+  local scope, found_by, counter
+  if kind == 'create_application' then
+    scope = p .. 'app:' .. app
+    if redis.call('EXISTS', scope) == 1 then return 'taken', '' end
+  else
+    scope = kind == 'create_chat' and p .. 'app:' .. app or p .. 'chat:' .. app .. ':' .. chat
+    found_by = kind == 'create_chat' and p .. 'pending:' .. app or p .. 'pending:' .. app .. ':' .. chat
+    counter = counters[scope]
+    if not counter then
+      local read = redis.call('HMGET', scope, 'epoch', 'n')
+      counter = {read[1], tonumber(read[2]), false}
+      counters[scope] = counter
+    end
+    if counter[1] ~= epoch then return 'counter', epoch end
+    if kind == 'update_message' and tonumber(target) > counter[2] then return 'missing', '' end
+  end
+
+  local id, number, created = string.format(id_format, last - left), target, ''
+  if kind == 'create_application' then
+    redis.call('HSET', scope, 'epoch', epoch, 'n', 0, 'job', id)
+    number = '0'
+  elseif kind == 'update_message' then
+    -- Who reads this write before it is stored wants to know since when the message exists.
+    flush()
+    local first = redis.call('ZRANGEBYSCORE', found_by, target, target, 'LIMIT', 0, 1)[1]
+    if first then
+      local write = cjson.decode(redis.call('HGET', p .. 'jobs', first))
+      local since = write.created or (write.kind == 'create_message' and write.at)
+      if since then created = '"created":' .. int(since) .. ',' end
+    end
+  else
+    counter[2], counter[3] = counter[2] + 1, true
+    number = int(counter[2])
+    if kind == 'create_chat' then redis.call('HSET', p .. 'chat:' .. app .. ':' .. number, 'epoch', epoch, 'n', 0) end
+  end
+  if found_by then add(pending, found_by, number, id) end
+  jobs[#jobs + 1] = id
+  jobs[#jobs + 1] = '{"v":1,"at":' .. at .. ',"number":' .. number .. ',' .. created .. draft
+  add(queues, kind, id)
+  room = room - 1
+  return 'ok', number, id
+end
+
+local answers = {'ok'}
+for i = 3, #ARGV, 5 do
+  local verdict, number, id = accept(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
+  answers[#answers + 1] = verdict
+  answers[#answers + 1] = number
+  answers[#answers + 1] = id or ''
+end
+flush()
+return answers

@@ -1,0 +1,186 @@
+//! Putting calls together that come at the same time.
+//!
+//! A call to a store costs much the same for one thing as for fifty. So what is asked while others are under way waits
+//! for the next call, and goes with all that has come until then: the more is asked, the larger the groups. Who asks
+//! alone does not wait.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::oneshot;
+use tracing::error;
+
+use super::{Error, Result};
+
+/// The answers to a group, in the order of its questions.
+type Answers<A> = Pin<Box<dyn Future<Output = Vec<A>> + Send>>;
+
+/// What may be asked of one store in groups.
+pub struct Gather<Q, A>(Arc<Shared<Q, A>>);
+
+struct Shared<Q, A> {
+    /// What is told of when a group dies.
+    store: &'static str,
+    /// How many questions one group holds at most.
+    most: usize,
+    /// How many groups are under way at most.
+    flights: usize,
+    call: Box<dyn Fn(Vec<Q>) -> Answers<A> + Send + Sync>,
+    state: Mutex<State<Q, A>>,
+}
+
+struct State<Q, A> {
+    /// Bounded by the connections of clients: each request asks one thing at a time.
+    waiting: VecDeque<(Q, oneshot::Sender<A>)>,
+    flying: usize,
+}
+
+impl<Q: Send + 'static, A: Send + 'static> Gather<Q, A> {
+    /// Groups of `most` questions at most, `flights` of them under way at once, are answered by `call`: one answer a
+    /// question, in their order. It must end in a bounded time.
+    pub fn new<F>(
+        store: &'static str,
+        most: usize,
+        flights: usize,
+        call: impl Fn(Vec<Q>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Vec<A>> + Send + 'static,
+    {
+        Self(Arc::new(Shared {
+            store,
+            most,
+            flights,
+            call: Box::new(move |group| Box::pin(call(group))),
+            state: Mutex::new(State {
+                waiting: VecDeque::new(),
+                flying: 0,
+            }),
+        }))
+    }
+
+    /// Asks one thing. Whoever waits no more is not asked for, if his group is not under way yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] if the call died.
+    pub async fn ask(&self, question: Q) -> Result<A> {
+        let (answer, answered) = oneshot::channel();
+        let takes_off = {
+            let mut state = self.0.state();
+            state.waiting.push_back((question, answer));
+            let takes_off = state.flying < self.0.flights;
+            state.flying += usize::from(takes_off);
+            takes_off
+        };
+        if takes_off {
+            // A task of its own: the group must not end with the request of the one who happened to come first.
+            tokio::spawn(fly(self.0.clone()));
+        }
+        answered.await.map_err(|_| Error::Failed {
+            store: self.0.store,
+            detail: "a call for several requests died".into(),
+        })
+    }
+}
+
+/// Asks for one group after another, until nobody waits.
+async fn fly<Q: Send + 'static, A: Send + 'static>(shared: Arc<Shared<Q, A>>) {
+    while let Some((questions, askers)) = shared.board() {
+        // In a task of its own once more: if it panics, the next group is flown all the same.
+        match tokio::spawn((shared.call)(questions)).await {
+            Ok(answers) => {
+                for (asker, answer) in askers.into_iter().zip(answers) {
+                    // Who has gone needs no answer.
+                    let _ = asker.send(answer);
+                }
+            }
+            Err(panic) => error!(store = shared.store, %panic, "a call for several requests died"),
+        }
+    }
+}
+
+impl<Q, A> Shared<Q, A> {
+    /// Nothing is left half done under this lock, so it is as good after a panic as before.
+    fn state(&self) -> MutexGuard<'_, State<Q, A>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who waits, as many as go into a group; `None` if there is nobody, and the flight is over.
+    fn board(&self) -> Option<(Vec<Q>, Vec<oneshot::Sender<A>>)> {
+        let mut state = self.state();
+        let (mut questions, mut askers) = (Vec::new(), Vec::new());
+        while questions.len() < self.most {
+            let Some((question, asker)) = state.waiting.pop_front() else {
+                break;
+            };
+            if !asker.is_closed() {
+                questions.push(question);
+                askers.push(asker);
+            }
+        }
+        if questions.is_empty() {
+            // Under the same lock: who comes next must see that nobody flies for him.
+            state.flying -= 1;
+            return None;
+        }
+        Some((questions, askers))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_comes_meanwhile_goes_together_and_everybody_gets_his_own_answer() {
+        let (gate, sizes) = (Arc::new(Semaphore::new(0)), Arc::new(Mutex::new(vec![])));
+        let gather = {
+            let (gate, sizes) = (gate.clone(), sizes.clone());
+            Arc::new(Gather::new("the store", 3, 1, move |group: Vec<u32>| {
+                let (gate, sizes) = (gate.clone(), sizes.clone());
+                async move {
+                    sizes.lock().unwrap().push(group.len());
+                    gate.acquire().await.unwrap().forget();
+                    group.into_iter().map(|number| number * 10).collect()
+                }
+            }))
+        };
+        let ask = |number| {
+            let gather = gather.clone();
+            tokio::spawn(async move { gather.ask(number).await })
+        };
+        let first = ask(1);
+        while sizes.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let rest: Vec<_> = (2..=6).map(ask).collect();
+        while gather.0.state().waiting.len() < 5 {
+            tokio::task::yield_now().await;
+        }
+        gate.add_permits(3);
+        assert_eq!(first.await.unwrap(), Ok(10));
+        for (asked, number) in rest.into_iter().zip(2..) {
+            assert_eq!(asked.await.unwrap(), Ok(number * 10));
+        }
+        assert_eq!(*sizes.lock().unwrap(), [1, 3, 2]);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_dies_fails_its_group_and_no_other() {
+        let gather = Gather::new("the store", 8, 1, |group: Vec<bool>| async move {
+            assert!(!group.contains(&true), "planned");
+            group
+        });
+        assert!(gather.ask(true).await.is_err());
+        let after = tokio::time::timeout(Duration::from_secs(30), gather.ask(false)).await;
+        assert_eq!(after.unwrap(), Ok(false));
+    }
+}
