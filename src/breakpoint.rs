@@ -10,7 +10,7 @@
 //! | `claimed` | a worker has a batch in hand and has not begun to store it |
 //! | `before_commit`, `after_commit` | at the very end of a store transaction, and right after it |
 //! | `before_acknowledge` | a batch is stored, and the queue does not know it |
-//! | `between_batches` | a batch is settled, and the next one not claimed |
+//! | `between_batches` | a batch is settled, and the next one not begun |
 //! | `before_outbox_delete` | the index has been told, and the outbox row is still there |
 //! | `between_rebuild_pages` | a rebuild has put a page, and kept how far it has come |
 

@@ -205,7 +205,6 @@ impl Service {
         query: &Query,
         page: &Page,
     ) -> Result<Read<Listing<Message>>> {
-        let stale = self.chat_exists(chat).await?;
         let newest = page.after.is_none() && page.before.is_none();
         let page = Page {
             before: if newest {
@@ -216,12 +215,17 @@ impl Service {
             ..*page
         };
         let hits = if query.is_empty() {
-            Vec::new()
+            Ok(Vec::new())
         } else {
             let wide = page.with_one_more();
-            self.index.search(chat, query, &wide).await?
+            self.index.search(chat, query, &wide).await
         };
-        let mut listing = Listing::new(&page, hits, |message| message.key.number);
+        // Where something is found there is a chat. Where not, an unknown one is the answer, be the index up or down.
+        let stale = match &hits {
+            Ok(hits) if !hits.is_empty() => false,
+            _ => self.chat_exists(chat).await?,
+        };
+        let mut listing = Listing::new(&page, hits?, |message| message.key.number);
         if newest {
             listing.next = None;
         }

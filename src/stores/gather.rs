@@ -6,10 +6,12 @@
 
 use std::{
     collections::VecDeque,
+    panic::AssertUnwindSafe,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use futures_util::FutureExt;
 use tokio::sync::oneshot;
 use tracing::error;
 
@@ -90,15 +92,19 @@ impl<Q: Send + 'static, A: Send + 'static> Gather<Q, A> {
 /// Asks for one group after another, until nobody waits.
 async fn fly<Q: Send + 'static, A: Send + 'static>(shared: Arc<Shared<Q, A>>) {
     while let Some((questions, askers)) = shared.board() {
-        // In a task of its own once more: if it panics, the next group is flown all the same.
-        match tokio::spawn((shared.call)(questions)).await {
+        // If it panics, the next group is flown all the same.
+        match AssertUnwindSafe((shared.call)(questions))
+            .catch_unwind()
+            .await
+        {
             Ok(answers) => {
                 for (asker, answer) in askers.into_iter().zip(answers) {
                     // Who has gone needs no answer.
                     let _ = asker.send(answer);
                 }
             }
-            Err(panic) => error!(store = shared.store, %panic, "a call for several requests died"),
+            // What it said is in the log already.
+            Err(_) => error!(store = shared.store, "a call for several requests died"),
         }
     }
 }

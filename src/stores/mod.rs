@@ -293,9 +293,10 @@ pub trait Records: Send + Sync {
     /// Gives such chats a row.
     async fn adopt_chats(&self, chats: &[Chat]) -> Result<()>;
 
-    /// The oldest changes that the index has not been told, with the documents as they are now; empty when none wait.
-    /// At most `limit` store transactions are read.
-    async fn outbox(&self, limit: usize) -> Result<Outbox>;
+    /// The oldest changes that the index has not been told, beyond the id `after` if given, with the documents as they
+    /// are now; empty when none wait. They touched some `limit` messages. Changes may come to lie below one that has
+    /// been read: only without `after` are all of them seen.
+    async fn outbox(&self, after: Option<u64>, limit: usize) -> Result<Outbox>;
     /// Forgets exactly these changes: the index has them.
     async fn clear_outbox(&self, ids: &[u64]) -> Result<()>;
     /// Tells the index of these messages once more.

@@ -3,9 +3,10 @@
 //! One process does this at a time. What it repeats, or does late, changes nothing: a document's version is the
 //! message's revision, and the index keeps the newest.
 
-use std::time::Duration;
+use std::{future::ready, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use futures_util::{Stream, TryStreamExt, stream};
 use tokio::{sync::Notify, time::Instant};
 use tracing::{error, warn};
 
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{
     service::rebuild::INDEX_LOCK,
-    stores::{Error, Guard, Result},
+    stores::{Error, Guard, Outbox, Records, Result},
 };
 
 /// How long the lock is held before others get their turn: a rebuild that wants to swap, another process.
@@ -23,6 +24,9 @@ const TURN: Duration = Duration::from_secs(1);
 
 /// How long to wait for the lock. Whoever holds it passes it on after its turn.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
+
+/// Bulk requests under way at once: while the index works on one, the words of the next are found.
+const IN_FLIGHT: usize = 2;
 
 /// See the module.
 pub struct IndexMessages {
@@ -72,36 +76,78 @@ impl Worker for IndexMessages {
         if idle || !self.has_lock().await? {
             return Ok(Step::Idle);
         }
-        let Context { records, index, .. } = &self.context;
-        let outbox = records.outbox(self.context.settings.batch).await?;
-        if outbox.ids.is_empty() {
-            self.lock = None;
-            return Ok(Step::Idle);
-        }
-        match index.put(None, &outbox.messages).await {
-            Ok(refused) => {
-                for (key, reason) in refused {
-                    error!(%key, reason, "the search index refuses a message");
-                }
+        let turn_ends = match &self.lock {
+            Some((_, since)) => *since + TURN,
+            None => return Ok(Step::Idle),
+        };
+        let batch = self.context.settings.batch;
+        // The next changes are read, and the words of their documents found, while the index works.
+        let told: usize = changes(self.context.records.clone(), batch, turn_ends)
+            .map_ok(|outbox| tell(self.context.clone(), outbox))
+            .try_buffer_unordered(IN_FLIGHT)
+            .try_fold(0, |sum, messages| ready(Ok(sum + messages)))
+            .await?;
+        Ok(match told {
+            0 => {
+                self.lock = None;
+                Step::Idle
             }
-            Err(error) => {
-                if matches!(error, Error::IndexMissing(_)) {
-                    self.context.wake.index_missing.notify_one();
-                }
-                return Err(error);
-            }
-        }
-        if let Some(target) = &outbox.build_target {
-            match index.put(Some(target), &outbox.messages).await {
-                Err(Error::IndexMissing(_)) => {
-                    warn!(target, "the index that a rebuild was filling is gone");
-                    records.end_build(target).await?;
-                }
-                outcome => drop(outcome?),
-            }
-        }
-        pass("before_outbox_delete").await?;
-        records.clear_outbox(&outbox.ids).await?;
-        Ok(Step::Worked)
+            some if some < batch / 2 => Step::CaughtUp,
+            _ => Step::Worked,
+        })
     }
+}
+
+/// What the index has not been told: one reading after another, while there is much, until the turn ends.
+fn changes(
+    records: Arc<dyn Records>,
+    batch: usize,
+    turn_ends: Instant,
+) -> impl Stream<Item = Result<Outbox>> {
+    stream::try_unfold(Some(None), move |after| {
+        let records = records.clone();
+        async move {
+            let Some(after) = after else {
+                return Ok(None);
+            };
+            let outbox = records.outbox(after, batch).await?;
+            let Some(last) = outbox.ids.iter().max().copied() else {
+                return Ok(None);
+            };
+            // Of what comes little by little more comes together meanwhile.
+            let goes_on = outbox.messages.len() >= batch / 2 && Instant::now() < turn_ends;
+            Ok(Some((outbox, goes_on.then_some(Some(last)))))
+        }
+    })
+}
+
+/// Tells the index of changes, and forgets them; tells how many there were.
+async fn tell(context: Context, outbox: Outbox) -> Result<usize> {
+    let Context { records, index, .. } = &context;
+    match index.put(None, &outbox.messages).await {
+        Ok(refused) => {
+            for (key, reason) in refused {
+                error!(%key, reason, "the search index refuses a message");
+            }
+        }
+        Err(error) => {
+            if matches!(error, Error::IndexMissing(_)) {
+                context.wake.index_missing.notify_one();
+            }
+            return Err(error);
+        }
+    }
+    if let Some(target) = &outbox.build_target {
+        match index.put(Some(target), &outbox.messages).await {
+            Err(Error::IndexMissing(_)) => {
+                warn!(target, "the index that a rebuild was filling is gone");
+                records.end_build(target).await?;
+            }
+            outcome => drop(outcome?),
+        }
+    }
+    pass("before_outbox_delete").await?;
+    records.clear_outbox(&outbox.ids).await?;
+    // Of changes to the same message, or to one that is gone, fewer documents are left than there were changes.
+    Ok(outbox.messages.len().max(1))
 }

@@ -3,7 +3,7 @@
 use std::{marker::PhantomData, time::Duration};
 
 use async_trait::async_trait;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tracing::{Level, debug, enabled, error, warn};
 
 use super::{
@@ -25,6 +25,15 @@ pub trait Store: Send + Sync + 'static {
     async fn store(records: &dyn Records, epoch: u64, entries: &[&Entry]) -> Result<()>;
 }
 
+/// Batches that one step stores at most.
+const BATCHES: usize = 16;
+
+/// A batch, and when it was claimed.
+struct Claimed {
+    batch: Batch,
+    at: Instant,
+}
+
 /// The worker of one kind of job.
 pub struct QueueWorker<S> {
     context: Context,
@@ -39,18 +48,44 @@ impl<S: Store> QueueWorker<S> {
         }
     }
 
+    /// Leases the next batch to this process.
+    async fn claim(&self) -> Result<Option<Claimed>> {
+        let settings = &self.context.settings;
+        let limits = ClaimLimits {
+            jobs: settings.batch,
+            bytes: settings.batch_bytes,
+            lease: settings.lease,
+        };
+        let Some(batch) = self.context.queue.claim(S::KIND, &limits).await? else {
+            return Ok(None);
+        };
+        let at = Instant::now();
+        pass("claimed").await?;
+        Ok(Some(Claimed { batch, at }))
+    }
+
+    /// Stores a batch, and keeps its lease meanwhile.
+    async fn work(&self, Claimed { batch, at }: Claimed) -> Result<()> {
+        let lease = batch.lease.clone();
+        tokio::select! {
+            outcome = self.store(batch) => outcome,
+            lost = self.keep(&lease, at) => Err(lost),
+        }
+    }
+
     /// Stores a batch, and settles each of its jobs.
-    async fn work(&self, batch: &Batch) -> Result<()> {
+    async fn store(&self, batch: Batch) -> Result<()> {
         if enabled!(Level::DEBUG) {
             let requests = batch.jobs.iter().filter_map(|job| job.request.as_deref());
             let requests = requests.collect::<Vec<_>>().join(" ");
             debug!(jobs = batch.jobs.len(), requests, "claimed a batch");
         }
-        let (good, unreadable): (Vec<&Job>, Vec<&Job>) =
-            batch.jobs.iter().partition(|job| job.entry.is_ok());
-        for job in unreadable {
+        let Batch { lease, epoch, jobs } = batch;
+        let (good, unreadable): (Vec<Job>, Vec<Job>) =
+            jobs.into_iter().partition(|job| job.entry.is_ok());
+        for job in &unreadable {
             let reason = job.entry.as_ref().err().cloned().unwrap_or_default();
-            self.fail(&batch.lease, job, &reason).await?;
+            self.fail(&lease, job, &reason).await?;
         }
         // The parts still to be stored, the first one last.
         let mut parts = vec![good.as_slice()];
@@ -62,13 +97,12 @@ impl<S: Store> QueueWorker<S> {
                 .iter()
                 .filter_map(|job| job.entry.as_ref().ok())
                 .collect();
-            match S::store(&*self.context.records, batch.epoch, &entries).await {
+            match S::store(&*self.context.records, epoch, &entries).await {
                 Ok(()) => {
                     self.context.wake.stored(S::KIND);
                     self.context.activity.stored(jobs.len());
                     pass("before_acknowledge").await?;
-                    let jobs: Vec<Job> = jobs.iter().map(|job| (*job).clone()).collect();
-                    self.settle(|| self.context.queue.acknowledge(&batch.lease, &jobs))
+                    self.settle(|| self.context.queue.acknowledge(&lease, jobs))
                         .await?;
                 }
                 // One of them spoils the others: find it.
@@ -78,11 +112,10 @@ impl<S: Store> QueueWorker<S> {
                     parts.push(first);
                 }
                 Err(Error::Rejected { detail, .. }) => {
-                    self.fail(&batch.lease, jobs[0], &detail).await?;
+                    self.fail(&lease, &jobs[0], &detail).await?;
                 }
                 Err(error) => {
-                    self.settle(|| self.context.queue.release(&batch.lease))
-                        .await?;
+                    self.settle(|| self.context.queue.release(&lease)).await?;
                     return Err(error);
                 }
             }
@@ -118,12 +151,10 @@ impl<S: Store> QueueWorker<S> {
         F: Future<Output = Result<()>> + 'a,
     {
         let mut pause = Pause::default();
-        let deadline = tokio::time::Instant::now() + self.context.settings.lease;
+        let deadline = Instant::now() + self.context.settings.lease;
         loop {
             match call().await {
-                Err(error @ Error::Unavailable { .. })
-                    if tokio::time::Instant::now() < deadline =>
-                {
+                Err(error @ Error::Unavailable { .. }) if Instant::now() < deadline => {
                     tokio::time::sleep(pause.next(&error)).await;
                 }
                 outcome => return outcome,
@@ -131,16 +162,18 @@ impl<S: Store> QueueWorker<S> {
         }
     }
 
-    /// Extends the lease for as long as it is asked to; ends when the lease is lost.
-    async fn keep(&self, lease: &Lease) -> Error {
+    /// Extends the lease, which began at `since`, for as long as it is asked to; ends when the lease is lost.
+    async fn keep(&self, lease: &Lease, since: Instant) -> Error {
         let time = self.context.settings.lease;
+        let mut due = since + time / 3;
         loop {
-            tokio::time::sleep(time / 3).await;
+            tokio::time::sleep_until(due).await;
             match self.context.queue.extend(lease, time).await {
                 Err(lost @ Error::Fenced(_)) => return lost,
                 Err(error) => warn!(%error, "a lease could not be extended"),
                 Ok(()) => {}
             }
+            due = Instant::now() + time / 3;
         }
     }
 }
@@ -159,22 +192,45 @@ impl<S: Store> Worker for QueueWorker<S> {
         self.context.settings.poll
     }
 
+    /// Stores batch after batch while they come full, and claims the next one meanwhile: then Redis and the database
+    /// need not wait for each other. Of what comes in small batches more comes together while one is stored.
     async fn step(&mut self) -> Result<Step> {
-        let settings = &self.context.settings;
-        let limits = ClaimLimits {
-            jobs: settings.batch,
-            bytes: settings.batch_bytes,
-            lease: settings.lease,
-        };
-        let Some(batch) = self.context.queue.claim(S::KIND, &limits).await? else {
+        let mut claimed = self.claim().await?;
+        if claimed.is_none() {
             return Ok(Step::Idle);
-        };
-        pass("claimed").await?;
-        tokio::select! {
-            outcome = self.work(&batch) => outcome?,
-            lost = self.keep(&batch.lease) => return Err(lost),
         }
-        pass("between_batches").await?;
+        for left in (0..BATCHES).rev() {
+            let Some(batch) = claimed.take() else {
+                break;
+            };
+            self.context.health.beat(self.name());
+            let goes_on = left > 0
+                && batch.batch.jobs.len() >= self.context.settings.batch
+                && !self.context.stop.is_cancelled();
+            let next = async {
+                if goes_on {
+                    self.claim().await
+                } else {
+                    Ok(None)
+                }
+            };
+            let work = async {
+                self.work(batch).await?;
+                pass("between_batches").await
+            };
+            let (worked, next) = tokio::join!(work, next);
+            claimed = match (worked, next) {
+                (Ok(()), next) => next?,
+                (Err(error), next) => {
+                    if let Ok(Some(next)) = next {
+                        // It would come back after its lease as well.
+                        let released = self.context.queue.release(&next.batch.lease).await;
+                        released.unwrap_or_else(|error| warn!(%error, "a batch is not given back"));
+                    }
+                    return Err(error);
+                }
+            };
+        }
         Ok(Step::Worked)
     }
 }

@@ -18,11 +18,17 @@ use crate::{
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long what follows from stored messages may come together: a bulk request, or a transaction, costs much the same
+/// for one of them as for a hundred. The index shows what it is told once a second.
+const TOGETHER: Duration = Duration::from_millis(50);
+
 /// What a step found to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// There may be more: go on at once.
     Worked,
+    /// That was all, and more may come soon: let some come together.
+    CaughtUp,
     /// Nothing: rest.
     Idle,
 }
@@ -77,13 +83,15 @@ async fn run(mut worker: impl Worker, pulse: Arc<Pulse>, stop: CancellationToken
             Ok(step) => {
                 pulse.rest();
                 pause.end();
-                if step == Step::Idle {
-                    let (bell, rest) = (worker.bell(), worker.rest());
-                    tokio::select! {
-                        () = ring(bell) => {}
-                        () = tokio::time::sleep(rest) => {}
-                        () = stop.cancelled() => {}
-                    }
+                let (bell, rest) = match step {
+                    Step::Worked => continue,
+                    Step::CaughtUp => (None, TOGETHER),
+                    Step::Idle => (worker.bell(), worker.rest()),
+                };
+                tokio::select! {
+                    () = ring(bell) => {}
+                    () = tokio::time::sleep(rest) => {}
+                    () = stop.cancelled() => {}
                 }
             }
             Err(error) => {

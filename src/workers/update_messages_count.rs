@@ -40,10 +40,10 @@ impl Worker for UpdateMessagesCount {
             .records
             .apply_messages_counts(self.0.settings.batch)
             .await?;
-        Ok(if applied == 0 {
-            Step::Idle
-        } else {
-            Step::Worked
+        Ok(match applied {
+            0 => Step::Idle,
+            some if some < self.0.settings.batch => Step::CaughtUp,
+            _ => Step::Worked,
         })
     }
 }

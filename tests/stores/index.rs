@@ -114,7 +114,7 @@ async fn a_rebuild_puts_what_is_stored_meanwhile_into_the_new_index(site: &Site)
     rig.say(key.chat, "meanwhile").await;
     let batch = rig.claim(confab::domain::Kind::CreateMessage).await;
     rig.store(&batch).await.expect("stored");
-    let outbox = records.outbox(10).await.expect("an outbox");
+    let outbox = records.outbox(None, 10).await.expect("an outbox");
     assert_eq!(outbox.build_target.as_deref(), Some(&*target));
     assert_eq!(outbox.messages.len(), 1);
     index

@@ -176,7 +176,7 @@ impl Rig {
         while records.apply_chats_counts(1000).await.expect("counted") > 0 {}
         while records.apply_messages_counts(1000).await.expect("counted") > 0 {}
         loop {
-            let outbox = records.outbox(1000).await.expect("an outbox");
+            let outbox = records.outbox(None, 1000).await.expect("an outbox");
             if outbox.ids.is_empty() {
                 break;
             }

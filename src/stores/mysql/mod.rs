@@ -15,26 +15,42 @@ mod rows;
 mod schema;
 mod store;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use url::Url;
 
-use self::pool::Pool;
-use super::{Build, Check, Checked, Guard, Ledger, Outbox, Records, Result, Totals, WrongCount};
+use self::{pool::Pool, read::read_each_message};
+use super::{
+    Build, Check, Checked, Guard, Ledger, Outbox, Records, Result, Totals, WrongCount,
+    gather::Gather,
+};
 use crate::domain::{AppId, Application, Chat, ChatKey, Message, MessageKey, Page};
+
+/// Messages that one statement reads for several requests, at most.
+const GROUP: usize = 64;
+
+/// Such statements under way at once, at most.
+const FLIGHTS: usize = 4;
 
 /// The rows, in MySQL.
 pub struct MysqlRecords {
-    pool: Pool,
+    pool: Arc<Pool>,
+    messages: Gather<MessageKey, Result<Option<Message>>>,
 }
 
 impl MysqlRecords {
     /// Prepares at most `pool_size` connections, whose calls take at most `timeout` each; MySQL is reached when first
     /// needed.
     pub fn new(url: &Url, pool_size: usize, timeout: Duration) -> Result<Self> {
+        let pool = Arc::new(Pool::new(url, pool_size, timeout)?);
+        let reading = pool.clone();
         Ok(Self {
-            pool: Pool::new(url, pool_size, timeout)?,
+            pool,
+            messages: Gather::new("MySQL", GROUP, FLIGHTS, move |keys| {
+                let pool = reading.clone();
+                async move { read_each_message(&pool, &keys).await }
+            }),
         })
     }
 }
@@ -82,7 +98,7 @@ impl Records for MysqlRecords {
     }
 
     async fn message(&self, key: MessageKey) -> Result<Option<Message>> {
-        self.pool.again(|| self.read_message(key)).await
+        self.messages.ask(key).await?
     }
 
     async fn messages(&self, chat: ChatKey, page: &Page) -> Result<Vec<Message>> {
@@ -127,8 +143,8 @@ impl Records for MysqlRecords {
         self.insert_orphans(chats).await
     }
 
-    async fn outbox(&self, limit: usize) -> Result<Outbox> {
-        self.pool.again(|| self.read_outbox(limit)).await
+    async fn outbox(&self, after: Option<u64>, limit: usize) -> Result<Outbox> {
+        self.pool.again(|| self.read_outbox(after, limit)).await
     }
 
     async fn clear_outbox(&self, ids: &[u64]) -> Result<()> {

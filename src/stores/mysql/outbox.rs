@@ -5,6 +5,7 @@ use diesel_async::RunQueryDsl;
 
 use super::{
     MysqlRecords, keys,
+    read::load_messages,
     rows::{signed, unsigned},
     schema::outbox,
 };
@@ -20,12 +21,13 @@ const REQUEUE_KEYS: usize = 1000;
 const ROWS: i64 = 1000;
 
 impl MysqlRecords {
-    pub(super) async fn read_outbox(&self, limit: usize) -> Result<Outbox> {
+    pub(super) async fn read_outbox(&self, after: Option<u64>, limit: usize) -> Result<Outbox> {
         let mut connection = self.pool.get().await?;
         let waiting: Vec<(i64, i64)> = self
             .pool
             .in_time(
                 outbox::table
+                    .filter(outbox::id.gt(after.map_or(0, signed)))
                     .select((outbox::id, outbox::size))
                     .order(outbox::id)
                     .limit(ROWS)
@@ -66,7 +68,7 @@ impl MysqlRecords {
         touched.dedup();
         Ok(Outbox {
             ids: ids.into_iter().map(unsigned).collect(),
-            messages: self.load_messages(&mut connection, &touched).await?,
+            messages: load_messages(&self.pool, &mut connection, &touched).await?,
             build_target,
         })
     }

@@ -1,10 +1,13 @@
 //! Reading rows back.
 
+use std::collections::HashMap;
+
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::{
     MysqlRecords, keys,
+    pool::{Connection, Pool},
     rows::{ApplicationRow, ChatRow, MessageRow, signed},
     schema::{applications, chats, messages},
 };
@@ -67,22 +70,6 @@ impl MysqlRecords {
         ascending(rows.into_iter().map(ChatRow::read), page)
     }
 
-    pub(super) async fn read_message(&self, key: MessageKey) -> Result<Option<Message>> {
-        let mut connection = self.pool.get().await?;
-        let query = messages::table
-            .find((
-                key.chat.app.to_string(),
-                signed(key.chat.number),
-                signed(key.number),
-            ))
-            .select(MessageRow::as_select());
-        let row = self
-            .pool
-            .in_time(async { query.first(&mut connection).await.optional() })
-            .await?;
-        row.map(MessageRow::read).transpose()
-    }
-
     pub(super) async fn read_messages(&self, chat: ChatKey, page: &Page) -> Result<Vec<Message>> {
         let mut connection = self.pool.get().await?;
         let query = messages::table
@@ -96,7 +83,7 @@ impl MysqlRecords {
 
     pub(super) async fn read_messages_by_key(&self, keys: &[MessageKey]) -> Result<Vec<Message>> {
         let mut connection = self.pool.get().await?;
-        self.load_messages(&mut connection, keys).await
+        load_messages(&self.pool, &mut connection, keys).await
     }
 
     pub(super) async fn read_all_messages(
@@ -125,20 +112,53 @@ impl MysqlRecords {
         let rows: Vec<MessageRow> = self.pool.in_time(query.load(&mut connection)).await?;
         rows.into_iter().map(MessageRow::read).collect()
     }
+}
 
-    /// The messages of these keys, over a connection in hand.
-    pub(super) async fn load_messages(
-        &self,
-        connection: &mut super::pool::Connection,
-        keys: &[MessageKey],
-    ) -> Result<Vec<Message>> {
-        let query = diesel::sql_query(format!(
-            "SELECT app, chat, number, text, revision, created_at, updated_at, batch FROM messages WHERE {}",
-            keys::messages(keys)
-        ));
-        let rows: Vec<MessageRow> = self.pool.in_time(query.load(connection)).await?;
-        rows.into_iter().map(MessageRow::read).collect()
+/// What several requests ask for at the same time, in the order of the keys.
+pub(super) async fn read_each_message(
+    pool: &Pool,
+    keys: &[MessageKey],
+) -> Vec<Result<Option<Message>>> {
+    let read = pool.again(async || match keys {
+        [key] => Ok(Vec::from_iter(read_message(pool, *key).await?)),
+        keys => load_messages(pool, &mut pool.get().await?, keys).await,
+    });
+    match read.await {
+        Ok(found) => {
+            let found: HashMap<_, _> = found.into_iter().map(|found| (found.key, found)).collect();
+            keys.iter().map(|key| Ok(found.get(key).cloned())).collect()
+        }
+        Err(error) => keys.iter().map(|_| Err(error.clone())).collect(),
     }
+}
+
+async fn read_message(pool: &Pool, key: MessageKey) -> Result<Option<Message>> {
+    let mut connection = pool.get().await?;
+    let query = messages::table
+        .find((
+            key.chat.app.to_string(),
+            signed(key.chat.number),
+            signed(key.number),
+        ))
+        .select(MessageRow::as_select());
+    let row = pool
+        .in_time(async { query.first(&mut connection).await.optional() })
+        .await?;
+    row.map(MessageRow::read).transpose()
+}
+
+/// The messages of these keys, over a connection in hand.
+pub(super) async fn load_messages(
+    pool: &Pool,
+    connection: &mut Connection,
+    keys: &[MessageKey],
+) -> Result<Vec<Message>> {
+    let query = diesel::sql_query(format!(
+        "SELECT app, chat, number, text, revision, created_at, updated_at, batch FROM messages WHERE {}",
+        keys::messages(keys)
+    ));
+    let rows: Vec<MessageRow> = pool.in_time(query.load(connection)).await?;
+    rows.into_iter().map(MessageRow::read).collect()
 }
 
 fn ascending<T>(rows: impl Iterator<Item = Result<T>>, page: &Page) -> Result<Vec<T>> {

@@ -34,10 +34,19 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use diesel::{QueryDsl as _, RunQueryDsl as _, SqliteConnection};
 
 use self::{
-    accept::Limits, connection::Place, error::unavailable, lock::try_lock, readers::Readers,
-    schema::state, writer::Writer,
+    accept::Limits,
+    connection::Place,
+    error::{Outcome, unavailable},
+    lock::try_lock,
+    readers::Readers,
+    schema::state,
+    writer::Writer,
 };
-use super::Result;
+use super::{Result, gather::Gather};
+use crate::domain::{Message, MessageKey};
+
+/// Messages that one visit of a reader reads for several requests, at most.
+const GROUP: usize = 64;
 
 /// Where the file is, and what bounds the queue in it.
 #[derive(Debug, Clone)]
@@ -57,6 +66,9 @@ pub struct SqliteStores {
     place: Place,
     writer: Writer,
     readers: Readers,
+    /// For several requests at once: the newest writes to messages, and stored messages.
+    newest: Gather<MessageKey, Result<Option<Message>>>,
+    messages: Gather<MessageKey, Result<Option<Message>>>,
     /// This run of the program, among those that claim jobs.
     claimer: String,
 }
@@ -77,9 +89,12 @@ impl SqliteStores {
             queue_depth: settings.queue_depth,
             dead_letters: settings.dead_letters,
         };
+        let readers = Readers::new(&place);
         Ok(Self {
             writer: Writer::start(&place, limits)?,
-            readers: Readers::new(&place),
+            newest: each(&readers, pending::message),
+            messages: each(&readers, read::message),
+            readers,
             claimer: format!("{:032x}", rand::random::<u128>()),
             place,
         })
@@ -119,4 +134,26 @@ impl SqliteStores {
     pub fn file(&self) -> String {
         self.place.name()
     }
+}
+
+/// Reads one message after another on one visit.
+fn each(
+    readers: &Readers,
+    read: fn(&mut SqliteConnection, MessageKey) -> Outcome<Option<Message>>,
+) -> Gather<MessageKey, Result<Option<Message>>> {
+    let readers = readers.clone();
+    Gather::new("SQLite", GROUP, readers::CONNECTIONS, move |keys| {
+        let readers = readers.clone();
+        async move {
+            let asked = keys.clone();
+            let found = readers.run(move |connection| {
+                let found = asked.into_iter().map(|key| read(connection, key));
+                found.collect::<Outcome<Vec<_>>>()
+            });
+            match found.await {
+                Ok(found) => found.into_iter().map(Ok).collect(),
+                Err(error) => keys.iter().map(|_| Err(error.clone())).collect(),
+            }
+        }
+    })
 }

@@ -13,7 +13,7 @@ use super::{
     schema::{job_counts, jobs},
 };
 use crate::{
-    domain::{AppId, Entry, Kind, Page, Revision},
+    domain::{AppId, Entry, Kind, Message, MessageKey, Page, Revision},
     stores::{KindStats, Result, payload},
 };
 
@@ -55,6 +55,24 @@ pub(super) fn entries(
         entries.reverse();
     }
     Ok(entries)
+}
+
+/// The newest write to a message.
+pub(super) fn message(
+    connection: &mut SqliteConnection,
+    key: MessageKey,
+) -> Outcome<Option<Message>> {
+    let row: Option<(i64, String)> = jobs::table
+        .filter(jobs::app.eq(key.chat.app.to_string()))
+        .filter(jobs::chat.eq(signed(key.chat.number)))
+        .filter(jobs::number.eq(signed(key.number)))
+        .filter(jobs::superseded.eq(0))
+        .order(jobs::id.desc())
+        .select((jobs::id, jobs::payload))
+        .first(connection)
+        .optional()?;
+    let entry = row.map(|(id, payload)| read(id, &payload)).transpose()?;
+    Ok(entry.and_then(Entry::into_message))
 }
 
 /// An application's creation.

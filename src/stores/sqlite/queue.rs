@@ -83,8 +83,7 @@ impl JobQueue for SqliteStores {
     }
 
     async fn message(&self, key: MessageKey) -> Result<Option<Message>> {
-        let page = Page::only(key.number);
-        Ok(JobQueue::messages(self, key.chat, &page).await?.pop())
+        self.newest.ask(key).await?
     }
 
     async fn messages(&self, chat: ChatKey, page: &Page) -> Result<Vec<Message>> {

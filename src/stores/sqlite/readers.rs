@@ -12,9 +12,10 @@ use super::{
 use crate::stores::Result;
 
 /// Connections at most. Each keeps up to 2 MiB of the file in memory; what is read otherwise comes from the system's.
-const CONNECTIONS: usize = 4;
+pub(super) const CONNECTIONS: usize = 4;
 
 /// A bounded number of connections that only read.
+#[derive(Clone)]
 pub(super) struct Readers {
     place: Place,
     /// A permit for each connection.

@@ -76,9 +76,7 @@ impl Records for SqliteStores {
     }
 
     async fn message(&self, key: MessageKey) -> Result<Option<Message>> {
-        self.readers
-            .run(move |connection| read::message(connection, key))
-            .await
+        self.messages.ask(key).await?
     }
 
     async fn messages(&self, chat: ChatKey, page: &Page) -> Result<Vec<Message>> {
@@ -133,7 +131,7 @@ impl Records for SqliteStores {
     }
 
     /// The index is never behind.
-    async fn outbox(&self, _limit: usize) -> Result<Outbox> {
+    async fn outbox(&self, _after: Option<u64>, _limit: usize) -> Result<Outbox> {
         Ok(Outbox::default())
     }
 
