@@ -1,5 +1,7 @@
 //! Accepting writes: does what it belongs to exist, which number does it get, queue it.
 
+use std::collections::{HashMap, hash_map::Entry};
+
 use chrono::Utc;
 use diesel::{
     dsl::sql,
@@ -90,6 +92,30 @@ struct Desk {
     /// The limit that is reached already.
     full: Option<&'static str>,
     now: i64,
+    /// The chats that were written into. Many writes of a group are into one chat: it is read and written once.
+    chats: HashMap<(String, i64), Chat>,
+}
+
+/// A chat, as it is counted.
+struct Chat {
+    id: i64,
+    /// Numbers given out.
+    messages: i64,
+    /// Whether more are than the file says.
+    changed: bool,
+}
+
+impl Chat {
+    /// The number of its next message.
+    fn next(&mut self) -> Result<i64> {
+        if self.messages >= MAX_MESSAGES {
+            let full = format!("a chat holds at most {MAX_MESSAGES} messages in one file");
+            return Err(Error::Full(full));
+        }
+        self.messages += 1;
+        self.changed = true;
+        Ok(self.messages)
+    }
 }
 
 impl Desk {
@@ -106,10 +132,42 @@ impl Desk {
             full: (sum(dead) >= signed(limits.dead_letters as u64))
                 .then_some("limits.dead_letters"),
             now: Utc::now().timestamp_millis(),
+            chats: HashMap::new(),
+        })
+    }
+
+    /// The chat that a write is into, if there is one.
+    fn chat(
+        &mut self,
+        connection: &mut SqliteConnection,
+        draft: &Draft,
+    ) -> QueryResult<Option<&mut Chat>> {
+        Ok(match self.chats.entry((draft.app.clone(), draft.chat)) {
+            Entry::Occupied(chat) => Some(chat.into_mut()),
+            Entry::Vacant(place) => {
+                let found: Option<(i64, i64)> = chat_numbers::table
+                    .filter(chat_numbers::app.eq(&draft.app))
+                    .filter(chat_numbers::number.eq(draft.chat))
+                    .select((chat_numbers::id, chat_numbers::messages))
+                    .first(connection)
+                    .optional()?;
+                found.map(|(id, messages)| {
+                    place.insert(Chat {
+                        id,
+                        messages,
+                        changed: false,
+                    })
+                })
+            }
         })
     }
 
     fn close(self, connection: &mut SqliteConnection) -> Outcome<()> {
+        for chat in self.chats.values().filter(|chat| chat.changed) {
+            diesel::update(chat_numbers::table.find(chat.id))
+                .set(chat_numbers::messages.eq(chat.messages))
+                .execute(connection)?;
+        }
         diesel::update(state::table)
             .set(state::revision.eq(self.revision))
             .execute(connection)?;
@@ -139,18 +197,13 @@ impl Desk {
                 None => return Ok(Acceptance::Missing),
                 Some(number) => number,
             },
-            Kind::CreateMessage => match next_message(connection, draft)? {
+            Kind::CreateMessage => match self.chat(connection, draft)? {
                 None => return Ok(Acceptance::Missing),
-                Some(number) => number,
+                Some(chat) => chat.next()?,
             },
             Kind::UpdateMessage => {
-                let given: Option<i64> = chat_numbers::table
-                    .filter(chat_numbers::app.eq(&draft.app))
-                    .filter(chat_numbers::number.eq(draft.chat))
-                    .select(chat_numbers::messages)
-                    .first(connection)
-                    .optional()?;
-                if given.is_none_or(|given| draft.target > given) {
+                let chat = self.chat(connection, draft)?;
+                if chat.is_none_or(|chat| draft.target > chat.messages) {
                     return Ok(Acceptance::Missing);
                 }
                 created = created_at(connection, draft)?;
@@ -211,27 +264,6 @@ fn next_chat(connection: &mut SqliteConnection, draft: &Draft) -> QueryResult<Op
             .execute(connection)?;
     }
     Ok(number)
-}
-
-fn next_message(connection: &mut SqliteConnection, draft: &Draft) -> Outcome<Option<i64>> {
-    let chat = chat_numbers::table
-        .filter(chat_numbers::app.eq(&draft.app))
-        .filter(chat_numbers::number.eq(draft.chat));
-    let number: Option<i64> = diesel::update(chat)
-        .set(chat_numbers::messages.eq(chat_numbers::messages + 1))
-        .returning(chat_numbers::messages)
-        .get_result(connection)
-        .optional()?;
-    match number {
-        Some(number) if number > MAX_MESSAGES => {
-            diesel::update(chat)
-                .set(chat_numbers::messages.eq(MAX_MESSAGES))
-                .execute(connection)?;
-            let full = format!("a chat holds at most {MAX_MESSAGES} messages in one file");
-            Err(Error::Full(full).into())
-        }
-        number => Ok(number),
-    }
 }
 
 /// Since when the message exists, if that is known here: who reads the update before it is stored wants to know.
