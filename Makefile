@@ -1,7 +1,7 @@
 # What a developer types. `make` alone lists it. ARGS are passed on: make run ARGS='jobs stats', make test ARGS='--test api'.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos bench bench-full lint fmt doc stores stores-down stores-wipe compose-check
+.PHONY: help run test chaos bench bench-full lint fmt doc stores chromium stores-down stores-wipe compose-check
 
 # The stores' URLs; and away with what only the stores' scripts read, as confab stops at a setting that it does not know.
 stores-env = eval "$$(scripts/stores.sh env $(1))" && unset MYSQL_PASSWORD $${!CONFAB_STORES_@}
@@ -12,7 +12,7 @@ help: ## this list
 run: stores ## start confab on the real stores, as the release build
 	@$(call stores-env,run) && exec cargo run --release --locked -- $(ARGS)
 
-test: stores ## all tests, on the real stores (cargo test alone: those that need none)
+test: stores chromium ## all tests, on the real stores and in a real browser (cargo test alone: those that need none)
 	@$(call stores-env,test) && exec cargo test --locked --features breakpoints $(or $(ARGS),--all-targets) -- --include-ignored
 
 chaos: stores ## the whole fault suite, on the release build (some 45 minutes); ARGS=FILTER plays a part of it
@@ -42,6 +42,9 @@ doc: ## the documentation of the crate, in target/doc
 
 stores: ## start MySQL, Redis and Elasticsearch, and leave them running
 	@scripts/stores.sh up
+
+chromium: ## make sure that Chromium is there, for the tests of pages
+	@scripts/chromium.sh
 
 stores-down: ## stop them; their data stays
 	@scripts/stores.sh down

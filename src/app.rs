@@ -146,12 +146,20 @@ impl App {
             activity.clone(),
         ));
         let health = Arc::new(Health::default());
-        let server = http::serve(&settings.server, service, health.clone()).with_context(|| {
-            let server = &settings.server;
-            format!("cannot listen on {}, port {}", server.host, server.port)
-        })?;
+        let server =
+            http::serve(&settings.server, service.clone(), health.clone()).with_context(|| {
+                let server = &settings.server;
+                format!("cannot listen on {}, port {}", server.host, server.port)
+            })?;
+        let stop = CancellationToken::new();
         let desk = Desk {
             queue: self.queue.clone(),
+            records: self.records.clone(),
+            service,
+            health: health.clone(),
+            activity: activity.clone(),
+            history: Arc::default(),
+            stop: stop.clone(),
         };
         let timeout = settings.server.client_timeout;
         let admin = admin::serve(&settings.admin, timeout, desk).with_context(|| {
@@ -172,7 +180,6 @@ impl App {
             tokio::spawn(admin);
         }
 
-        let stop = CancellationToken::new();
         let context = workers::Context {
             records: self.records.clone(),
             queue: self.queue,

@@ -4,10 +4,14 @@ use std::fmt;
 
 use actix_web::{
     HttpRequest, HttpResponse, ResponseError,
-    http::{StatusCode, header::RETRY_AFTER},
+    http::{
+        StatusCode,
+        header::{ContentType, RETRY_AFTER},
+    },
 };
 use serde_json::json;
 
+use super::dashboard::page;
 use crate::service::jobs;
 
 /// Where programs go.
@@ -73,9 +77,10 @@ pub fn refusal(path: &str, status: StatusCode, why: &str) -> HttpResponse {
     if path.starts_with(API) {
         as_json(status, why)
     } else {
+        let title = status.canonical_reason().unwrap_or("Refused");
         HttpResponse::build(status)
-            .content_type("text/plain; charset=utf-8")
-            .body(format!("{why}\n"))
+            .content_type(ContentType::html())
+            .body(page::refusal(title, why).into_string())
     }
 }
 

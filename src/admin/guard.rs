@@ -6,7 +6,7 @@
 //! such a form, so a token does not make up for this.
 
 use actix_web::{
-    Error, HttpMessage as _, HttpResponse,
+    Error, HttpMessage as _, HttpResponse, ResponseError as _,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
@@ -23,7 +23,7 @@ use actix_web::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use subtle::ConstantTimeEq as _;
 
-use super::error::refusal;
+use super::error::{AdminError, refusal};
 use crate::config::{self, Secret, is_loopback};
 
 /// What every answer carries. With `no-referrer` a browser would hide the origin of our own forms.
@@ -96,7 +96,7 @@ pub async fn check(
         None => Some((StatusCode::INTERNAL_SERVER_ERROR, "There is no guard")),
     };
     let mut response = match objection {
-        None => next.call(request).await?.map_into_boxed_body(),
+        None => in_words(next.call(request).await?.map_into_boxed_body()),
         Some((status, why)) => {
             // The body is not looked at; what is left of it must not be taken for the next request.
             drop(request.extensions());
@@ -116,6 +116,20 @@ pub async fn check(
         }
     }
     Ok(response)
+}
+
+/// Handlers fail in JSON; people are shown a page.
+fn in_words(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    let error = response.response().error();
+    let Some(error) = error.and_then(|error| error.as_error::<AdminError>()) else {
+        return response;
+    };
+    let told = refusal(
+        response.request().path(),
+        error.status_code(),
+        &error.to_string(),
+    );
+    response.into_response(told)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {

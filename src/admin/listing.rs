@@ -11,8 +11,6 @@ use crate::{
     stores::{JobInfo, JobQueue, JobState, Result},
 };
 
-/// Jobs on one page, unless the query says otherwise.
-const LIMIT: usize = 20;
 const MOST: usize = 1000;
 
 /// A page of a list of jobs.
@@ -41,6 +39,9 @@ struct Raw {
 }
 
 impl Listing {
+    /// Jobs on one page, unless the query says otherwise.
+    pub const LIMIT: usize = 20;
+
     /// Reads the query of a request; an empty value is as good as none.
     ///
     /// # Errors
@@ -76,11 +77,11 @@ impl Listing {
                 Kind::from_name,
             )?,
             after,
-            limit: limit.unwrap_or(LIMIT),
+            limit: limit.unwrap_or(Self::LIMIT),
         })
     }
 
-    /// The jobs, and whether there may be more behind them.
+    /// The jobs.
     ///
     /// # Errors
     ///

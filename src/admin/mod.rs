@@ -3,8 +3,10 @@
 //! It is never the API's port, and who may come in is decided in one place, `guard`, before any handler runs.
 
 mod api;
+mod dashboard;
 mod error;
 mod guard;
+mod history;
 mod listing;
 
 use std::{io, sync::Arc, time::Duration};
@@ -16,14 +18,18 @@ use actix_web::{
     web::{self, Data, ServiceConfig},
 };
 use tokio::runtime::Handle;
-use tokio_util::context::TokioContext;
+use tokio_util::{context::TokioContext, sync::CancellationToken};
 use tracing_actix_web::TracingLogger;
 
 use self::guard::Guard;
+pub use self::history::History;
 use crate::{
+    activity::Activity,
     config,
+    health::Health,
     observe::{RequestSpan, observe},
-    stores::JobQueue,
+    service::Service,
+    stores::{JobQueue, Records},
 };
 
 /// Connections at most: a few operators, a scraper, and what a browser opens beside.
@@ -37,6 +43,18 @@ const SHUTDOWN: Duration = Duration::from_secs(5);
 pub struct Desk {
     /// The jobs.
     pub queue: Arc<dyn JobQueue>,
+    /// The rows, for how far the index is behind them.
+    pub records: Arc<dyn Records>,
+    /// For how the stores do.
+    pub service: Arc<Service>,
+    /// How the workers do.
+    pub health: Arc<Health>,
+    /// What was accepted and stored.
+    pub activity: Arc<Activity>,
+    /// What charts are drawn of.
+    pub history: Arc<History>,
+    /// Cancelled when the process is to end.
+    pub stop: CancellationToken,
 }
 
 /// Starts to listen; what comes is answered once the server is polled. `None` if it is off.
@@ -52,6 +70,7 @@ pub fn serve(
     if settings.port == 0 {
         return Ok(None);
     }
+    let looking = desk.clone();
     let guard = Data::new(Guard::new(settings));
     let desk = Data::new(desk);
     // Connections to stores must outlive the thread that happened to open them: see `http::serve`.
@@ -77,6 +96,7 @@ pub fn serve(
     for address in server.addrs() {
         tracing::info!("the admin listener is on http://{address}");
     }
+    tokio::spawn(async move { History::keep(&looking).await });
     Ok(Some(server.run()))
 }
 
@@ -87,5 +107,6 @@ fn unbracketed(host: &str) -> &str {
 /// Every route; what is not JSON for programs is a page for people.
 fn routes(app: &mut ServiceConfig) {
     app.configure(api::routes)
+        .configure(dashboard::routes)
         .default_service(web::to(error::no_such_page));
 }

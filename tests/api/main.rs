@@ -12,6 +12,7 @@ mod concurrency;
 mod configuration;
 mod counts;
 mod creation;
+mod dashboard;
 mod doctor;
 mod durability;
 mod errors;

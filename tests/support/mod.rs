@@ -9,6 +9,7 @@
     reason = "each suite uses the part that it needs"
 )]
 
+mod browser;
 mod client;
 mod own_redis;
 mod process;
@@ -17,6 +18,7 @@ mod services;
 mod site;
 mod wait;
 
+pub use browser::Browser;
 pub use client::{Answer, App, Chat, Client, check_time};
 pub use own_redis::OwnRedis;
 pub use process::{Finished, Process, free_port};
@@ -46,6 +48,32 @@ macro_rules! on_each_backing {
         mod embedded {
             $(
                 #[test]
+                fn $name() {
+                    $crate::support::run($crate::support::Backing::Embedded, super::$name);
+                }
+            )+
+        }
+    };
+}
+
+/// As `on_each_backing`, of what wants a browser too.
+#[allow(unused_macros, reason = "one suite alone needs it")]
+macro_rules! in_a_browser {
+    ($($name:ident),+ $(,)?) => {
+        mod services {
+            $(
+                #[test]
+                #[ignore = "wants Chromium, MySQL, Redis and Elasticsearch: make test"]
+                fn $name() {
+                    $crate::support::run($crate::support::Backing::Services, super::$name);
+                }
+            )+
+        }
+
+        mod embedded {
+            $(
+                #[test]
+                #[ignore = "wants Chromium: make test"]
                 fn $name() {
                     $crate::support::run($crate::support::Backing::Embedded, super::$name);
                 }
@@ -85,4 +113,4 @@ macro_rules! on_embedded {
     };
 }
 
-pub(crate) use {on_each_backing, on_embedded, on_services};
+pub(crate) use {in_a_browser, on_each_backing, on_embedded, on_services};

@@ -1,0 +1,153 @@
+//! What the forms are sent to. Each ends on a page that says what was done, so that reloading does nothing twice.
+
+use std::sync::atomic::AtomicU64;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::LOCATION,
+    web::{Data, Path, Query},
+};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::{
+    super::{
+        Desk,
+        api::{job_id, kind},
+        error::AdminError,
+    },
+    Answer, answer,
+    page::{Place, page},
+    words::count,
+};
+use crate::{domain::Kind, service, stores::JobState};
+
+/// `POST /jobs/{id}/retry`
+pub async fn retry(id: Path<String>, desk: Data<Desk>) -> Answer {
+    service::jobs::retry(&*desk.queue, job_id(&id)?).await?;
+    Ok(go("/jobs?state=dead&done=retried"))
+}
+
+/// `GET /jobs/{id}/kill`: asks first.
+pub async fn ask_kill(id: Path<String>, desk: Data<Desk>) -> Answer {
+    let id = job_id(&id)?;
+    let job = service::jobs::show(&*desk.queue, id).await?;
+    if job.state != JobState::Dead {
+        let rule = "only dead letters can be killed";
+        let state = job.state;
+        return Err(service::jobs::Error::Refused { id, state, rule }.into());
+    }
+    let what = html! {
+        "What " code { (job.kind) } " of " code { (job.target) } " would have written is lost, and its number is not used again. \
+         This cannot be undone."
+    };
+    answer(ask(
+        "Kill this job?",
+        &what,
+        &format!("/jobs/{id}/kill"),
+        "Kill it",
+        true,
+        &format!("/jobs/{id}"),
+    ))
+}
+
+/// `POST /jobs/{id}/kill`
+pub async fn kill(id: Path<String>, desk: Data<Desk>) -> Answer {
+    service::jobs::kill(&*desk.queue, job_id(&id)?).await?;
+    Ok(go("/jobs?state=dead&done=killed"))
+}
+
+/// `GET /jobs/retry`: asks first.
+pub async fn ask_retry_all(desk: Data<Desk>) -> Answer {
+    let stats = desk.queue.stats().await?;
+    let dead: u64 = stats.iter().map(|kind| kind.dead).sum();
+    let what = html! { "All " b { (count(dead)) } " dead letters are tried again. What still fails comes back to them." };
+    answer(ask(
+        "Retry all dead letters?",
+        &what,
+        "/jobs/retry",
+        "Retry all",
+        false,
+        "/jobs?state=dead",
+    ))
+}
+
+/// `POST /jobs/retry`
+pub async fn retry_all(desk: Data<Desk>) -> Answer {
+    let retried = AtomicU64::new(0);
+    service::jobs::retry_all(&*desk.queue, &retried).await?;
+    let retried = retried.into_inner();
+    Ok(go(&format!(
+        "/jobs?state=dead&done=retried&count={retried}"
+    )))
+}
+
+/// `POST /kinds/{kind}/pause`
+pub async fn pause(name: Path<String>, desk: Data<Desk>) -> Answer {
+    set_paused(&name, &desk, true).await
+}
+
+/// `POST /kinds/{kind}/resume`
+pub async fn resume(name: Path<String>, desk: Data<Desk>) -> Answer {
+    set_paused(&name, &desk, false).await
+}
+
+async fn set_paused(name: &str, desk: &Desk, paused: bool) -> Answer {
+    let kind = kind(name)?;
+    desk.queue.set_paused(kind, paused).await?;
+    let done = if paused { "paused" } else { "resumed" };
+    Ok(go(&format!("/?done={done}&kind={}", kind.name())))
+}
+
+fn go(path: &str) -> HttpResponse {
+    HttpResponse::SeeOther()
+        .insert_header((LOCATION, path))
+        .finish()
+}
+
+fn ask(title: &str, what: &Markup, action: &str, yes: &str, danger: bool, no: &str) -> Markup {
+    let body = html! {
+        section.card {
+            div.title { h1 { (title) } }
+            div.body {
+                p { (what) }
+                br;
+                form.actions method="post" action=(action) {
+                    button.button.main.danger[danger] type="submit" { (yes) }
+                    a.button href=(no) { "Go back" }
+                }
+            }
+        }
+    };
+    page(title, Place::Dead, &body)
+}
+
+/// What an action says it has done, in the query of the page that it ended on. Its words are ours, whatever the query says.
+#[derive(Deserialize)]
+struct Done {
+    #[serde(default)]
+    done: String,
+    #[serde(default)]
+    kind: String,
+    count: Option<u64>,
+}
+
+/// What was just done, if anything.
+pub fn notice(request: &HttpRequest) -> Result<Markup, AdminError> {
+    let Query(Done {
+        done,
+        kind,
+        count: jobs,
+    }) = Query::from_query(request.query_string())
+        .map_err(|error| AdminError::Parameter(error.to_string()))?;
+    let kind = Kind::from_name(&kind).map(Kind::name);
+    let text = match (done.as_str(), jobs, kind) {
+        ("retried", None, _) => "The job is tried again.".to_owned(),
+        ("retried", Some(jobs), _) => format!("{} dead letters are tried again.", count(jobs)),
+        ("killed", ..) => "The job is killed.".to_owned(),
+        ("paused", _, Some(kind)) => format!("{kind} is paused."),
+        ("resumed", _, Some(kind)) => format!("{kind} is resumed."),
+        _ => return Ok(html! {}),
+    };
+    Ok(html! { p.note.good role="status" { (text) } })
+}

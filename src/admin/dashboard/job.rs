@@ -1,0 +1,73 @@
+//! One job, with its error and what it carries.
+
+use actix_web::web::{Data, Path};
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::{
+    super::{Desk, api::job_id},
+    Answer, answer,
+    page::{Place, page},
+    words::moment,
+};
+use crate::{
+    service,
+    stores::{JobInfo, JobState},
+};
+
+/// `GET /jobs/{id}`
+pub async fn show(id: Path<String>, desk: Data<Desk>) -> Answer {
+    let job = service::jobs::show(&*desk.queue, job_id(&id)?).await?;
+    let title = format!("Job {}", job.id);
+    let (place, due) = match job.state {
+        JobState::Dead => (Place::Dead, "Dead since"),
+        _ => (Place::Jobs, "Tried again"),
+    };
+    let body = html! {
+        div.head {
+            h1 { "Job " span.mono { (job.id) } }
+            (buttons(&job))
+        }
+        section.card {
+            dl {
+                dt { "State" } dd { span class={ "pill " (job.state.name()) } { (job.state.name()) } }
+                dt { "Kind" } dd { (job.kind) }
+                dt { "Writes" } dd.mono { (job.target) }
+                dt { "Accepted" } dd { (moment(job.accepted_at)) " UTC" }
+                @if let Some(time) = job.due { dt { (due) } dd { (moment(time)) " UTC" } }
+                dt { "Failures" } dd { (job.tries) }
+                @if job.crashes > 0 { dt { "Crashes" } dd { (job.crashes) " workers died over it" } }
+            }
+        }
+        @if let Some(error) = &job.error {
+            section.card { div.title { h2 { "Error" } } pre.failure { (error) } }
+        }
+        @if let Some(payload) = &job.payload {
+            section.card { div.title { h2 { "Payload" } } pre tabindex="0" { (readable(payload)) } }
+        }
+        p { a href={ "/jobs?state=" (job.state.name()) } { "All " (job.state.name()) " jobs" } }
+    };
+    answer(page(&title, place, &body))
+}
+
+fn buttons(job: &JobInfo) -> Markup {
+    html! {
+        div.actions {
+            @if matches!(job.state, JobState::Dead | JobState::Delayed) {
+                form method="post" action={ "/jobs/" (job.id) "/retry" } {
+                    button.button.main type="submit" { "Retry" }
+                }
+            }
+            @if job.state == JobState::Dead {
+                a.button.danger href={ "/jobs/" (job.id) "/kill" } { "Kill…" }
+            }
+        }
+    }
+}
+
+/// Indented, if it can be read at all.
+fn readable(payload: &str) -> String {
+    let json = serde_json::from_str::<Value>(payload);
+    let text = json.and_then(|json| serde_json::to_string_pretty(&json));
+    text.unwrap_or_else(|_| payload.to_owned())
+}

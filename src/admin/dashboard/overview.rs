@@ -1,0 +1,258 @@
+//! How everything does, at a glance.
+
+use std::time::Duration;
+
+use actix_web::{HttpRequest, web::Data};
+use maud::{Markup, html};
+
+use super::{
+    super::{Desk, history::Stretch},
+    Answer, actions, answer,
+    chart::{self, Series},
+    jobs::in_state,
+    page::{Place, page},
+    words::{count, latency, span},
+};
+use crate::{
+    health::Condition,
+    service::readiness::StoreState,
+    stores::{self, JobState, KindStats},
+};
+
+/// How far the search index is behind: the highest and lowest change that it has not been told.
+type Lag = stores::Result<Option<(u64, u64)>>;
+
+/// `GET /`
+pub async fn show(request: HttpRequest, desk: Data<Desk>) -> Answer {
+    let (stats, stores, lag) = tokio::join!(
+        desk.queue.stats(),
+        desk.service.stores(),
+        desk.records.outbox_bounds(),
+    );
+    let workers = desk.health.workers();
+    let stretches = desk.history.stretches();
+    let body = html! {
+        h1 { "Overview" }
+        (actions::notice(&request)?)
+        div.live-part data-live {
+            (troubles(&stats, &stores, &workers, desk.health.is_ending()))
+            @if let Ok(stats) = &stats { (tiles(stats, &lag)) }
+            div.pair { (rates(&stretches)) (depth(&stretches)) }
+            @if let Ok(stats) = &stats { (kinds(stats)) }
+            div.pair { (store_table(&stores)) (worker_table(&workers)) }
+        }
+    };
+    answer(page("Overview", Place::Overview, &body))
+}
+
+fn troubles(
+    stats: &stores::Result<Vec<KindStats>>,
+    stores: &[StoreState],
+    workers: &[Condition],
+    ending: bool,
+) -> Markup {
+    let stalled = workers.iter().filter(|worker| worker.stalled.is_some());
+    let stalled: Vec<&str> = stalled.map(|worker| worker.name).collect();
+    html! {
+        @if ending { p.note.warn { "This process is ending: it should get no more requests." } }
+        @for store in stores.iter().filter(|store| store.error.is_some()) {
+            @if store.needed {
+                p.note.bad { "Writes are refused: the " (store.name) " store is not well." }
+            } @else {
+                p.note.warn { "Search is not well; all else is." }
+            }
+        }
+        @if let (Err(error), true) = (stats, stores.iter().all(|store| store.error.is_none())) {
+            p.note.bad { "The jobs cannot be shown: " (error) }
+        }
+        @if !stalled.is_empty() { p.note.bad { "Stalled: " (stalled.join(", ")) } }
+    }
+}
+
+fn tiles(stats: &[KindStats], lag: &Lag) -> Markup {
+    let total = |state| stats.iter().map(|kind| in_state(kind, state)).sum::<u64>();
+    html! {
+        div.tiles {
+            @for state in JobState::ALL {
+                a.tile.alarm[state == JobState::Dead && total(state) > 0] href={ "/jobs?state=" (state.name()) } {
+                    span.name { span class={ "dot " (state.name()) } {} (state_title(state)) }
+                    span.value data-total=(state.name()) { (count(total(state))) }
+                }
+            }
+            div.tile {
+                span.name { span.dot.lag {} "Index lag" }
+                span.value {
+                    @match lag {
+                        Ok(Some((highest, lowest))) => { (count(highest - lowest + 1)) }
+                        Ok(None) => { "0" }
+                        Err(_) => { "–" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn state_title(state: JobState) -> &'static str {
+    match state {
+        JobState::Waiting => "Waiting",
+        JobState::Leased => "Leased",
+        JobState::Delayed => "Delayed",
+        JobState::Dead => "Dead",
+    }
+}
+
+fn rates(stretches: &[Stretch]) -> Markup {
+    let line =
+        |of: fn(&Stretch) -> f64| stretches.iter().map(|stretch| Some(of(stretch))).collect();
+    let lines = [
+        Series {
+            name: "stored",
+            class: "stored",
+            points: line(|stretch| stretch.stored),
+        },
+        Series {
+            name: "accepted",
+            class: "accepted",
+            points: line(|stretch| stretch.accepted),
+        },
+    ];
+    card(
+        "Rates",
+        "writes a second, in this process",
+        &chart::draw("Rates", "/s", &lines),
+    )
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a number for a chart")]
+fn depth(stretches: &[Stretch]) -> Markup {
+    let points = stretches
+        .iter()
+        .map(|stretch| stretch.depth.map(|depth| depth as f64))
+        .collect();
+    let lines = [Series {
+        name: "queued",
+        class: "depth",
+        points,
+    }];
+    card(
+        "Depth",
+        "accepted and not stored yet, in all processes",
+        &chart::draw("Depth", "", &lines),
+    )
+}
+
+fn card(title: &str, about: &str, body: &Markup) -> Markup {
+    html! {
+        section.card {
+            div.title { h2 { (title) } span.soft.small { (about) } }
+            div.body { (body) }
+        }
+    }
+}
+
+fn kinds(stats: &[KindStats]) -> Markup {
+    html! {
+        section.card {
+            div.title { h2 { "Kinds" } }
+            table.pairs {
+                thead { tr {
+                    th scope="col" { "Kind" }
+                    @for state in JobState::ALL { th.num scope="col" { (state_title(state)) } }
+                    th.num scope="col" { "Oldest" }
+                    th scope="col" { "State" }
+                    th {}
+                } }
+                tbody {
+                    @for kind in stats { (kind_row(kind)) }
+                }
+            }
+        }
+    }
+}
+
+fn kind_row(kind: &KindStats) -> Markup {
+    let oldest = Duration::from_millis(kind.oldest_ms);
+    let (pill, state, action) = match kind.paused {
+        true => ("warn", "paused", "resume"),
+        false => ("good", "running", "pause"),
+    };
+    html! {
+        tr data-kind=(kind.kind) {
+            th scope="row" { (kind.kind) }
+            @for state in JobState::ALL {
+                @let jobs = in_state(kind, state);
+                td.num.zero[jobs == 0].some-dead[state == JobState::Dead && jobs > 0]
+                    data-label=(state_title(state)) data-state=(state.name()) {
+                    a href={ "/jobs?state=" (state.name()) "&kind=" (kind.kind) } { (count(jobs)) }
+                }
+            }
+            td.num.zero[kind.oldest_ms == 0] data-label="Oldest" { @if kind.oldest_ms == 0 { "–" } @else { (span(oldest)) } }
+            td data-label="State" { span class={ "pill " (pill) } data-paused=(kind.paused) { (state) } }
+            td.act {
+                form method="post" action={ "/kinds/" (kind.kind) "/" (action) } {
+                    button.button.small type="submit" aria-label={ (action) " " (kind.kind) } {
+                        @if kind.paused { "Resume" } @else { "Pause" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn store_table(stores: &[StoreState]) -> Markup {
+    html! {
+        section.card {
+            div.title { h2 { "Stores" } }
+            table {
+                thead { tr { th scope="col" { "Store" } th.num scope="col" { "Latency" } th scope="col" { "State" } } }
+                tbody {
+                    @for store in stores {
+                        tr {
+                            th scope="row" { (store.name) }
+                            td.num.nowrap data-label="Latency" { (latency(store.latency)) }
+                            td.words data-label="State" {
+                                @match &store.error {
+                                    None => { span.pill.good { "well" } }
+                                    Some(error) => { span { span.pill.bad { "failing" } " " span.soft { (error) } } }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn worker_table(workers: &[Condition]) -> Markup {
+    html! {
+        section.card {
+            div.title { h2 { "Workers" } span.soft.small { "in this process" } }
+            table {
+                thead { tr { th scope="col" { "Worker" } th.num scope="col" { "Restarts" } th scope="col" { "State" } } }
+                tbody {
+                    @for worker in workers {
+                        tr {
+                            th scope="row" { (worker.name) }
+                            td.num.zero[worker.restarts == 0] data-label="Restarts" { (count(worker.restarts)) }
+                            td.words data-label="State" { (worker_state(worker)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn worker_state(worker: &Condition) -> Markup {
+    html! {
+        @if let Some(time) = worker.stalled {
+            span { span.pill.bad { "stalled" } " " span.soft { "for " (span(time)) } }
+        } @else if let Some(error) = &worker.error {
+            span { span.pill.warn { "pausing" } " " span.soft { (error) } }
+        } @else {
+            span.pill.good { "well" }
+        }
+    }
+}
