@@ -14,6 +14,9 @@ run: stores ## start confab on the real stores, as the release build
 
 test: stores chromium ## all tests, on the real stores and in a real browser (cargo test alone: those that need none)
 	@$(call stores-env,test) && exec cargo test --locked --features breakpoints $(or $(ARGS),--all-targets) -- --include-ignored
+test: stores ## all tests, on the real stores (cargo test alone: those that need none)
+	@$(call stores-env,test) && export CONFAB_TEST_SCHEMATHESIS="$$(scripts/schemathesis.sh)" && \
+	  exec cargo test --locked --features breakpoints $(or $(ARGS),--all-targets) -- --include-ignored
 
 chaos: stores ## the whole fault suite, on the release build (some 45 minutes); ARGS=FILTER plays a part of it
 	@$(call stores-env,test) && export CONFAB_TEST_ROUNDS=full && \

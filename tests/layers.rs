@@ -64,7 +64,15 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     ),
     (
         "cli",
-        &["app", "config", "domain", "service", "stores", "telemetry"],
+        &[
+            "app",
+            "config",
+            "domain",
+            "http",
+            "service",
+            "stores",
+            "telemetry",
+        ],
     ),
     ("lib", &[]),
     ("main", &[]),

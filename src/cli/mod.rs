@@ -17,6 +17,7 @@ use self::{jobs::Jobs, output::Output, progress::Meter};
 use crate::{
     app::App,
     config::{Settings, environment},
+    http::openapi,
     service::{self, rebuild::rebuild, verify},
     stores, telemetry,
 };
@@ -61,6 +62,8 @@ enum Command {
     /// Look after the counts.
     #[command(subcommand)]
     Counts(Counts),
+    /// Print the description of the API: OpenAPI 3.1.
+    Openapi,
 }
 
 #[derive(Debug, Subcommand)]
@@ -110,6 +113,10 @@ impl Cli {
                 Ok(ExitCode::SUCCESS)
             }
             Command::Doctor => Ok(doctor::run(&app, &settings, &output).await),
+            Command::Openapi => {
+                println!("{}", openapi::document().to_pretty_json()?);
+                Ok(ExitCode::SUCCESS)
+            }
             Command::Migrate => {
                 patiently(|| app.records.migrate()).await?;
                 output.done("the schema is up to date");

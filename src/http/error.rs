@@ -8,6 +8,7 @@ use actix_web::{
 };
 use serde::Serialize;
 use tracing::{error, warn};
+use utoipa::ToSchema;
 
 use crate::{
     domain::{Error, Invalid},
@@ -18,7 +19,7 @@ use crate::{
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
 
 /// How soon a client may try again, in seconds.
-const RETRY_AFTER: &str = "1";
+const RETRY_AFTER: u64 = 1;
 
 /// What can go wrong on the way to a use case, or in it.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ pub enum HttpError {
     /// The path has other methods.
     MethodNotAllowed {
         /// Which, as in the `Allow` header.
-        allow: &'static str,
+        allow: String,
     },
     /// The body is longer than [`MAX_BODY_BYTES`].
     BodyTooLarge,
@@ -74,13 +75,17 @@ impl fmt::Display for HttpError {
     }
 }
 
-#[derive(Serialize)]
-struct Body {
+/// The body of every error.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error, example = json!({"error": "Message is required"}))]
+pub struct Body {
+    /// What is wrong: a fixed text, or one that names the field and the rule.
     error: String,
 }
 
-impl ResponseError for HttpError {
-    fn status_code(&self) -> StatusCode {
+impl HttpError {
+    /// The status that it is answered with.
+    pub fn status(&self) -> StatusCode {
         match self {
             Self::Domain(Error::Invalid(_)) | Self::BodyUnreadable => StatusCode::BAD_REQUEST,
             Self::Domain(Error::NotFound(_)) | Self::NoSuchPath => StatusCode::NOT_FOUND,
@@ -95,18 +100,34 @@ impl ResponseError for HttpError {
         }
     }
 
+    /// How soon it is worth another try, in seconds, if that would help.
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Domain(Error::Unavailable { .. } | Error::Full { .. }) => Some(RETRY_AFTER),
+            _ => None,
+        }
+    }
+}
+
+impl ResponseError for HttpError {
+    fn status_code(&self) -> StatusCode {
+        self.status()
+    }
+
     fn error_response(&self) -> HttpResponse {
-        let mut response = HttpResponse::build(self.status_code());
+        let mut response = HttpResponse::build(self.status());
+        if let Some(seconds) = self.retry_after() {
+            response.insert_header((header::RETRY_AFTER, seconds));
+        }
         let request = RequestId::current();
         let request = request.as_ref().map(RequestId::as_str);
         match self {
             Self::Domain(error @ (Error::Unavailable { .. } | Error::Full { .. })) => {
                 warn!(request, %error, "turned away");
-                response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
             }
             Self::Domain(error @ Error::Internal { .. }) => error!(request, %error),
             Self::MethodNotAllowed { allow } => {
-                response.insert_header((header::ALLOW, *allow));
+                response.insert_header((header::ALLOW, allow.as_str()));
             }
             _ => {}
         }

@@ -1,32 +1,36 @@
 //! The HTTP contract: one handler a route, thin. What it means is in `service`.
 
+mod answers;
 mod applications;
 mod body;
 mod chats;
+mod docs;
 mod error;
 mod messages;
+pub mod openapi;
 mod ops;
 mod paging;
 mod path;
+mod routes;
 mod search;
 
 use std::{io, sync::Arc};
 
 use actix_web::{
-    App, HttpResponse, HttpResponseBuilder, HttpServer, Route,
+    App, HttpResponse, HttpResponseBuilder, HttpServer,
     dev::Server,
     middleware::{Next, from_fn},
-    web::{self, Data, ServiceConfig},
+    web::Data,
 };
 use tokio::runtime::Handle;
 use tokio_util::context::TokioContext;
 use tracing_actix_web::TracingLogger;
 
-use self::{body::BodyTimeout, error::HttpError};
+use self::body::BodyTimeout;
 use crate::{
     config,
     health::Health,
-    observe::{RequestSpan, Template, observe},
+    observe::{RequestSpan, observe},
     service::Service,
 };
 
@@ -55,7 +59,7 @@ pub fn serve(
             .app_data(service.clone())
             .app_data(health.clone())
             .app_data(body_timeout)
-            .configure(routes)
+            .configure(routes::register)
     })
     .disable_signals()
     .max_connections(settings.connections)
@@ -78,72 +82,4 @@ fn respond(stale: bool) -> HttpResponseBuilder {
         response.insert_header(("Confab-State", "stale"));
     }
     response
-}
-
-/// Every route of the contract.
-fn routes(app: &mut ServiceConfig) {
-    const CHAT: &str = "/application/{app}/chat/{chat}";
-    let route = |path: &str, routes: Vec<Route>, allow: &'static str| {
-        let resource = web::resource(path)
-            .app_data(Template::new(path))
-            .default_service(web::to(move || async move {
-                Err::<HttpResponse, _>(HttpError::MethodNotAllowed { allow })
-            }));
-        routes
-            .into_iter()
-            .fold(resource, actix_web::Resource::route)
-    };
-    let get = web::get;
-    let post = web::post;
-    app.service(route("/up", vec![get().to(ops::up)], "GET"))
-        .service(route("/readyz", vec![get().to(ops::ready)], "GET"))
-        .service(route(
-            "/application",
-            vec![post().to(applications::create)],
-            "POST",
-        ))
-        .service(route(
-            "/application/{app}",
-            vec![get().to(applications::show)],
-            "GET",
-        ))
-        .service(route(
-            "/application/{app}/chat",
-            vec![post().to(chats::create)],
-            "POST",
-        ))
-        .service(route(
-            "/application/{app}/chats",
-            vec![get().to(chats::list), post().to(chats::create)],
-            "GET, POST",
-        ))
-        .service(route(CHAT, vec![get().to(chats::show)], "GET"))
-        .service(route(
-            &format!("{CHAT}/message"),
-            vec![post().to(messages::create)],
-            "POST",
-        ))
-        .service(route(
-            &format!("{CHAT}/messages"),
-            vec![get().to(messages::list)],
-            "GET",
-        ))
-        .service(route(
-            &format!("{CHAT}/message/{{message}}"),
-            vec![get().to(messages::show), web::put().to(messages::update)],
-            "GET, PUT",
-        ))
-        .service(route(
-            &format!("{CHAT}/search"),
-            vec![get().to(search::by_parameter)],
-            "GET",
-        ))
-        .service(route(
-            &format!("{CHAT}/search/{{query}}"),
-            vec![get().to(search::by_path)],
-            "GET",
-        ))
-        .default_service(web::to(async || {
-            Err::<HttpResponse, _>(HttpError::NoSuchPath)
-        }));
 }

@@ -2,23 +2,38 @@
 
 use actix_web::{HttpResponse, web::Data};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{health::Health, service::Service};
 
-/// The process is alive; nothing is said of its stores.
+/// Whether the process is alive
+///
+/// Nothing is said of its stores.
+#[utoipa::path(
+    get,
+    path = "/up",
+    operation_id = "up",
+    tag = "Operation",
+    responses((status = 200, description = "It is. The body is empty.")),
+)]
 pub async fn up() -> HttpResponse {
     HttpResponse::Ok().finish()
 }
 
 /// Whether requests should be sent here, and what is wrong.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "status": "ready",
+    "stores": [{"name": "queue", "latency_ms": 0.21}],
+    "workers": [{"name": "create_message", "restarts": 0}],
+}))]
 struct Readiness {
     status: Status,
     stores: Vec<Store>,
     workers: Vec<Worker>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Status {
     Ready,
@@ -30,25 +45,51 @@ enum Status {
     Ending,
 }
 
-#[derive(Serialize)]
+/// A store.
+#[derive(Serialize, ToSchema)]
 struct Store {
+    /// What it is for: `queue`, `records` or `search`.
     name: &'static str,
+    /// How long it took to answer, in milliseconds.
     latency_ms: f64,
+    /// What is wrong with it, if something is.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     error: Option<String>,
 }
 
-#[derive(Serialize)]
+/// A worker's loop.
+#[derive(Serialize, ToSchema)]
 struct Worker {
+    /// Its name.
     name: &'static str,
+    /// How often it had to be started again.
     restarts: u64,
+    /// How long it has been at one step, in milliseconds, if that is too long.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = u64, required = false)]
     stalled_ms: Option<u128>,
+    /// What ended it last.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     error: Option<String>,
 }
 
-/// 200 if requests should be sent here, 503 if not.
+/// Whether requests should be sent here
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "ready",
+    tag = "Operation",
+    responses(
+        (status = 200, description = "They should; `degraded` says that search is out of reach.", body = Readiness),
+        (status = 503, description = "They should not, for the reasons told.", body = Readiness, example = json!({
+            "status": "unavailable",
+            "stores": [{"name": "queue", "latency_ms": 3000.1, "error": "Redis is out of reach: no answer within 3s"}],
+            "workers": [{"name": "create_message", "restarts": 0}],
+        })),
+    ),
+)]
 pub async fn ready(service: Data<Service>, health: Data<Health>) -> HttpResponse {
     let stores = service.stores().await;
     let workers = health.workers();

@@ -2,6 +2,7 @@
 
 use actix_web::{HttpRequest, http::header};
 use url::form_urlencoded;
+use utoipa::IntoParams;
 
 use crate::domain::{Invalid, Page, number::MAX_NUMBER, page::Listing};
 
@@ -11,6 +12,70 @@ pub struct Limits {
     pub default: usize,
     /// How many at most.
     pub most: usize,
+}
+
+/// What the query of a list may hold.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it is there to be described")]
+pub struct ListPage {
+    /// How many items at most.
+    #[param(
+        minimum = 1,
+        maximum = 1000,
+        default = 100,
+        example = 10,
+        nullable = false
+    )]
+    limit: Option<u64>,
+    /// Only what has a higher number: the page begins behind it.
+    #[param(
+        minimum = 0,
+        maximum = 9007199254740991_u64,
+        example = 20,
+        nullable = false
+    )]
+    after: Option<u64>,
+    /// Only what has a lower number. Alone, it gives the page that ends just before it.
+    #[param(
+        minimum = 1,
+        maximum = 9007199254740991_u64,
+        example = 31,
+        nullable = false
+    )]
+    before: Option<u64>,
+}
+
+/// What the query of a search may hold.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it is there to be described")]
+pub struct SearchPage {
+    /// How many hits at most: the newest.
+    #[param(
+        minimum = 1,
+        maximum = 100,
+        default = 20,
+        example = 10,
+        nullable = false
+    )]
+    limit: Option<u64>,
+    /// Only messages with a higher number.
+    #[param(
+        minimum = 0,
+        maximum = 9007199254740991_u64,
+        example = 20,
+        nullable = false
+    )]
+    after: Option<u64>,
+    /// Only messages with a lower number.
+    #[param(
+        minimum = 1,
+        maximum = 9007199254740991_u64,
+        example = 31,
+        nullable = false
+    )]
+    before: Option<u64>,
 }
 
 /// The value of a query parameter; of one that comes twice, the last.

@@ -2,8 +2,48 @@
 
 use actix_web::HttpRequest;
 use percent_encoding::percent_decode_str;
+use utoipa::IntoParams;
 
 use crate::domain::{AppId, ChatKey, Entity, Error, MessageKey, number::parse_number};
+
+/// What a path with an application tells of it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it is there to be described")]
+pub struct AppPath {
+    /// The application's id.
+    #[param(pattern = "^[0-9a-f]{8}$", example = "dec969c6")]
+    app: String,
+}
+
+/// What a path with a chat tells of it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it is there to be described")]
+pub struct ChatPath {
+    /// The application's id.
+    #[param(pattern = "^[0-9a-f]{8}$", example = "dec969c6")]
+    app: String,
+    /// The chat's number within its application.
+    #[param(minimum = 1, maximum = 9007199254740991_u64, example = 5)]
+    chat: u64,
+}
+
+/// What a path with a message tells of it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it is there to be described")]
+pub struct MessagePath {
+    /// The application's id.
+    #[param(pattern = "^[0-9a-f]{8}$", example = "dec969c6")]
+    app: String,
+    /// The chat's number within its application.
+    #[param(minimum = 1, maximum = 9007199254740991_u64, example = 5)]
+    chat: u64,
+    /// The message's number within its chat.
+    #[param(minimum = 1, maximum = 9007199254740991_u64, example = 3)]
+    message: u64,
+}
 
 /// A segment, decoded. Bytes that are no UTF-8 become U+FFFD, which no name holds.
 pub fn segment(request: &HttpRequest, name: &str) -> String {

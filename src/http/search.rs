@@ -2,11 +2,14 @@
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 
+use utoipa::IntoParams;
+
 use super::{
+    answers::{BadSearch, NoChat, ReadFails},
     error::HttpError,
-    messages::array,
-    paging::{self, Limits, parameter},
-    path::{self, segment},
+    messages::{Listed, array},
+    paging::{self, Limits, SearchPage, parameter},
+    path::{self, ChatPath, segment},
 };
 use crate::{
     domain::{
@@ -16,12 +19,51 @@ use crate::{
     service::Service,
 };
 
-const LIMITS: Limits = Limits {
+/// How many hits a page holds.
+pub const LIMITS: Limits = Limits {
     default: 20,
     most: 100,
 };
 
-/// `GET /application/{app}/chat/{chat}/search/{query}`
+/// A search text in the path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it is there to be described")]
+struct TextInPath {
+    /// Every word must be there, in any order; the last one may be unfinished; `"quoted words"` follow each other.
+    #[param(min_length = 1, max_length = 1000, example = "hello wor")]
+    query: String,
+}
+
+/// A search text in the query.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it is there to be described")]
+struct TextInQuery {
+    /// Every word must be there, in any order; the last one may be unfinished; `"quoted words"` follow each other. Without
+    /// a word nothing is found.
+    #[param(max_length = 1000, example = "hello wor", nullable = false)]
+    q: Option<String>,
+}
+
+/// Search a chat, with the text in the path
+///
+/// A text with a `/` in it goes into the query instead: see `/search?q=`.
+#[utoipa::path(
+    get,
+    path = "/application/{app}/chat/{chat}/search/{query}",
+    operation_id = "searchByPath",
+    tag = "Search",
+    params(ChatPath, TextInPath, SearchPage),
+    responses(
+        (status = 200, description = "The newest hits, by number.", body = Vec<Listed>, headers(
+            ("Link" = String, description = "The neighbours that there are (RFC 8288): `next`, `prev`."),
+        )),
+        BadSearch,
+        NoChat,
+        ReadFails,
+    ),
+)]
 pub async fn by_path(
     request: HttpRequest,
     service: Data<Service>,
@@ -30,7 +72,22 @@ pub async fn by_path(
     search(&request, &service, &text).await
 }
 
-/// `GET /application/{app}/chat/{chat}/search?q=`
+/// Search a chat
+#[utoipa::path(
+    get,
+    path = "/application/{app}/chat/{chat}/search",
+    operation_id = "search",
+    tag = "Search",
+    params(ChatPath, TextInQuery, SearchPage),
+    responses(
+        (status = 200, description = "The newest hits, by number.", body = Vec<Listed>, headers(
+            ("Link" = String, description = "The neighbours that there are (RFC 8288): `next`, `prev`."),
+        )),
+        BadSearch,
+        NoChat,
+        ReadFails,
+    ),
+)]
 pub async fn by_parameter(
     request: HttpRequest,
     service: Data<Service>,

@@ -13,6 +13,7 @@ mod configuration;
 mod counts;
 mod creation;
 mod dashboard;
+mod description;
 mod doctor;
 mod durability;
 mod errors;
@@ -30,6 +31,7 @@ mod readiness;
 mod reading;
 mod rebuild;
 mod repair;
+mod schemathesis;
 mod search;
 mod shutdown;
 // What workers do when they fail at a given step, which only the tests' build can.

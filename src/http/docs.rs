@@ -1,0 +1,52 @@
+//! The page on which the API can be tried out: Swagger UI, from inside the binary.
+
+use std::sync::{Arc, LazyLock};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{
+        CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY,
+        X_CONTENT_TYPE_OPTIONS,
+    },
+};
+use utoipa_swagger_ui::{Config, serve};
+
+use super::{error::HttpError, path::segment};
+use crate::domain::Error;
+
+static CONFIG: LazyLock<Arc<Config<'_>>> = LazyLock::new(|| {
+    let config = Config::from("/openapi.json")
+        .try_it_out_enabled(true)
+        .display_request_duration(true)
+        // The default sends the description to a validator on the internet.
+        .validator_url("none");
+    Arc::new(config)
+});
+
+/// All that the page needs comes from here; Swagger UI sets styles of its own, and has its pictures in `data:` URLs.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+    img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// `GET /docs`: the page's own links start from a folder.
+pub async fn enter() -> HttpResponse {
+    HttpResponse::PermanentRedirect()
+        .insert_header((LOCATION, "/docs/"))
+        .finish()
+}
+
+/// `GET /docs/{file}`
+pub async fn file(request: HttpRequest) -> Result<HttpResponse, HttpError> {
+    let file = serve(&segment(&request, "file"), CONFIG.clone());
+    let file = file.map_err(|error| Error::Internal {
+        detail: format!("Swagger UI: {error}"),
+    })?;
+    let file = file.ok_or(HttpError::NoSuchPath)?;
+    Ok(HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, file.content_type))
+        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((REFERRER_POLICY, "no-referrer"))
+        // The files change with the binary, and their names do not.
+        .insert_header((CACHE_CONTROL, "no-cache"))
+        .body(file.bytes.into_owned()))
+}
