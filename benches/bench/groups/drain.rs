@@ -1,6 +1,6 @@
 //! Draining a queue that is full: from accepted to stored, and to found by search.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
@@ -38,6 +38,8 @@ pub async fn once(
 
 /// Drains what was accepted while nothing was stored.
 pub async fn finish(ground: &Ground) -> Result<Drained> {
+    // Of a load that was cut off, some requests are still in hand.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     let mut eyes = ground.eyes().await?;
     let before = eyes.rows().await?;
     let waiting = eyes.jobs().await?;
