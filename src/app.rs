@@ -12,12 +12,14 @@ use crate::{
     admin::{self, Desk},
     config::{Backing, Settings},
     health::Health,
-    http,
+    http, measure,
+    scrape::Scrape,
     service::Service,
     shutdown,
     stores::{
         self, JobQueue, Records, SearchIndex,
         elasticsearch::ElasticsearchIndex,
+        measured::{MeasuredIndex, MeasuredQueue, MeasuredRecords},
         mysql::MysqlRecords,
         redis::{RedisQueue, RedisSettings},
         sqlite::{SqliteSettings, SqliteStores, place},
@@ -73,9 +75,9 @@ impl App {
             dead_letters: settings.limits.dead_letters,
         })?);
         Ok(Self {
-            records: stores.clone(),
-            queue: stores.clone(),
-            index: stores.clone(),
+            records: Arc::new(MeasuredRecords::new(stores.clone())),
+            queue: Arc::new(MeasuredQueue::new(stores.clone())),
+            index: Arc::new(MeasuredIndex::new(stores.clone())),
             embedded: Some(stores),
         })
     }
@@ -104,9 +106,9 @@ impl App {
             services.timeout,
         )?;
         Ok(Self {
-            records,
-            queue: Arc::new(queue),
-            index: Arc::new(index),
+            records: Arc::new(MeasuredRecords::new(records)),
+            queue: Arc::new(MeasuredQueue::new(Arc::new(queue))),
+            index: Arc::new(MeasuredIndex::new(Arc::new(index))),
             embedded: None,
         })
     }
@@ -136,6 +138,7 @@ impl App {
             Ok(_) => {}
             Err(error) => warn!(%error, "cannot raise the limit of open files"),
         }
+        tokio::spawn(measure::keep_up());
         let wake = Arc::new(Wake::default());
         let activity = Arc::new(Activity::default());
         let service = Arc::new(Service::new(
@@ -155,6 +158,7 @@ impl App {
         let desk = Desk {
             queue: self.queue.clone(),
             records: self.records.clone(),
+            scrape: Arc::new(Scrape::new(service.clone(), health.clone())),
             service,
             health: health.clone(),
             activity: activity.clone(),

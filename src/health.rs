@@ -31,6 +31,8 @@ struct Now {
     busy: Option<Instant>,
     /// What its last step failed of.
     error: Option<String>,
+    /// How long its last step took.
+    took: Duration,
 }
 
 /// A worker's loop as readiness tells of it.
@@ -42,6 +44,8 @@ pub struct Condition {
     pub stalled: Option<Duration>,
     /// What its last step failed of; it pauses, and tries again.
     pub error: Option<String>,
+    /// How long its last step took.
+    pub latency: Duration,
     /// How often the loop died and was started again.
     pub restarts: u64,
 }
@@ -98,21 +102,28 @@ impl Pulse {
 
     /// A step ended well.
     pub fn rest(&self) {
-        *self.now() = Now::default();
+        self.end_step(None);
     }
 
     /// A step ended with an error.
     pub fn fail(&self, error: String) {
-        *self.now() = Now {
-            busy: None,
-            error: Some(error),
-        };
+        self.end_step(Some(error));
     }
 
     /// The loop died, and is started again.
     pub fn restart(&self) {
         self.restarts.fetch_add(1, Ordering::Relaxed);
         self.rest();
+    }
+
+    fn end_step(&self, error: Option<String>) {
+        let mut now = self.now();
+        let took = now.busy.map_or(now.took, |since| since.elapsed());
+        *now = Now {
+            busy: None,
+            error,
+            took,
+        };
     }
 
     /// Nothing is left half done under this lock, so it is as good after a panic as before.
@@ -127,6 +138,7 @@ impl Pulse {
             name,
             stalled: busy.filter(|busy| *busy > self.patience),
             error: now.error.clone(),
+            latency: now.took,
             restarts: self.restarts.load(Ordering::Relaxed),
         }
     }

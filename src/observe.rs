@@ -1,7 +1,11 @@
 //! What is kept of every request, on whichever listener: its id, in its answer and in the log, and one line of what became
 //! of it.
 
-use std::time::Instant;
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use actix_web::{
     Error, HttpMessage,
@@ -13,10 +17,14 @@ use actix_web::{
     },
     middleware::Next,
 };
+use metrics::Histogram;
 use tracing::{Span, debug_span, info};
 use tracing_actix_web::RootSpanBuilder;
 
-use crate::request::{self, RequestId};
+use crate::{
+    measure,
+    request::{self, RequestId},
+};
 
 /// The header that names a request, in what comes and in what is answered.
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -24,13 +32,34 @@ static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What a path is called that no route has.
 const UNMATCHED: &str = "unmatched";
 
-/// The template of a route, in the data of its resource: cheaper than to look for it among all of them once more.
-pub struct Template(Box<str>);
+/// The template of a route, in the data of its resource: cheaper than to look for it among all of them once more. What is
+/// answered without one has its line, and is not measured: operators' own requests.
+pub struct Template {
+    template: Box<str>,
+    /// By method and status. Each of the server's threads has routes of its own, so nobody waits for them.
+    durations: RefCell<HashMap<(&'static str, u16), Histogram>>,
+}
 
 impl Template {
     /// The route of this template.
     pub fn new(template: &str) -> Self {
-        Self(template.into())
+        Self {
+            template: template.into(),
+            durations: RefCell::default(),
+        }
+    }
+
+    /// What has no route.
+    pub fn unmatched() -> Self {
+        Self::new(UNMATCHED)
+    }
+
+    fn record(&self, method: &'static str, status: u16, took: Duration) {
+        let mut durations = self.durations.borrow_mut();
+        let duration = durations
+            .entry((method, status))
+            .or_insert_with(|| measure::request_duration(&self.template, method, status));
+        duration.record(took);
     }
 }
 
@@ -73,15 +102,18 @@ pub async fn observe<B: MessageBody>(
         Ok(response) => (Some(response.request()), response.status()),
         Err(error) => (None, error.as_response_error().status_code()),
     };
-    let took = began.elapsed();
+    let (took, status) = (began.elapsed(), status.as_u16());
     let route = answered.and_then(|request| request.app_data::<Template>());
+    if let Some(route) = route {
+        route.record(method, status, took);
+    }
     info!(
         parent: None,
         request = id.as_str(),
         trace_id = answered.and_then(|request| trace_id(request.headers())),
         method,
-        route = route.map_or(UNMATCHED, |route| &*route.0),
-        status = status.as_u16(),
+        route = route.map_or(UNMATCHED, |route| &*route.template),
+        status,
         latency_ms = took.as_secs_f64() * 1000.0,
         "answered"
     );

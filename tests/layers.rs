@@ -7,7 +7,7 @@ use std::{
 };
 
 /// What each part may use, besides itself. `app` wires everything up, and `cli` starts it.
-const MAY_USE: [(&str, &[&str]); 19] = [
+const MAY_USE: [(&str, &[&str]); 21] = [
     ("activity", &[]),
     ("breakpoint", &[]),
     ("domain", &[]),
@@ -16,7 +16,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     ("shutdown", &[]),
     ("wake", &["domain"]),
     ("telemetry", &["config"]),
-    ("stores", &["breakpoint", "domain", "request"]),
+    ("stores", &["breakpoint", "domain", "measure", "request"]),
     (
         "service",
         &["activity", "breakpoint", "domain", "stores", "wake"],
@@ -24,7 +24,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     (
         "admin",
         &[
-            "activity", "config", "domain", "health", "observe", "service", "stores",
+            "activity", "config", "domain", "health", "observe", "scrape", "service", "stores",
         ],
     ),
     (
@@ -41,6 +41,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
             "config",
             "domain",
             "health",
+            "measure",
             "service",
             "stores",
             "wake",
@@ -54,6 +55,8 @@ const MAY_USE: [(&str, &[&str]); 19] = [
             "config",
             "health",
             "http",
+            "measure",
+            "scrape",
             "service",
             "shutdown",
             "stores",
@@ -69,6 +72,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
             "config",
             "domain",
             "http",
+            "measure",
             "service",
             "stores",
             "telemetry",
@@ -77,7 +81,9 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     ("lib", &[]),
     ("main", &[]),
     ("request", &[]),
-    ("observe", &["request"]),
+    ("observe", &["measure", "request"]),
+    ("measure", &[]),
+    ("scrape", &["health", "measure", "service", "telemetry"]),
 ];
 
 fn source_files(folder: &Path, files: &mut Vec<PathBuf>) {

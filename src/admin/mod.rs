@@ -1,4 +1,4 @@
-//! The listener for operators: the administration of jobs as JSON, and the dashboard.
+//! The listener for operators: the administration of jobs as JSON, what Prometheus scrapes, and the dashboard.
 //!
 //! It is never the API's port, and who may come in is decided in one place, `guard`, before any handler runs.
 
@@ -8,6 +8,7 @@ mod error;
 mod guard;
 mod history;
 mod listing;
+mod metrics;
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -28,6 +29,7 @@ use crate::{
     config,
     health::Health,
     observe::{RequestSpan, observe},
+    scrape::Scrape,
     service::Service,
     stores::{JobQueue, Records},
 };
@@ -55,6 +57,8 @@ pub struct Desk {
     pub history: Arc<History>,
     /// Cancelled when the process is to end.
     pub stop: CancellationToken,
+    /// What is measured.
+    pub scrape: Arc<Scrape>,
 }
 
 /// Starts to listen; what comes is answered once the server is polled. `None` if it is off.
@@ -108,5 +112,6 @@ fn unbracketed(host: &str) -> &str {
 fn routes(app: &mut ServiceConfig) {
     app.configure(api::routes)
         .configure(dashboard::routes)
+        .route("/metrics", web::get().to(metrics::metrics))
         .default_service(web::to(error::no_such_page));
 }

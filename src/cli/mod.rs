@@ -18,6 +18,7 @@ use crate::{
     app::App,
     config::{Settings, environment},
     http::openapi,
+    measure,
     service::{self, rebuild::rebuild, verify},
     stores, telemetry,
 };
@@ -102,6 +103,7 @@ impl Cli {
             settings => settings?,
         };
         telemetry::start(&settings.log);
+        measure::start();
         let app = match App::new(&settings) {
             Err(error) if diagnosed => return Ok(doctor::unusable(&error, &output)),
             app => app?,

@@ -30,7 +30,7 @@ use self::body::BodyTimeout;
 use crate::{
     config,
     health::Health,
-    observe::{RequestSpan, observe},
+    observe::{RequestSpan, Template, observe},
     service::Service,
 };
 
@@ -59,6 +59,7 @@ pub fn serve(
             .app_data(service.clone())
             .app_data(health.clone())
             .app_data(body_timeout)
+            .app_data(Template::unmatched())
             .configure(routes::register)
     })
     .disable_signals()

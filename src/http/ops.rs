@@ -63,6 +63,8 @@ struct Store {
 struct Worker {
     /// Its name.
     name: &'static str,
+    /// How long its last step took, in milliseconds.
+    latency_ms: f64,
     /// How often it had to be started again.
     restarts: u64,
     /// How long it has been at one step, in milliseconds, if that is too long.
@@ -126,6 +128,7 @@ pub async fn ready(service: Data<Service>, health: Data<Health>) -> HttpResponse
             .into_iter()
             .map(|worker| Worker {
                 name: worker.name,
+                latency_ms: worker.latency.as_secs_f64() * 1000.0,
                 restarts: worker.restarts,
                 stalled_ms: worker.stalled.map(|time| time.as_millis()),
                 error: worker.error,

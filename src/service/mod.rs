@@ -1,6 +1,7 @@
 //! The use cases that http, the command line and tests call.
 
 pub mod doctor;
+pub mod figures;
 pub mod jobs;
 mod merge;
 pub mod progress;

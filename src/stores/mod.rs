@@ -9,13 +9,14 @@ pub mod check;
 pub mod elasticsearch;
 mod gather;
 mod jobs;
+pub mod measured;
 pub mod mysql;
 mod payload;
 mod recount;
 pub mod redis;
 pub mod sqlite;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use thiserror::Error;
@@ -119,13 +120,40 @@ pub struct ClaimLimits {
     pub lease: Duration,
 }
 
-/// What was taken back from dead claimers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What was taken back from dead claimers, of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recovered {
+    /// The kind.
+    pub kind: Kind,
     /// Jobs that they held.
     pub jobs: usize,
     /// Those of them that are dead letters now, as three claimers died over them.
     pub dead: usize,
+}
+
+impl Recovered {
+    /// Adds up what was taken back claim by claim, and leaves out kinds of which there was nothing.
+    pub fn sum(claims: impl IntoIterator<Item = Self>) -> Vec<Self> {
+        let mut sums: BTreeMap<Kind, Self> = BTreeMap::new();
+        for claim in claims.into_iter().filter(|claim| claim.jobs > 0) {
+            sums.entry(claim.kind)
+                .and_modify(|sum| {
+                    sum.jobs += claim.jobs;
+                    sum.dead += claim.dead;
+                })
+                .or_insert(claim);
+        }
+        sums.into_values().collect()
+    }
+}
+
+/// How far the search index is behind the rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IndexLag {
+    /// Messages that it has not been told of; one that changed twice counts twice.
+    pub messages: u64,
+    /// How long the oldest of these changes has been stored.
+    pub oldest: Duration,
 }
 
 /// How many jobs of a kind are where.
@@ -153,8 +181,8 @@ pub struct KindStats {
 /// answer did not arrive may have been carried out.
 #[async_trait]
 pub trait JobQueue: Send + Sync {
-    /// Whether it is there, and to be trusted: cheap enough to be asked every second. [`Error::Failed`] says why it
-    /// may lose what it is given.
+    /// Whether it is there, to be trusted, and would take a write: cheap enough to be asked every second.
+    /// [`Error::Failed`] says why it may lose what it is given, [`Error::Full`] which bound it is at.
     async fn ping(&self) -> Result<()>;
     /// Looks at what can be wrong with the store, and its settings, for `confab doctor`; that it is out of reach is one
     /// of its findings.
@@ -201,8 +229,8 @@ pub trait JobQueue: Send + Sync {
     /// Gives back what the lease still holds, to be claimed next, nobody's fault.
     async fn release(&self, lease: &Lease) -> Result<()>;
     /// Gives back what dead claimers held beyond their lease. A job that this happens to twice is claimed alone from
-    /// then on, and the third time goes to the dead letters.
-    async fn recover(&self) -> Result<Recovered>;
+    /// then on, and the third time goes to the dead letters. Answers what there was, kind by kind.
+    async fn recover(&self) -> Result<Vec<Recovered>>;
     /// Makes every write that is accepted from now on newer than `above`: somewhere such a revision was seen, and rows
     /// that were set back do not know it.
     async fn raise_revisions(&self, above: Revision) -> Result<()>;
@@ -303,6 +331,8 @@ pub trait Records: Send + Sync {
     async fn requeue_for_index(&self, keys: &[MessageKey]) -> Result<()>;
     /// The highest and lowest waiting change; `None` when the index has been told everything.
     async fn outbox_bounds(&self) -> Result<Option<(u64, u64)>>;
+    /// How far the index is behind. It looks at all waiting changes.
+    async fn index_lag(&self) -> Result<IndexLag>;
     /// Stored messages after `after` in key order, at most `limit`: the way through all of them.
     async fn scan_messages(&self, after: Option<MessageKey>, limit: usize) -> Result<Vec<Message>>;
     /// The stored messages of these keys, in any order.

@@ -1,40 +1,43 @@
 //! What the clean job has found since this process began: how far the stores drift apart.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use metrics::Counter;
 
-use crate::service::verify::Problem;
+use crate::{measure, service::verify::Problem};
 
-/// Totals, to be read at any time. What is found a second time before it is mended counts twice.
-#[derive(Debug, Default)]
+/// Totals. What is found a second time before it is mended counts twice.
 pub struct Drift {
-    /// Rows without a document.
-    pub missing: AtomicU64,
-    /// Documents with an older text than their row.
-    pub stale: AtomicU64,
-    /// Documents that were newer than their row.
-    pub ahead: AtomicU64,
-    /// Documents without a row.
-    pub dangling: AtomicU64,
+    missing: Counter,
+    stale: Counter,
+    ahead: Counter,
+    dangling: Counter,
     /// Counts that were wrong.
-    pub counts: AtomicU64,
+    pub counts: Counter,
     /// Chats that had messages and no row.
-    pub orphaned_chats: AtomicU64,
+    pub orphaned_chats: Counter,
+}
+
+impl Default for Drift {
+    fn default() -> Self {
+        Self {
+            missing: measure::drift("missing_document"),
+            stale: measure::drift("stale_document"),
+            ahead: measure::drift("document_ahead_of_row"),
+            dangling: measure::drift("dangling_document"),
+            counts: measure::drift("wrong_count"),
+            orphaned_chats: measure::drift("orphaned_chat"),
+        }
+    }
 }
 
 impl Drift {
-    /// Counts what is wrong with a document.
-    pub fn found(&self, problem: Problem) {
+    /// Counts so many documents with which this is wrong.
+    pub fn found(&self, problem: Problem, documents: usize) {
         let total = match problem {
             Problem::Missing => &self.missing,
             Problem::Stale => &self.stale,
             Problem::Ahead => &self.ahead,
             Problem::Dangling => &self.dangling,
         };
-        add(total, 1);
+        total.increment(documents as u64);
     }
-}
-
-/// Adds to a total.
-pub fn add(total: &AtomicU64, count: usize) {
-    total.fetch_add(count as u64, Ordering::Relaxed);
 }

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     domain::{Entry, Job, Kind},
+    measure::Jobs,
     stores::{Batch, ClaimLimits, Error, Lease, Records, Result},
 };
 
@@ -37,6 +38,7 @@ struct Claimed {
 /// The worker of one kind of job.
 pub struct QueueWorker<S> {
     context: Context,
+    counts: Jobs,
     kind: PhantomData<S>,
 }
 
@@ -44,6 +46,7 @@ impl<S: Store> QueueWorker<S> {
     pub fn new(context: &Context) -> Self {
         Self {
             context: context.clone(),
+            counts: Jobs::new(S::KIND.name()),
             kind: PhantomData,
         }
     }
@@ -59,6 +62,7 @@ impl<S: Store> QueueWorker<S> {
         let Some(batch) = self.context.queue.claim(S::KIND, &limits).await? else {
             return Ok(None);
         };
+        self.counts.batch_size.record(batch.jobs.len() as f64);
         let at = Instant::now();
         pass("claimed").await?;
         Ok(Some(Claimed { batch, at }))
@@ -104,6 +108,7 @@ impl<S: Store> QueueWorker<S> {
                     pass("before_acknowledge").await?;
                     self.settle(|| self.context.queue.acknowledge(&lease, jobs))
                         .await?;
+                    self.counts.done.increment(jobs.len() as u64);
                 }
                 // One of them spoils the others: find it.
                 Err(Error::Rejected { .. }) if jobs.len() > 1 => {
@@ -132,6 +137,7 @@ impl<S: Store> QueueWorker<S> {
             jitter(full.min(settings.retry_max))
         });
         let request = job.request.as_deref();
+        self.counts.failed.increment(1);
         match retry_after {
             Some(_) => {
                 warn!(job = %job.revision, request, tries, reason, "a job failed; it is tried again")
@@ -141,7 +147,13 @@ impl<S: Store> QueueWorker<S> {
             }
         }
         self.settle(|| self.context.queue.fail(lease, job, reason, retry_after))
-            .await
+            .await?;
+        let became = match retry_after {
+            Some(_) => &self.counts.retried,
+            None => &self.counts.dead,
+        };
+        became.increment(1);
+        Ok(())
     }
 
     /// Repeats a call that settles jobs through an outage of the queue: what is stored already should not be claimed

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::{
-    Context, drift,
+    Context,
     runner::{Step, Worker},
 };
 use crate::{
@@ -57,7 +57,7 @@ impl Reconcile {
         let messages = records.check_messages_counts(self.chat, page, true).await?;
         self.chat = messages.last;
         for wrong in chats.findings.iter().chain(&messages.findings) {
-            drift::add(&self.context.drift.counts, 1);
+            self.context.drift.counts.increment(1);
             warn!(
                 key = wrong.key,
                 stored = wrong.stored,
@@ -82,7 +82,8 @@ impl Reconcile {
                 orphans.push(chat);
             }
         }
-        drift::add(&self.context.drift.orphaned_chats, orphans.len());
+        let found = &self.context.drift.orphaned_chats;
+        found.increment(orphans.len() as u64);
         records.adopt_chats(&orphans).await
     }
 
@@ -119,7 +120,7 @@ impl Reconcile {
         self.row = rows.last;
         if !wrong.is_empty() {
             for finding in &wrong {
-                self.context.drift.found(finding.problem);
+                self.context.drift.found(finding.problem, 1);
             }
             let wrong: Vec<MessageKey> = wrong.iter().map(|finding| finding.key).collect();
             records.requeue_for_index(&wrong).await?;
@@ -133,7 +134,7 @@ impl Reconcile {
     /// that may hold such documents too. If this ends half way, the documents are found once more.
     async fn was_set_back(&self, ahead: &[Finding]) -> Result<()> {
         for finding in ahead {
-            self.context.drift.found(finding.problem);
+            self.context.drift.found(finding.problem, 1);
         }
         warn!(
             documents = ahead.len(),
@@ -159,7 +160,8 @@ impl Reconcile {
             .map(|finding| finding.key)
             .collect();
         if !dangling.is_empty() {
-            drift::add(&self.context.drift.dangling, dangling.len());
+            let drift = &self.context.drift;
+            drift.found(Problem::Dangling, dangling.len());
             warn!(
                 documents = dangling.len(),
                 "removing documents that have no row"

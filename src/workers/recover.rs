@@ -10,7 +10,10 @@ use super::{
     Context,
     runner::{Step, Worker},
 };
-use crate::stores::{Recovered, Result};
+use crate::{
+    measure::Jobs,
+    stores::{Recovered, Result},
+};
 
 /// See the module.
 pub struct Recover(Context);
@@ -37,11 +40,13 @@ impl Worker for Recover {
     }
 
     async fn step(&mut self) -> Result<Step> {
-        let Recovered { jobs, dead } = self.0.queue.recover().await?;
-        if jobs > 0 {
+        for Recovered { kind, jobs, dead } in self.0.queue.recover().await? {
+            let counts = Jobs::new(kind.name());
+            counts.recovered.increment(jobs as u64);
+            counts.dead.increment(dead as u64);
             warn!(
-                jobs,
-                dead, "took back jobs whose claimer had died; the dead are dead letters now"
+                kind = kind.name(),
+                jobs, dead, "took back jobs whose claimer had died; the dead are dead letters now"
             );
         }
         Ok(Step::Idle)

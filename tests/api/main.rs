@@ -24,6 +24,7 @@ mod limits;
 mod lists;
 mod load;
 mod log;
+mod metrics;
 mod outages;
 mod overload;
 mod paths;

@@ -11,9 +11,12 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::support::{
-    Client, OwnRedis, PATIENCE, Site, eventually, on_each_backing, on_embedded, on_services,
-    settles,
+use crate::{
+    readiness::{becomes, named},
+    support::{
+        Client, OwnRedis, PATIENCE, Site, eventually, on_each_backing, on_embedded, on_services,
+        settles,
+    },
 };
 
 async fn beyond_the_queue_depth_writes_are_a_503_and_change_nothing(site: &Site) {
@@ -63,6 +66,9 @@ async fn beyond_the_queue_depth_writes_are_a_503_and_change_nothing(site: &Site)
             .await
             .expect_error(503, FULL);
     }
+    let told = becomes(&api, 503, "unavailable").await;
+    let queue = named(&told, "stores", "queue");
+    assert!(queue["error"].to_string().contains("full"), "{told:#}");
     // What is wrong is still told apart from what is too much.
     api.post(format!("{chat}/message"), &json!({}))
         .await
@@ -127,6 +133,9 @@ async fn a_redis_that_is_out_of_memory_takes_no_writes_and_is_drained(site: &Sit
         .await
         .expect_error(503, FULL);
     assert_eq!(api.text(&chat, 50).await, "hello");
+    let told = becomes(&api, 503, "unavailable").await;
+    let queue = named(&told, "stores", "queue");
+    assert!(queue["error"].to_string().contains("memory"), "{told:#}");
     drop(api);
 
     let api = site.spawn(&settings).await;

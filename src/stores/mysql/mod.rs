@@ -22,7 +22,7 @@ use url::Url;
 
 use self::{pool::Pool, read::read_each_message};
 use super::{
-    Build, Check, Checked, Guard, Ledger, Outbox, Records, Result, Totals, WrongCount,
+    Build, Check, Checked, Guard, IndexLag, Ledger, Outbox, Records, Result, Totals, WrongCount,
     gather::Gather,
 };
 use crate::domain::{AppId, Application, Chat, ChatKey, Message, MessageKey, Page};
@@ -157,6 +157,10 @@ impl Records for MysqlRecords {
 
     async fn outbox_bounds(&self) -> Result<Option<(u64, u64)>> {
         self.pool.again(|| self.read_outbox_bounds()).await
+    }
+
+    async fn index_lag(&self) -> Result<IndexLag> {
+        self.pool.again(|| self.read_index_lag()).await
     }
 
     async fn scan_messages(&self, after: Option<MessageKey>, limit: usize) -> Result<Vec<Message>> {

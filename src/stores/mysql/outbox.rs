@@ -1,6 +1,12 @@
 //! What the search index has yet to be told.
 
-use diesel::prelude::*;
+use std::time::Duration;
+
+use diesel::{
+    prelude::*,
+    sql_query,
+    sql_types::{BigInt, Nullable},
+};
 use diesel_async::RunQueryDsl;
 
 use super::{
@@ -11,7 +17,7 @@ use super::{
 };
 use crate::{
     domain::MessageKey,
-    stores::{Build, Outbox, Result},
+    stores::{Build, IndexLag, Outbox, Result},
 };
 
 /// Keys in one row that tells the index of messages once more.
@@ -92,6 +98,27 @@ impl MysqlRecords {
             self.pool.in_time(insert.execute(&mut connection)).await?;
         }
         Ok(())
+    }
+
+    pub(super) async fn read_index_lag(&self) -> Result<IndexLag> {
+        #[derive(QueryableByName)]
+        struct Lag {
+            #[diesel(sql_type = BigInt)]
+            messages: i64,
+            #[diesel(sql_type = Nullable<BigInt>)]
+            oldest: Option<i64>,
+        }
+        let mut connection = self.pool.get().await?;
+        let query = sql_query(
+            "SELECT CAST(COALESCE(SUM(size), 0) AS SIGNED) AS messages, \
+             TIMESTAMPDIFF(MICROSECOND, MIN(created_at), NOW(6)) AS oldest FROM outbox",
+        );
+        let lag: Lag = self.pool.in_time(query.get_result(&mut connection)).await?;
+        Ok(IndexLag {
+            messages: unsigned(lag.messages),
+            // What a clock that was set back makes of it is no age.
+            oldest: Duration::from_micros(unsigned(lag.oldest.unwrap_or(0).max(0))),
+        })
     }
 
     pub(super) async fn read_outbox_bounds(&self) -> Result<Option<(u64, u64)>> {

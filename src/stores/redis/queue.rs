@@ -26,7 +26,15 @@ fn name(lease: &Lease) -> String {
 #[async_trait]
 impl JobQueue for RedisQueue {
     async fn ping(&self) -> Result<()> {
-        self.redis.check_server().await
+        self.redis.check_server().await?;
+        self.redis
+            .call(Via::Shared, &self.redis.scripts.room, |command| {
+                command
+                    .arg(self.redis.queue_depth)
+                    .arg(self.redis.dead_letters);
+            })
+            .await?;
+        Ok(())
     }
 
     async fn examine(&self) -> Vec<Check> {
@@ -192,7 +200,7 @@ impl JobQueue for RedisQueue {
         Ok(())
     }
 
-    async fn recover(&self) -> Result<Recovered> {
+    async fn recover(&self) -> Result<Vec<Recovered>> {
         if !self.redis.is_current().await? {
             self.redis.begin_epoch().await?;
         }
@@ -202,11 +210,14 @@ impl JobQueue for RedisQueue {
                 command.arg(RECOVER_LEASES);
             })
             .await?;
-        let mut counts = answer.iter().map(|count| count.parse().unwrap_or_default());
-        Ok(Recovered {
-            jobs: counts.next().unwrap_or_default(),
-            dead: counts.next().unwrap_or_default(),
-        })
+        let claims = answer.chunks_exact(3).filter_map(|claim| {
+            Some(Recovered {
+                kind: Kind::from_name(&claim[0])?,
+                jobs: claim[1].parse().unwrap_or_default(),
+                dead: claim[2].parse().unwrap_or_default(),
+            })
+        });
+        Ok(Recovered::sum(claims))
     }
 
     async fn raise_revisions(&self, above: Revision) -> Result<()> {

@@ -24,6 +24,7 @@ impl Script {
 /// All of them.
 pub struct Scripts {
     pub accept: Script,
+    pub room: Script,
     pub count: Script,
     pub scope: Script,
     pub pending: Script,
@@ -43,7 +44,7 @@ pub struct Scripts {
 }
 
 /// A Redis that is out of memory refuses what takes more of it. Draining the queue must go on then, so everything but
-/// the accepting of writes is exempt.
+/// the accepting of writes, and the look whether they would be accepted, is exempt.
 const ALLOW_OOM: &str = " flags=allow-oom";
 const READ_ONLY: &str = " flags=no-writes";
 
@@ -52,6 +53,7 @@ impl Scripts {
     pub fn new() -> Self {
         Self {
             accept: Script::new("", include_str!("lua/accept.lua")),
+            room: Script::new("", include_str!("lua/room.lua")),
             count: Script::new(ALLOW_OOM, include_str!("lua/count.lua")),
             scope: Script::new(READ_ONLY, include_str!("lua/scope.lua")),
             pending: Script::new(READ_ONLY, include_str!("lua/pending.lua")),
@@ -62,7 +64,7 @@ impl Scripts {
             fail: Script::new(ALLOW_OOM, include_str!("lua/fail.lua")),
             release: Script::new(ALLOW_OOM, include_str!("lua/release.lua")),
             recover: Script::new(ALLOW_OOM, include_str!("lua/recover.lua")),
-            stats: Script::new(READ_ONLY, include_str!("lua/stats.lua")),
+            stats: Script::new(ALLOW_OOM, include_str!("lua/stats.lua")),
             ids: Script::new(READ_ONLY, include_str!("lua/ids.lua")),
             jobs: Script::new(READ_ONLY, include_str!("lua/jobs.lua")),
             retry: Script::new(ALLOW_OOM, include_str!("lua/retry.lua")),
@@ -72,9 +74,10 @@ impl Scripts {
     }
 
     /// Every script, to be loaded together.
-    pub fn all(&self) -> [&Script; 17] {
+    pub fn all(&self) -> [&Script; 18] {
         [
             &self.accept,
+            &self.room,
             &self.count,
             &self.scope,
             &self.pending,

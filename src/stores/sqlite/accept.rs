@@ -83,6 +83,11 @@ pub(super) fn accept_all(
     })
 }
 
+/// Whether a write would be accepted.
+pub(super) fn room(connection: &mut SqliteConnection, limits: &Limits) -> Outcome<()> {
+    Ok(Desk::open(connection, limits)?.check_room()?)
+}
+
 /// What is the same for all writes of one transaction.
 struct Desk {
     /// The last revision given out.
@@ -162,6 +167,14 @@ impl Desk {
         })
     }
 
+    /// That there is room for one more write.
+    fn check_room(&self) -> Result<()> {
+        let full = self
+            .full
+            .or((self.room <= 0).then_some("limits.queue_depth"));
+        full.map_or(Ok(()), |limit| Err(Error::Full(limit.into())))
+    }
+
     fn close(self, connection: &mut SqliteConnection) -> Outcome<()> {
         for chat in self.chats.values().filter(|chat| chat.changed) {
             diesel::update(chat_numbers::table.find(chat.id))
@@ -175,12 +188,7 @@ impl Desk {
     }
 
     fn accept(&mut self, connection: &mut SqliteConnection, draft: &Draft) -> Outcome<Acceptance> {
-        let full = self
-            .full
-            .or((self.room <= 0).then_some("limits.queue_depth"));
-        if let Some(limit) = full {
-            return Err(Error::Full(limit.into()).into());
-        }
+        self.check_room()?;
         let mut created = None;
         let number = match draft.kind {
             Kind::CreateApplication => {

@@ -40,6 +40,13 @@ struct Claimed {
     payload: String,
 }
 
+/// What a lease holds; it is all of one kind.
+#[derive(QueryableByName)]
+struct Held {
+    #[diesel(sql_type = Text)]
+    kind: String,
+}
+
 /// Leases the oldest waiting jobs of a kind.
 pub(super) fn claim(
     connection: &mut SqliteConnection,
@@ -134,7 +141,7 @@ pub(super) fn recover(
     claimer: &str,
     sole: bool,
     now: i64,
-) -> Outcome<Recovered> {
+) -> Outcome<Vec<Recovered>> {
     let dead = leases::claimer.ne(claimer).and(sole.into_sql::<Bool>());
     let over = leases::until.le(now).or(dead);
     connection.immediate_transaction(|connection| {
@@ -143,8 +150,12 @@ pub(super) fn recover(
             .select(leases::token)
             .limit(RECOVER_LEASES)
             .load(connection)?;
-        let mut recovered = Recovered::default();
+        let mut claims = Vec::with_capacity(tokens.len());
         for token in tokens {
+            let kind: Option<Held> = sql_query("SELECT kind FROM jobs WHERE lease = ? LIMIT 1")
+                .bind::<Text, _>(&token)
+                .get_result(connection)
+                .optional()?;
             let given_up = sql_query(
                 "UPDATE jobs SET lease = NULL, crashes = crashes + 1, state = 'dead', due = ?, \
                  error = 'three claimers died over this job, the last time over it alone' \
@@ -159,10 +170,15 @@ pub(super) fn recover(
             .bind::<Text, _>(&token)
             .execute(connection)?;
             diesel::delete(leases::table.find(&token)).execute(connection)?;
-            recovered.jobs += given_up + given_back;
-            recovered.dead += given_up;
+            claims.extend(kind.and_then(|held| {
+                Some(Recovered {
+                    kind: Kind::from_name(&held.kind)?,
+                    jobs: given_up + given_back,
+                    dead: given_up,
+                })
+            }));
         }
-        Ok(recovered)
+        Ok(Recovered::sum(claims))
     })
 }
 

@@ -69,6 +69,7 @@ pub struct SqliteStores {
     /// For several requests at once: the newest writes to messages, and stored messages.
     newest: Gather<MessageKey, Result<Option<Message>>>,
     messages: Gather<MessageKey, Result<Option<Message>>>,
+    limits: Limits,
     /// This run of the program, among those that claim jobs.
     claimer: String,
 }
@@ -95,6 +96,7 @@ impl SqliteStores {
             newest: each(&readers, pending::message),
             messages: each(&readers, read::message),
             readers,
+            limits,
             claimer: format!("{:032x}", rand::random::<u128>()),
             place,
         })

@@ -8,7 +8,7 @@ use diesel::prelude::*;
 
 use super::{
     SqliteStores,
-    accept::Draft,
+    accept::{self, Draft},
     admin, claim, pending,
     rows::{chat_id, signed, unsigned},
     schema::{app_numbers, state},
@@ -32,7 +32,10 @@ fn now() -> i64 {
 #[async_trait]
 impl JobQueue for SqliteStores {
     async fn ping(&self) -> Result<()> {
-        self.look().await
+        let limits = self.limits;
+        self.readers
+            .run(move |connection| accept::room(connection, &limits))
+            .await
     }
 
     /// It is the file's: the rows' examination looks at it.
@@ -140,7 +143,7 @@ impl JobQueue for SqliteStores {
             .await
     }
 
-    async fn recover(&self) -> Result<Recovered> {
+    async fn recover(&self) -> Result<Vec<Recovered>> {
         let (claimer, sole) = (self.claimer.clone(), self.place.is_ours());
         self.writer
             .run(move |connection| claim::recover(connection, &claimer, sole, now()))

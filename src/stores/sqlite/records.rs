@@ -14,7 +14,8 @@ use super::{
 use crate::{
     domain::{AppId, Application, Chat, ChatKey, Message, MessageKey, Page},
     stores::{
-        Build, Check, Checked, Guard, Outbox, Records, Result, SearchIndex, Totals, WrongCount,
+        Build, Check, Checked, Guard, IndexLag, Outbox, Records, Result, SearchIndex, Totals,
+        WrongCount,
     },
 };
 
@@ -152,6 +153,10 @@ impl Records for SqliteStores {
 
     async fn outbox_bounds(&self) -> Result<Option<(u64, u64)>> {
         Ok(None)
+    }
+
+    async fn index_lag(&self) -> Result<IndexLag> {
+        Ok(IndexLag::default())
     }
 
     async fn scan_messages(&self, after: Option<MessageKey>, limit: usize) -> Result<Vec<Message>> {

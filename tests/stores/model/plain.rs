@@ -328,8 +328,8 @@ impl Plain {
     }
 
     /// What claims held that are over is taken back.
-    pub fn recover(&mut self) -> Recovered {
-        let mut recovered = Recovered::default();
+    pub fn recover(&mut self) -> Vec<Recovered> {
+        let mut claims = Vec::new();
         for claim in 0..self.claims.len() {
             let Claim {
                 kind,
@@ -343,7 +343,11 @@ impl Plain {
             }
             *over = true;
             let (kind, held) = (*kind, std::mem::take(held));
-            recovered.jobs += held.len();
+            let mut recovered = Recovered {
+                kind,
+                jobs: held.len(),
+                dead: 0,
+            };
             let mut again = Vec::new();
             for id in held {
                 let job = self.jobs.get_mut(&id).expect("a job that is held");
@@ -356,8 +360,9 @@ impl Plain {
                 }
             }
             self.give_back(kind, again);
+            claims.push(recovered);
         }
-        recovered
+        Recovered::sum(claims)
     }
 
     /// A dead letter or delayed job waits again.

@@ -15,6 +15,7 @@
 --   leases                     sorted set: <kind>:<token>, by the time when the claim ends
 --   tries, crashes, errors     hash: id -> failures by its own fault; claimers that died over it; what was said last
 --   dead                       sorted set: ids of dead letters, by the time when they were given up
+--   dead_kinds                 hash: id of a dead letter -> its kind, of those that were counted once
 --   paused                     set: kinds that are not to be claimed
 local p = KEYS[1]
 

@@ -9,4 +9,5 @@ else
   redis.call('ZREM', p .. 'pending:' .. app .. (chat and ':' .. chat or ''), id)
 end
 for _, hash in ipairs({'jobs', 'tries', 'crashes', 'errors'}) do redis.call('HDEL', p .. hash, id) end
+redis.call('HDEL', p .. 'dead_kinds', id)
 return {'ok', '1'}

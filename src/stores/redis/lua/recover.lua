@@ -1,7 +1,8 @@
--- Gives back what dead claimers held: how many jobs, and how many were given up. ARGV: leases at most in this call
-local recovered, dead = 0, 0
+-- Gives back what dead claimers held: of each claim its kind, how many jobs, and how many were given up.
+-- ARGV: leases at most in this call
+local told = {'ok'}
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', p .. 'leases', '-inf', now(), 'LIMIT', 0, ARGV[1])) do
-  local kind, again = string.match(name, '^[^:]+'), {}
+  local kind, again, recovered, dead = string.match(name, '^[^:]+'), {}, 0, 0
   for _, id in ipairs(redis.call('SMEMBERS', p .. 'lease:' .. name)) do
     recovered = recovered + 1
     if redis.call('HINCRBY', p .. 'crashes', id, 1) < 3 then
@@ -15,5 +16,6 @@ for _, name in ipairs(redis.call('ZRANGEBYSCORE', p .. 'leases', '-inf', now(), 
   give_back(kind, again)
   redis.call('DEL', p .. 'lease:' .. name)
   redis.call('ZREM', p .. 'leases', name)
+  for _, value in ipairs({kind, int(recovered), int(dead)}) do table.insert(told, value) end
 end
-return {'ok', int(recovered), int(dead)}
+return told

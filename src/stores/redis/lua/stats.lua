@@ -5,9 +5,19 @@ for _, name in ipairs(redis.call('ZRANGE', p .. 'leases', 0, -1)) do
   local kind = string.match(name, '^[^:]+')
   leased[kind] = (leased[kind] or 0) + redis.call('SCARD', p .. 'lease:' .. name)
 end
-for _, id in ipairs(redis.call('ZRANGE', p .. 'dead', 0, -1)) do
-  local kind = kind_of(redis.call('HGET', p .. 'jobs', id))
-  dead[kind] = (dead[kind] or 0) + 1
+-- The payload of a dead letter, which may be long, is read once: what kind it is of is kept beside. What has no entry there
+-- is new, or was given up by a program that did not count yet; a program like that may also have left entries behind.
+local letters, kinds = redis.call('ZRANGE', p .. 'dead', 0, -1), p .. 'dead_kinds'
+if redis.call('HLEN', kinds) > #letters then redis.call('DEL', kinds) end
+for first = 1, #letters, 1000 do
+  local ids = {unpack(letters, first, math.min(first + 999, #letters))}
+  for i, kind in ipairs(redis.call('HMGET', kinds, unpack(ids))) do
+    if not kind then
+      kind = kind_of(redis.call('HGET', p .. 'jobs', ids[i]))
+      redis.call('HSET', kinds, ids[i], kind)
+    end
+    dead[kind] = (dead[kind] or 0) + 1
+  end
 end
 for _, kind in ipairs(ARGV) do
   local oldest = redis.call('LINDEX', p .. 'queue:' .. kind, -1)

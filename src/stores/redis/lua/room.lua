@@ -1,0 +1,6 @@
+-- Whether a write would be accepted; a Redis that is out of memory refuses this script as it does that one.
+-- ARGV: queue depth, dead letters
+local dead = redis.call('ZCARD', p .. 'dead')
+if dead >= tonumber(ARGV[2]) then return {'full', 'limits.dead_letters'} end
+if redis.call('HLEN', p .. 'jobs') - dead >= tonumber(ARGV[1]) then return {'full', 'limits.queue_depth'} end
+return {'ok'}

@@ -1,0 +1,142 @@
+//! What Prometheus scrapes, and that what watches it looks for nothing else.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use serde_json::{Value, json};
+
+use crate::{
+    jobs::ONE_TRY,
+    support::{Process, Site, eventually, on_each_backing},
+};
+
+/// Everything that is measured.
+async fn scrape(api: &Process) -> String {
+    let answer = api.admin().get("/metrics").await;
+    answer.expect_status(200);
+    let kind = answer.header("content-type").unwrap_or_default();
+    assert!(kind.starts_with("text/plain; version=0.0.4"), "{kind}");
+    answer.body
+}
+
+/// The value of the series with this name and these labels.
+fn value(scraped: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+    let line = scraped.lines().find(|line| {
+        let rest = line.strip_prefix(name);
+        rest.is_some_and(|rest| rest.starts_with(['{', ' ']))
+            && labels
+                .iter()
+                .all(|(label, value)| line.contains(&format!("{label}=\"{value}\"")))
+    });
+    line?.rsplit(' ').next()?.parse().ok()
+}
+
+/// A name, labels, and the value that is expected.
+type Series<'a> = (&'a str, &'a [(&'a str, &'a str)], f64);
+
+/// Waits until a series has a value.
+async fn becomes(api: &Process, name: &str, labels: &[(&str, &str)], expected: f64) {
+    eventually(&format!("{name} {labels:?} is {expected}"), async || {
+        let scraped = scrape(api).await;
+        match value(&scraped, name, labels) {
+            Some(found) if (found - expected).abs() < f64::EPSILON => Ok(()),
+            _ => Err(scraped),
+        }
+    })
+    .await;
+}
+
+/// Every name of a metric of ours, or of the process, in a text.
+fn names(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words
+        .filter(|word| word.starts_with("confab_") || word.starts_with("process_"))
+        .collect()
+}
+
+fn deployed(file: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("deploy")
+        .join(file);
+    fs::read_to_string(path).expect("a file of this repository")
+}
+
+async fn what_is_watched_is_measured(site: &Site) {
+    let api = site.start_with(&ONE_TRY).await;
+    let chat = api.new_app_and_chat().await;
+    api.say(&chat, "hello").await;
+    api.change(&chat, 1, "hello again").await;
+    api.get("/no/such/path").await.expect_status(404);
+    api.get("/metrics").await.expect_status(404);
+    eventually("it is found", async || {
+        match &*api.found(&chat, "again").await {
+            [1] => Ok(()),
+            found => Err(found.to_vec()),
+        }
+    })
+    .await;
+    site.refuse_what_is_spoilt().await;
+    api.say(&chat, "spoilt").await;
+
+    let of = |kind| [("kind", kind)];
+    let message = of("create_message");
+    becomes(&api, "confab_jobs_dead", &message, 1.0).await;
+    let series: [Series<'_>; 12] = [
+        ("confab_jobs_dead_total", &message[..], 1.0),
+        ("confab_jobs_failed_total", &message, 1.0),
+        ("confab_jobs_retried_total", &message, 0.0),
+        ("confab_jobs_done_total", &message, 1.0),
+        ("confab_jobs_done_total", &of("update_message"), 1.0),
+        ("confab_jobs_recovered_total", &message, 0.0),
+        ("confab_jobs_waiting", &message, 0.0),
+        ("confab_index_lag_messages", &[], 0.0),
+        ("confab_store_up", &[("store", "search")], 1.0),
+        (
+            "confab_worker_restarts_total",
+            &[("worker", "recover")],
+            0.0,
+        ),
+        (
+            "confab_http_request_duration_seconds_count",
+            &[
+                ("route", "/application/{app}/chat/{chat}/message"),
+                ("method", "POST"),
+                ("status", "201"),
+            ],
+            2.0,
+        ),
+        (
+            "confab_http_request_duration_seconds_count",
+            &[("route", "unmatched"), ("status", "404")],
+            2.0,
+        ),
+    ];
+    for (name, labels, expected) in series {
+        becomes(&api, name, labels, expected).await;
+    }
+
+    let rules = deployed("prometheus/confab.rules.yml");
+    let dashboard = deployed("grafana/confab.json");
+    let _: Value = serde_json::from_str(&dashboard).expect("JSON");
+    let alerts = rules.matches("- alert:").count();
+    assert!(alerts > 0 && names(&rules).len() > 5 && names(&dashboard).len() > 10);
+    for told in ["summary:", "description:"] {
+        assert_eq!(rules.matches(told).count(), alerts, "{told}");
+    }
+    eventually("all that is watched is measured", async || {
+        let scraped = scrape(&api).await;
+        let samples = scraped.lines().filter(|line| !line.starts_with('#'));
+        let measured: BTreeSet<&str> = samples
+            .filter_map(|line| line.split(['{', ' ']).next())
+            .collect();
+        let watched = names(&rules).into_iter().chain(names(&dashboard));
+        let missing: Vec<&str> = watched.filter(|name| !measured.contains(name)).collect();
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(json!(missing).to_string())
+        }
+    })
+    .await;
+}
+
+on_each_backing!(what_is_watched_is_measured);
