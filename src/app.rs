@@ -149,11 +149,10 @@ impl App {
             activity.clone(),
         ));
         let health = Arc::new(Health::default());
-        let server =
-            http::serve(&settings.server, service.clone(), health.clone()).with_context(|| {
-                let server = &settings.server;
-                format!("cannot listen on {}, port {}", server.host, server.port)
-            })?;
+        let server = http::serve(settings, service.clone(), health.clone()).with_context(|| {
+            let server = &settings.server;
+            format!("cannot listen on {}, port {}", server.host, server.port)
+        })?;
         let stop = CancellationToken::new();
         let desk = Desk {
             queue: self.queue.clone(),

@@ -157,6 +157,10 @@ fn mismatch(default: &ValueKind, value: &ValueKind) -> Option<&'static str> {
             ),
             "a whole number",
         ),
+        ValueKind::Array(_) => (
+            matches!(value, ValueKind::Array(_) | ValueKind::String(_)),
+            "a list of texts",
+        ),
         // The environment has no types: a text may look like a number there.
         _ => (
             !matches!(value, ValueKind::Array(_) | ValueKind::Nil),

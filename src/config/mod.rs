@@ -44,6 +44,8 @@ pub struct Server {
     pub host: String,
     pub port: u16,
     pub creation_port: u16,
+    #[serde(deserialize_with = "list")]
+    pub cors_origins: Vec<String>,
     pub connections: usize,
     #[serde(rename = "client_timeout_ms", deserialize_with = "millis")]
     pub client_timeout: Duration,
@@ -166,6 +168,10 @@ pub struct Workers {
 pub struct Limits {
     pub queue_depth: usize,
     pub dead_letters: usize,
+    /// 0: no limit.
+    pub requests_per_second: u32,
+    pub burst: u32,
+    pub proxies: usize,
 }
 
 /// Settings of the log.
@@ -252,6 +258,7 @@ impl Settings {
             self.check_urls(layers)?;
         }
         self.admin.check(layers)?;
+        self.check_origins(layers)?;
         let (services, workers, limits) = (&self.services, &self.workers, &self.limits);
         for (key, value, range) in [
             (
@@ -271,6 +278,8 @@ impl Settings {
             ("workers.reconcile_page", workers.reconcile_page, 1..=5000),
             ("limits.queue_depth", limits.queue_depth, 1..=1_000_000_000),
             ("limits.dead_letters", limits.dead_letters, 1..=1_000_000),
+            ("limits.burst", limits.burst as usize, 1..=1_000_000),
+            ("limits.proxies", limits.proxies, 0..=10),
         ] {
             if !range.contains(&value) {
                 let (least, most) = (range.start(), range.end());
@@ -284,6 +293,21 @@ impl Settings {
         ] {
             if time < Duration::from_secs(1) {
                 return Err(layers.complaint(key, "must be at least 1000"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_origins(&self, layers: &Layers) -> Result<(), ConfigError> {
+        for origin in &self.server.cors_origins {
+            let url = Url::parse(origin).ok();
+            let url = url.filter(|url| matches!(url.scheme(), "http" | "https"));
+            // Browsers send it to the letter as this writes it.
+            if url.is_none_or(|url| url.origin().ascii_serialization() != *origin) {
+                let rule = format!(
+                    "{origin:?} is no origin: a scheme, a host and maybe a port, as https://chat.example.com"
+                );
+                return Err(layers.complaint("server.cors_origins", &rule));
             }
         }
         Ok(())
@@ -310,6 +334,24 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+/// A list, or its members with commas between them, as the environment has no lists.
+fn list<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Members {
+        Many(Vec<String>),
+        Text(String),
+    }
+    Ok(match Members::deserialize(deserializer)? {
+        Members::Many(members) => members,
+        Members::Text(text) => {
+            let members = text.split(',').map(str::trim);
+            let members = members.filter(|member| !member.is_empty());
+            members.map(str::to_owned).collect()
+        }
+    })
 }
 
 fn millis<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

@@ -39,6 +39,11 @@ pub enum HttpError {
     NotDeclaredJson,
     /// The body broke off.
     BodyUnreadable,
+    /// The client makes more than `limits.requests_per_second`.
+    TooManyRequests {
+        /// How long it has to wait, in seconds.
+        seconds: u64,
+    },
     /// The body did not arrive in time.
     BodyTooSlow,
 }
@@ -68,6 +73,7 @@ impl fmt::Display for HttpError {
             Self::NoSuchPath => f.write_str("Not found"),
             Self::MethodNotAllowed { .. } => f.write_str("Method not allowed"),
             Self::BodyTooLarge => write!(f, "Body must be at most {MAX_BODY_BYTES} bytes"),
+            Self::TooManyRequests { .. } => f.write_str("Too many requests"),
             Self::NotDeclaredJson => f.write_str("Content-Type must be application/json"),
             Self::BodyUnreadable => f.write_str("Body could not be read to its end"),
             Self::BodyTooSlow => f.write_str("Body took too long to arrive"),
@@ -94,6 +100,7 @@ impl HttpError {
             }
             Self::Domain(Error::Internal { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotDeclaredJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -104,6 +111,7 @@ impl HttpError {
     pub fn retry_after(&self) -> Option<u64> {
         match self {
             Self::Domain(Error::Unavailable { .. } | Error::Full { .. }) => Some(RETRY_AFTER),
+            Self::TooManyRequests { seconds } => Some(*seconds),
             _ => None,
         }
     }

@@ -11,22 +11,25 @@ pub mod openapi;
 mod ops;
 mod paging;
 mod path;
+mod rate;
+mod reading;
 mod routes;
 mod search;
 
 use std::{io, sync::Arc};
 
+use actix_cors::Cors;
 use actix_web::{
     App, HttpResponse, HttpResponseBuilder, HttpServer,
     dev::Server,
-    middleware::{Next, from_fn},
+    middleware::{Condition, Next, from_fn},
     web::Data,
 };
 use tokio::runtime::Handle;
 use tokio_util::context::TokioContext;
 use tracing_actix_web::TracingLogger;
 
-use self::body::BodyTimeout;
+use self::{body::BodyTimeout, rate::Clients};
 use crate::{
     config,
     health::Health,
@@ -40,18 +43,26 @@ use crate::{
 ///
 /// An address that cannot be listened on.
 pub fn serve(
-    settings: &config::Server,
+    settings: &config::Settings,
     service: Arc<Service>,
     health: Arc<Health>,
 ) -> io::Result<Server> {
+    let clients = Data::new(Clients::new(&settings.limits));
+    let settings = &settings.server;
+    let origins = settings.cors_origins.clone();
     let (service, health) = (Data::from(service), Data::from(health));
     let body_timeout = BodyTimeout(settings.client_timeout);
     // Each of the server's threads has a runtime of its own, which ends with it. What a request leaves behind for others,
     // a connection to a store above all, must live as long as the process.
     let lasting = Handle::current();
     let mut server = HttpServer::new(move || {
-        let lasting = lasting.clone();
+        let (lasting, clients) = (lasting.clone(), clients.clone());
         App::new()
+            .wrap(from_fn(move |request, next: Next<_>| {
+                let clients = clients.clone();
+                async move { rate::limit((**clients).as_ref(), request, next).await }
+            }))
+            .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
             .wrap(from_fn(move |request, next: Next<_>| {
                 TokioContext::new(observe(request, next), lasting.clone())
             }))
@@ -74,6 +85,25 @@ pub fn serve(
         tracing::info!("listening on http://{address}");
     }
     Ok(server.run())
+}
+
+/// Lets the pages of these origins use the API, without cookies or the like, as it knows none.
+fn cors(origins: &[String]) -> Cors {
+    let cors = Cors::default()
+        .allowed_methods(["GET", "HEAD", "POST", "PUT"])
+        .allow_any_header()
+        .expose_headers([
+            "Confab-State",
+            "ETag",
+            "Link",
+            "Location",
+            "Retry-After",
+            "X-Request-Id",
+        ])
+        .max_age(3600);
+    origins
+        .iter()
+        .fold(cors, |cors, origin| cors.allowed_origin(origin))
 }
 
 /// The beginning of every answer to a read. Where the queue was out of reach, only what is stored could be read.

@@ -7,11 +7,13 @@ use utoipa::{
     OpenApi, ToSchema,
     openapi::{
         self, ComponentsBuilder, PathItem, Paths, RefOr, header::HeaderBuilder, path::HttpMethod,
+        response::ResponseBuilder,
     },
 };
 
 use super::{
-    error,
+    answers::describe,
+    error::{self, HttpError},
     routes::{self, Route},
 };
 
@@ -63,7 +65,8 @@ pub fn document() -> openapi::OpenApi {
 }
 
 /// What a header may look like.
-const HEADERS: [(&str, &str); 2] = [
+const HEADERS: [(&str, &str); 3] = [
+    ("ETag", "W/\"8c3f1a0e5b7d9246\""),
     ("Location", "/application/dec969c6/chat/5/message/3"),
     (
         "Link",
@@ -84,6 +87,21 @@ fn complete(route: &mut Route) {
             .build();
         state.example = Some("stale".into());
         read.headers.insert("Confab-State".into(), state.into());
+    }
+    // So does `reading`, with every answer to a GET.
+    let tagged = route.method == HttpMethod::Get;
+    if let Some(RefOr::T(read)) = responses.get_mut("200").filter(|_| tagged) {
+        let tag = HeaderBuilder::new()
+            .description(Some("For `If-None-Match`."))
+            .build();
+        read.headers.insert("ETag".into(), tag.clone().into());
+        let same = ResponseBuilder::new()
+            .description("Nothing changed since it was read with the tag in `If-None-Match`.")
+            .header("ETag", tag);
+        responses.insert("304".into(), same.build().into());
+    }
+    if !["/up", "/readyz"].contains(&route.path.as_str()) {
+        responses.extend(describe(vec![HttpError::TooManyRequests { seconds: 1 }]));
     }
     for response in responses.values_mut() {
         let RefOr::T(response) = response else {

@@ -3,6 +3,7 @@
 use actix_web::{
     HttpResponse, Resource,
     http::{Method, header::ALLOW},
+    middleware::from_fn,
     web::{self, ServiceConfig},
 };
 use utoipa::{
@@ -16,7 +17,7 @@ use utoipa::{
 
 use crate::observe::Template;
 
-use super::{applications, chats, docs, error::HttpError, messages, openapi, ops, search};
+use super::{applications, chats, docs, error::HttpError, messages, openapi, ops, reading, search};
 
 /// One method of one path: what answers it, and what is said of it.
 pub struct Route {
@@ -117,11 +118,15 @@ fn resource(path: &str, methods: impl IntoIterator<Item = (Method, Handler)>) ->
     let mut allowed = Vec::new();
     for (method, handler) in methods {
         if method == Method::GET {
-            resource = resource.route(handler(web::head()));
+            let reading = |method| handler(method).wrap(from_fn(reading::read));
+            resource = resource
+                .route(reading(web::head()))
+                .route(reading(web::get()));
             allowed.push(Method::HEAD.to_string());
+        } else {
+            resource = resource.route(handler(web::method(method.clone())));
         }
         allowed.push(method.to_string());
-        resource = resource.route(handler(web::method(method)));
     }
     allowed.push(Method::OPTIONS.to_string());
     let allow = allowed.join(", ");

@@ -33,6 +33,17 @@ async fn a_bad_setting_in_the_environment_stops_the_start_and_is_named(site: &Si
         ("CONFAB_WORKERS__ENABLED", "perhaps", "workers.enabled"),
         ("CONFAB_WORKERS__BATCH", "0", "workers.batch"),
         ("CONFAB_LIMITS__QUEUE_DEPTH", "lots", "limits.queue_depth"),
+        (
+            "CONFAB_SERVER__CORS_ORIGINS",
+            "https://chat.example.com/",
+            "server.cors_origins",
+        ),
+        (
+            "CONFAB_SERVER__CORS_ORIGINS",
+            "chat.example.com",
+            "server.cors_origins",
+        ),
+        ("CONFAB_LIMITS__BURST", "0", "limits.burst"),
         ("CONFAB_LOG__FORMAT", "yaml", "log.format"),
         ("CONFAB_LOG__LEVEL", "loud", "log.level"),
         ("CONFAB_BACKING", "paper", "backing"),

@@ -68,7 +68,7 @@ impl Description {
             "{what}"
         );
         self.validate(&content["schema"], &answer.json(), &what);
-        for name in ["location", "link", "retry-after", "confab-state"] {
+        for name in ["etag", "location", "link", "retry-after", "confab-state"] {
             if let Some(value) = answer.header(name) {
                 let told = response["headers"].as_object().expect("headers");
                 let told = told.iter().find(|(told, _)| told.to_lowercase() == name);

@@ -7,6 +7,7 @@ mod support;
 
 mod admin;
 mod backups;
+mod browsers;
 mod commands;
 mod concurrency;
 mod configuration;
