@@ -1,7 +1,7 @@
 # What a developer types. `make` alone lists it. ARGS are passed on: make run ARGS='jobs stats', make test ARGS='--test api'.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos bench bench-full lint fmt doc stores chromium stores-down stores-wipe compose-check
+.PHONY: help run test chaos bench bench-full lint fmt deny doc dist unit-check stores chromium stores-down stores-wipe compose-check
 
 # The stores' URLs; and away with what only the stores' scripts read, as confab stops at a setting that it does not know.
 stores-env = eval "$$(scripts/stores.sh env $(1))" && unset MYSQL_PASSWORD $${!CONFAB_STORES_@}
@@ -40,8 +40,19 @@ lint: ## formatting and clippy, warnings as errors
 fmt: ## format the sources
 	cargo fmt
 
+deny: ## licences and sources of all dependencies, by deny.toml
+	@scripts/cargo-deny.sh
+
 doc: ## the documentation of the crate, in target/doc
 	cargo doc --no-deps --locked
+
+dist: ## a tarball for machines like this one, in target/dist: binary, unit, configuration, completions, licences
+	cargo build --release --locked
+	@scripts/dist.sh target/release/confab target/dist
+
+unit-check: ## install a tarball of the tests' build into a scratch root, and have systemd verify the unit there
+	cargo build --locked --features breakpoints
+	@scripts/check-unit.sh target/debug/confab
 
 stores: ## start MySQL, Redis and Elasticsearch, and leave them running
 	@scripts/stores.sh up

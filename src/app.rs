@@ -24,6 +24,7 @@ use crate::{
         redis::{RedisQueue, RedisSettings},
         sqlite::{SqliteSettings, SqliteStores, place},
     },
+    supervisor::Supervisor,
     telemetry,
     wake::Wake,
     workers,
@@ -182,6 +183,9 @@ impl App {
         if let Some(admin) = admin {
             tokio::spawn(admin);
         }
+        let supervisor = Supervisor::new(health.clone());
+        // Ready to be asked, that is: with a store not up yet too, which /readyz tells of.
+        supervisor.ready();
 
         let context = workers::Context {
             records: self.records.clone(),
@@ -211,6 +215,7 @@ impl App {
         shutdown::requested().await?;
         info!("ending: requests and batches in hand are finished");
         health.end();
+        supervisor.stopping();
         stop.cancel();
         let finish = async {
             tokio::time::sleep(settings.server.drain).await;

@@ -16,6 +16,7 @@ pub mod scrape;
 pub mod service;
 pub mod shutdown;
 pub mod stores;
+pub mod supervisor;
 pub mod telemetry;
 pub mod wake;
 pub mod workers;

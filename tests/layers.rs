@@ -7,13 +7,14 @@ use std::{
 };
 
 /// What each part may use, besides itself. `app` wires everything up, and `cli` starts it.
-const MAY_USE: [(&str, &[&str]); 21] = [
+const MAY_USE: [(&str, &[&str]); 22] = [
     ("activity", &[]),
     ("breakpoint", &[]),
     ("domain", &[]),
     ("config", &[]),
     ("health", &[]),
     ("shutdown", &[]),
+    ("supervisor", &["health"]),
     ("wake", &["domain"]),
     ("telemetry", &["config"]),
     ("stores", &["breakpoint", "domain", "measure", "request"]),
@@ -60,6 +61,7 @@ const MAY_USE: [(&str, &[&str]); 21] = [
             "service",
             "shutdown",
             "stores",
+            "supervisor",
             "telemetry",
             "wake",
             "workers",

@@ -11,7 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 
 use self::{jobs::Jobs, output::Output, progress::Meter};
 use crate::{
@@ -54,6 +55,11 @@ enum Command {
     /// Look at the stores, their settings and what they should agree on; the exit code is 1 with a warning, 2 with a
     /// problem.
     Doctor,
+    /// Print what completes this command line in a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
     /// Look at the job queues, and see to what failed.
     #[command(subcommand)]
     Jobs(Jobs),
@@ -96,6 +102,12 @@ impl Cli {
     ///
     /// Whatever kept it from being done.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
+        // Whatever the settings are.
+        if let Some(Command::Completions { shell }) = self.command {
+            let mut line = Self::command();
+            clap_complete::generate(shell, &mut line, "confab", &mut std::io::stdout());
+            return Ok(ExitCode::SUCCESS);
+        }
         let output = Output { json: self.json };
         let diagnosed = matches!(self.command, Some(Command::Doctor));
         let settings = match Settings::read(self.config.as_deref(), environment()) {
@@ -114,6 +126,8 @@ impl Cli {
                 app.serve(&settings, !no_migrate).await?;
                 Ok(ExitCode::SUCCESS)
             }
+            // Done above.
+            Command::Completions { .. } => Ok(ExitCode::SUCCESS),
             Command::Doctor => Ok(doctor::run(&app, &settings, &output).await),
             Command::Openapi => {
                 println!("{}", openapi::document().to_pretty_json()?);

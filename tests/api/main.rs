@@ -39,4 +39,6 @@ mod shutdown;
 // What workers do when they fail at a given step, which only the tests' build can.
 #[cfg(feature = "breakpoints")]
 mod supervision;
+#[cfg(feature = "breakpoints")]
+mod systemd;
 mod updates;

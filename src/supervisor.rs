@@ -1,0 +1,94 @@
+//! What systemd is told of this process, if it is what started it (`Type=notify`, `WatchdogSec=`).
+
+use std::{sync::Arc, time::Duration};
+
+use sd_notify::NotifyState;
+use tokio::time::MissedTickBehavior;
+use tracing::warn;
+
+use crate::health::Health;
+
+/// How often the status line is sent where no watchdog waits for more.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// The way to the supervisor that started this process; silent if none did.
+#[derive(Debug, Clone)]
+pub struct Supervisor {
+    health: Arc<Health>,
+    listens: bool,
+}
+
+impl Supervisor {
+    /// Finds out from `$NOTIFY_SOCKET` whether one is listening.
+    pub fn new(health: Arc<Health>) -> Self {
+        let socket = std::env::var_os("NOTIFY_SOCKET");
+        Self {
+            health,
+            listens: socket.is_some_and(|path| !path.is_empty()),
+        }
+    }
+
+    /// The process listens. From now on the watchdog is fed twice in the time that it waits, for as long as every worker's
+    /// loop gets on: one that stands still is healed by nothing but a new start, which systemd sees to. An outage of a
+    /// store is no such case, as a loop that cannot do its work ends its step.
+    ///
+    /// It goes on until the process is gone.
+    pub fn ready(&self) {
+        if !self.listens {
+            return;
+        }
+        self.tell(&[NotifyState::Ready]);
+        let watchdog = sd_notify::watchdog_enabled();
+        let pause = watchdog.map_or(PAUSE, |limit| limit / 2);
+        let supervisor = self.clone();
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(pause.max(Duration::from_millis(1)));
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                supervisor.beat();
+            }
+        });
+    }
+
+    /// The process is about to end, in order.
+    pub fn stopping(&self) {
+        let status = "ending: requests and batches in hand are finished";
+        self.tell(&[NotifyState::Stopping, NotifyState::Status(status)]);
+    }
+
+    fn beat(&self) {
+        let workers = self.health.workers();
+        let stalled: Vec<&str> = workers
+            .iter()
+            .filter(|worker| worker.stalled.is_some())
+            .map(|worker| worker.name)
+            .collect();
+        if !stalled.is_empty() {
+            let status = format!("stands still: {}", stalled.join(", "));
+            warn!(status, "the watchdog is not fed");
+            return self.tell(&[NotifyState::Status(&status)]);
+        }
+        let failing: Vec<&str> = workers
+            .iter()
+            .filter(|worker| worker.error.is_some())
+            .map(|worker| worker.name)
+            .collect();
+        let status = match (self.health.is_ending(), workers.len(), failing.as_slice()) {
+            // It was said already.
+            (true, ..) => return self.tell(&[NotifyState::Watchdog]),
+            (false, 0, _) => "serving; the workers wait for the database's schema".into(),
+            (false, _, []) => "serving; all workers are well".into(),
+            (false, _, failing) => format!("serving; out of order: {}", failing.join(", ")),
+        };
+        self.tell(&[NotifyState::Watchdog, NotifyState::Status(&status)]);
+    }
+
+    fn tell(&self, news: &[NotifyState<'_>]) {
+        if self.listens
+            && let Err(error) = sd_notify::notify(news)
+        {
+            warn!(%error, "cannot notify the supervisor");
+        }
+    }
+}
