@@ -13,8 +13,6 @@ run: stores ## start confab on the real stores, as the release build
 	@$(call stores-env,run) && exec cargo run --release --locked -- $(ARGS)
 
 test: stores chromium ## all tests, on the real stores and in a real browser (cargo test alone: those that need none)
-	@$(call stores-env,test) && exec cargo test --locked --features breakpoints $(or $(ARGS),--all-targets) -- --include-ignored
-test: stores ## all tests, on the real stores (cargo test alone: those that need none)
 	@$(call stores-env,test) && export CONFAB_TEST_SCHEMATHESIS="$$(scripts/schemathesis.sh)" && \
 	  exec cargo test --locked --features breakpoints $(or $(ARGS),--all-targets) -- --include-ignored
 
