@@ -1,7 +1,7 @@
 # What a developer types. `make` alone lists it. ARGS are passed on: make run ARGS='jobs stats', make test ARGS='--test api'.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos bench bench-full lint fmt deny doc dist unit-check stores chromium stores-down stores-wipe compose-check
+.PHONY: help run test upgrade-test chaos bench bench-full lint fmt deny doc dist unit-check stores chromium stores-down stores-wipe compose-check
 
 # The stores' URLs; and away with what only the stores' scripts read, as confab stops at a setting that it does not know.
 stores-env = eval "$$(scripts/stores.sh env $(1))" && unset MYSQL_PASSWORD $${!CONFAB_STORES_@}
@@ -15,6 +15,9 @@ run: stores ## start confab on the real stores, as the release build
 test: stores chromium ## all tests, on the real stores and in a real browser (cargo test alone: those that need none)
 	@$(call stores-env,test) && export CONFAB_TEST_SCHEMATHESIS="$$(scripts/schemathesis.sh)" && \
 	  exec cargo test --locked --features breakpoints $(or $(ARGS),--all-targets) -- --include-ignored
+
+upgrade-test: stores ## an earlier version and this one on the same stores; wants the whole history
+	@$(call stores-env,test) && exec scripts/upgrade-test.sh $(ARGS)
 
 chaos: stores ## the whole fault suite, on the release build (some 45 minutes); ARGS=FILTER plays a part of it
 	@$(call stores-env,test) && export CONFAB_TEST_ROUNDS=full && \

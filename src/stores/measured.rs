@@ -158,6 +158,7 @@ measured! {
     scan(after: Option<MessageKey>, limit: usize) -> Result<Vec<MessageKey>>;
     current() -> Result<Option<String>>;
     fits(index: &str) -> Result<bool>;
+    is_outdated() -> Result<bool>;
     create() -> Result<String>;
     swap(index: &str) -> Result<()>;
     refresh() -> Result<()>;

@@ -43,3 +43,4 @@ mod supervision;
 #[cfg(feature = "breakpoints")]
 mod systemd;
 mod updates;
+mod upgrades;

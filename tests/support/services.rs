@@ -225,6 +225,20 @@ impl Elasticsearch {
         );
     }
 
+    /// Makes an index look as if the program of another version had made it.
+    pub async fn set_version(&self, index: &str, version: u64) {
+        let url = format!("{}/{index}/_mapping", self.url);
+        let meta = json!({"_meta": {"version": version}});
+        let answer = self
+            .http
+            .put(url)
+            .json(&meta)
+            .send()
+            .await
+            .expect("an answer");
+        assert!(answer.status().is_success(), "{answer:?}");
+    }
+
     /// Maps a field that the program knows nothing of.
     pub async fn add_field(&self, index: &str) {
         let url = format!("{}/{index}/_mapping", self.url);

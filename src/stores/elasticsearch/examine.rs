@@ -121,17 +121,8 @@ impl ElasticsearchIndex {
 
     /// Whether an index has the mapping and the order that a new one would get.
     pub(super) async fn is_as_defined(&self, index: &str) -> Result<bool> {
-        let send = async {
-            self.client
-                .indices()
-                .get(IndicesGetParts::Index(&[index]))
-                .filter_path(&["*.mappings", "*.settings.index.sort"])
-                .send()
-                .await
-        };
-        let defined: Value = match self.ask(send).await {
-            Err(refusal) if refusal.is_missing_index() => return Ok(false),
-            answer => answer.map_err(|refusal| refusal.error(index))?,
+        let Some(defined) = self.defined(index).await? else {
+            return Ok(false);
         };
         let wanted: Value = serde_json::from_str(DEFINITION).map_err(failed)?;
         let sort = &defined[index]["settings"]["index"]["sort"];
@@ -141,6 +132,40 @@ impl ElasticsearchIndex {
                 && sort["order"] == wanted["settings"]["sort.order"],
         )
     }
+
+    /// Whether the index in use was made by a program before this one, as its version says. One of a newer program is
+    /// left alone: of two programs side by side each would else replace the other's.
+    pub(super) async fn is_of_the_past(&self) -> Result<bool> {
+        let Some(index) = self.index_in_use().await? else {
+            return Ok(false);
+        };
+        let Some(defined) = self.defined(&index).await? else {
+            return Ok(false);
+        };
+        let wanted: Value = serde_json::from_str(DEFINITION).map_err(failed)?;
+        Ok(version(&defined[&index]["mappings"]) < version(&wanted["mappings"]))
+    }
+
+    /// What Elasticsearch tells of an index; `None` if there is none.
+    async fn defined(&self, index: &str) -> Result<Option<Value>> {
+        let send = async {
+            self.client
+                .indices()
+                .get(IndicesGetParts::Index(&[index]))
+                .filter_path(&["*.mappings", "*.settings.index.sort"])
+                .send()
+                .await
+        };
+        match self.ask(send).await {
+            Err(refusal) if refusal.is_missing_index() => Ok(None),
+            answer => answer.map(Some).map_err(|refusal| refusal.error(index)),
+        }
+    }
+}
+
+/// The version that a mapping says it is of; the first ones said nothing.
+fn version(mapping: &Value) -> u64 {
+    mapping["_meta"]["version"].as_u64().unwrap_or(0)
 }
 
 /// A mapping without what Elasticsearch leaves out of its answer, as it is the default.

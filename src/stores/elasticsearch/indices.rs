@@ -13,6 +13,8 @@
 //!   minute is not refreshed at all until somebody does, and the first search waits.
 //! - One shard: a search asks one, and that holds 2 billion messages. One replica where there is a second node.
 //! - Nothing is mapped by guess (`strict`).
+//! - `_meta.version` is raised with every change of it, or of how texts are taken apart: an index of an older version is
+//!   replaced by a new one.
 
 use std::{
     collections::BTreeMap,

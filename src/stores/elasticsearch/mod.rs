@@ -139,6 +139,10 @@ impl SearchIndex for ElasticsearchIndex {
         self.is_as_defined(index).await
     }
 
+    async fn is_outdated(&self) -> Result<bool> {
+        self.is_of_the_past().await
+    }
+
     async fn create(&self) -> Result<String> {
         self.create_index().await
     }

@@ -145,6 +145,11 @@ impl SearchIndex for SqliteStores {
         self.readers.run(find).await
     }
 
+    /// A migration that changes the index asks for a new one.
+    async fn is_outdated(&self) -> Result<bool> {
+        Ok(false)
+    }
+
     async fn create(&self) -> Result<String> {
         self.writer.run(create).await
     }

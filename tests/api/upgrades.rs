@@ -1,0 +1,199 @@
+//! What a new version finds in the stores of an older one, and an older one of a newer. Both at once: `tests/upgrade`.
+
+use deadpool_redis::redis;
+use serde_json::Value;
+
+use crate::support::{Backing, Chat, Site, eventually, on_each_backing, on_services, settles};
+
+/// Accepts, and stores nothing.
+const IDLE: [(&str, &str); 1] = [("CONFAB_WORKERS__ENABLED", "false")];
+
+/// A newer program's jobs become dead letters at once.
+const ONE_TRY: [(&str, &str); 1] = [("CONFAB_WORKERS__TRIES", "1")];
+
+impl Site {
+    /// Writes another payload into a job.
+    async fn put_payload(&self, id: &str, payload: &str) {
+        assert!(!payload.contains('\''));
+        let number = i64::from_str_radix(id, 16).expect("an id is hexadecimal");
+        match self.backing() {
+            Backing::Embedded => {
+                let sql = format!("UPDATE jobs SET payload = '{payload}' WHERE id = {number}");
+                assert_eq!(self.execute(&sql).await, 1);
+            }
+            Backing::Services => {
+                let services = self.services();
+                let mut redis = services.redis().await.expect("a connection");
+                let put: redis::RedisResult<i64> = redis::cmd("HSET")
+                    .arg(format!("{}jobs", services.redis_prefix()))
+                    .arg(&[id, payload])
+                    .query_async(&mut redis)
+                    .await;
+                assert_eq!(put.expect("an answer"), 0, "the job was there");
+            }
+        }
+    }
+
+    /// The jobs in a state, each whole.
+    async fn whole_jobs(&self, state: &str) -> Vec<Value> {
+        let listed = self.json(&["jobs", "list", "--state", state]).await;
+        let mut jobs = Vec::new();
+        for job in listed["jobs"].as_array().expect("a list") {
+            let id = job["id"].as_str().expect("an id");
+            jobs.push(self.json(&["jobs", "show", id]).await);
+        }
+        jobs
+    }
+
+    async fn json(&self, arguments: &[&str]) -> Value {
+        let finished = self.confab(&[arguments, &["--json"]].concat()).await;
+        finished.expect_code(0);
+        serde_json::from_str(&finished.stdout).expect("one JSON object")
+    }
+}
+
+/// A job's payload as the first program of version 1 wrote it, whatever later ones add.
+fn first_of_version_1(kind: &str, chat: &Chat) -> String {
+    let (app, number) = (&chat.app, chat.number);
+    match kind {
+        "create_application" => format!(
+            r#"{{"v":1,"at":1764000000000,"number":0,"kind":"{kind}","app":"{app}","text":"Shetewi"}}"#
+        ),
+        "create_chat" => {
+            format!(
+                r#"{{"v":1,"at":1764000000001,"number":{number},"kind":"{kind}","app":"{app}"}}"#
+            )
+        }
+        "create_message" => format!(
+            r#"{{"v":1,"at":1764000000002,"number":1,"kind":"{kind}","app":"{app}","chat":{number},"text":"hello"}}"#
+        ),
+        _ => format!(
+            r#"{{"v":1,"at":1764000000003,"number":1,"created":1764000000002,"kind":"{kind}","app":"{app}","chat":{number},"text":"hello again"}}"#
+        ),
+    }
+}
+
+async fn jobs_as_the_first_program_wrote_them_are_stored(site: &Site) {
+    let api = site.start_with(&IDLE).await;
+    let chat = api.new_app_and_chat().await;
+    api.say(&chat, "replaced").await;
+    api.change(&chat, 1, "replaced").await;
+    api.kill();
+    let jobs = site.whole_jobs("waiting").await;
+    assert_eq!(jobs.len(), 4, "{jobs:#?}");
+    for job in &jobs {
+        let kind = job["kind"].as_str().expect("a kind");
+        let payload = first_of_version_1(kind, &chat);
+        let id = job["id"].as_str().expect("an id");
+        site.put_payload(id, &payload).await;
+    }
+
+    let api = site.start().await;
+    settles("the update is found", vec![1], async || {
+        api.found(&chat, "again").await
+    })
+    .await;
+    let page = api.get(format!("{chat}/messages")).await.json();
+    assert_eq!(page[0]["message"], "hello again");
+    assert_eq!(page[0]["createdAt"], "2025-11-24T16:00:00.002Z");
+    assert_eq!(page[0]["updatedAt"], "2025-11-24T16:00:00.003Z");
+    let app = api.get(format!("/application/{}", chat.app)).await;
+    assert_eq!(app.text_field("Username"), "Shetewi");
+    assert_eq!(site.whole_jobs("dead").await, [Value::Null; 0]);
+}
+
+async fn a_newer_programs_job_is_kept_until_one_comes_that_reads_it(site: &Site) {
+    let api = site.start_with(&IDLE).await;
+    let chat = api.new_app_and_chat().await;
+    api.say(&chat, "from the future").await;
+    api.kill();
+    let jobs = site.whole_jobs("waiting").await;
+    let is_message = |job: &&Value| job["kind"] == "create_message";
+    let job = jobs.iter().find(is_message).expect("the message's job");
+    let (id, payload) = (&job["id"], &job["payload"]);
+    let (id, payload) = (id.as_str().expect("an id"), payload.as_str());
+    let payload = payload.expect("a payload");
+    let newer = payload.replacen("\"v\":1,", "\"v\":2,\"mood\":\"cheerful\",", 1);
+    assert_ne!(newer, payload);
+    site.put_payload(id, &newer).await;
+
+    let api = site.start_with(&ONE_TRY).await;
+    let dead = eventually("a dead letter", async || {
+        let mut dead = site.whole_jobs("dead").await;
+        dead.pop().ok_or("there is none")
+    })
+    .await;
+    // Not a word of it is lost, and the reason says what to do.
+    assert_eq!(dead["payload"], newer);
+    let error = dead["error"].as_str().expect("a reason");
+    assert!(
+        error.contains("version 2") && error.contains("newer program"),
+        "{error}"
+    );
+    // What comes after it is stored.
+    assert_eq!(api.say(&chat, "from today").await, 2);
+    settles("the others are stored", Some(1), async || {
+        site.stored_number("SELECT COUNT(*) FROM messages").await
+    })
+    .await;
+
+    // In place of a newer program: the payload becomes one that this one reads.
+    site.put_payload(id, payload).await;
+    site.json(&["jobs", "retry", "--all"]).await;
+    settles("both are found", vec![1, 2], async || {
+        api.found(&chat, "from").await
+    })
+    .await;
+    assert_eq!(api.text(&chat, 1).await, "from the future");
+}
+
+async fn an_older_programs_index_is_replaced_while_search_goes_on(site: &Site) {
+    let api = site.start().await;
+    let chat = api.new_app_and_chat().await;
+    for _ in 0..20 {
+        api.say(&chat, "hello").await;
+    }
+    settles("all is found", 20, async || {
+        api.found(&chat, "hello").await.len()
+    })
+    .await;
+    api.kill();
+    let elasticsearch = site.services().elasticsearch();
+    let older = elasticsearch.indices().await.expect("an answer");
+    assert_eq!(older.len(), 1, "{older:?}");
+    elasticsearch.add_field(&older[0]).await;
+    elasticsearch.set_version(&older[0], 0).await;
+
+    let api = site.start().await;
+    eventually("the older index is gone", async || {
+        assert_eq!(api.found(&chat, "hello").await.len(), 20);
+        let indices = elasticsearch.indices().await?;
+        if indices.contains(&older[0]) {
+            Err(format!("{indices:?}"))
+        } else {
+            Ok(())
+        }
+    })
+    .await;
+    assert_eq!(api.found(&chat, "hello").await.len(), 20);
+    site.confab(&["search", "verify"]).await.expect_code(0);
+
+    // And it stays; so does a newer program's.
+    let newer = elasticsearch.indices().await.expect("an answer");
+    elasticsearch.set_version(&newer[0], 1000).await;
+    api.kill();
+    let api = site.start().await;
+    api.say(&chat, "hello").await;
+    settles("it is found", 21, async || {
+        api.found(&chat, "hello").await.len()
+    })
+    .await;
+    assert_eq!(elasticsearch.indices().await, Ok(newer));
+}
+
+on_services!(an_older_programs_index_is_replaced_while_search_goes_on);
+
+on_each_backing!(
+    jobs_as_the_first_program_wrote_them_are_stored,
+    a_newer_programs_job_is_kept_until_one_comes_that_reads_it,
+);
