@@ -25,7 +25,7 @@ pub async fn up() -> HttpResponse {
 #[schema(example = json!({
     "status": "ready",
     "stores": [{"name": "queue", "latency_ms": 0.21}],
-    "workers": [{"name": "create_message", "restarts": 0}],
+    "workers": [{"name": "create_message", "latency_ms": 4.2, "restarts": 0}],
 }))]
 struct Readiness {
     status: Status,
@@ -88,7 +88,7 @@ struct Worker {
         (status = 503, description = "They should not, for the reasons told.", body = Readiness, example = json!({
             "status": "unavailable",
             "stores": [{"name": "queue", "latency_ms": 3000.1, "error": "Redis is out of reach: no answer within 3s"}],
-            "workers": [{"name": "create_message", "restarts": 0}],
+            "workers": [{"name": "create_message", "latency_ms": 4.2, "restarts": 0}],
         })),
     ),
 )]
