@@ -65,7 +65,8 @@ pub fn document() -> openapi::OpenApi {
 }
 
 /// What a header may look like.
-const HEADERS: [(&str, &str); 3] = [
+const HEADERS: [(&str, &str); 4] = [
+    ("X-Request-Id", "9f2c1a7be04d3358"),
     ("ETag", "W/\"8c3f1a0e5b7d9246\""),
     ("Location", "/application/dec969c6/chat/5/message/3"),
     (
@@ -103,10 +104,18 @@ fn complete(route: &mut Route) {
     if !["/up", "/readyz"].contains(&route.path.as_str()) {
         responses.extend(describe(vec![HttpError::TooManyRequests { seconds: 1 }]));
     }
+    let id = HeaderBuilder::new()
+        .description(Some(
+            "Names the request, as the log does: the one that came with it, else a new one.",
+        ))
+        .build();
     for response in responses.values_mut() {
         let RefOr::T(response) = response else {
             continue;
         };
+        response
+            .headers
+            .insert("X-Request-Id".into(), id.clone().into());
         for (name, example) in HEADERS {
             if let Some(RefOr::T(header)) = response.headers.get_mut(name) {
                 header.example = Some(example.into());

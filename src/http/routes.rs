@@ -7,7 +7,7 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 use utoipa::{
-    __dev::SchemaReferences,
+    __dev::{SchemaReferences, Tags},
     Path,
     openapi::{
         RefOr, Schema,
@@ -34,12 +34,17 @@ pub struct Route {
 }
 
 impl Route {
-    fn new<D: Path + SchemaReferences>(handler: fn(actix_web::Route) -> actix_web::Route) -> Self {
+    fn new<D: Path + SchemaReferences + Tags<'static>>(
+        handler: fn(actix_web::Route) -> actix_web::Route,
+    ) -> Self {
+        let mut operation = D::operation();
+        // The macro keeps them apart, for who collects routes by its own means.
+        operation.tags = Some(D::tags().into_iter().map(str::to_owned).collect());
         Self {
             path: D::path(),
             // The macro of each handler takes exactly one.
             method: D::methods().pop().unwrap_or(HttpMethod::Get),
-            operation: D::operation(),
+            operation,
             schemas: D::schemas,
             handler,
         }

@@ -213,6 +213,7 @@ async fn everything_has_an_example_that_is_right(site: &Site) {
     for (method, path, told) in description.operations() {
         let what = format!("{method} {path}");
         assert!(told["summary"].is_string(), "{what}");
+        assert!(told["tags"][0].is_string(), "{what}");
         assert!(ids.insert(told["operationId"].to_string()), "{what}");
         for parameter in told["parameters"].as_array().unwrap_or(&Vec::new()) {
             let what = format!("{what}: {}", parameter["name"]);

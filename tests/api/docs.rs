@@ -31,11 +31,11 @@ async fn execute(browser: &mut Browser, path: &str, parameters: &[(&str, &str)])
     let send = format!("{block}.querySelector('button.execute').click()");
     browser.eval(&send).await;
     let answered = format!(
-        "{block}.querySelector('.live-responses-table .response-col_status')?.innerText.trim().startsWith('201')"
+        "{block}.querySelector('.live-responses-table .response .response-col_status')?.innerText.trim().startsWith('201')"
     );
     browser.until(&answered).await;
     let body = format!(
-        "{block}.querySelector('.live-responses-table .response-col_description pre').innerText"
+        "{block}.querySelector('.live-responses-table .response .response-col_description pre').innerText"
     );
     let body = browser.eval(&body).await;
     body.as_str().expect("a text").to_owned()
