@@ -106,6 +106,7 @@ async fn rows_and_epoch_set_back_under_a_stopped_process_are_healed(site: &Site)
 async fn an_unfinished_rebuild_from_before_is_not_gone_on_with(site: &Site) {
     let api = site.start().await;
     let (chat, revision) = chat_to_set_back(site, &api).await;
+    site.no_rebuild_is_unfinished().await;
     drop(api);
     // It has put the messages as they were.
     let crash = [("CONFAB_TEST_BREAK", "between_rebuild_pages:1:crash")];

@@ -202,6 +202,7 @@ async fn an_index_that_is_not_as_it_should_be_is_told(site: &Site) {
     }
     let report = doctor(site, &[]).await;
     report.expect("elasticsearch mapping", "problem");
+    site.no_rebuild_is_unfinished().await;
     site.confab(&["search", "rebuild"]).await.expect_code(0);
     let report = doctor(site, &[]).await;
     report.expect("elasticsearch mapping", "ok");

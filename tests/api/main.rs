@@ -15,7 +15,6 @@ mod counts;
 mod creation;
 mod dashboard;
 mod description;
-mod docs;
 mod doctor;
 mod durability;
 mod errors;

@@ -41,6 +41,7 @@ async fn a_killed_rebuild_goes_on_where_it_was(site: &Site) {
     })
     .await;
 
+    site.no_rebuild_is_unfinished().await;
     let crash = [("CONFAB_TEST_BREAK", "between_rebuild_pages:2:crash")];
     let killed = site.confab_with(&["search", "rebuild"], &crash).await;
     assert_eq!(killed.code, None, "{killed:#?}");
@@ -75,6 +76,7 @@ async fn an_unfinished_index_of_another_making_is_not_gone_on_with(site: &Site) 
         api.found(&chat, "hello").await.len()
     })
     .await;
+    site.no_rebuild_is_unfinished().await;
     drop(api);
     let crash = [("CONFAB_TEST_BREAK", "between_rebuild_pages:1:crash")];
     let killed = site.confab_with(&["search", "rebuild"], &crash).await;
@@ -98,6 +100,7 @@ async fn the_clean_job_finishes_a_killed_rebuild(site: &Site) {
         site.stored_number("SELECT COUNT(*) FROM messages").await
     })
     .await;
+    site.no_rebuild_is_unfinished().await;
     let crash = [("CONFAB_TEST_BREAK", "between_rebuild_pages:1:crash")];
     let killed = site.confab_with(&["search", "rebuild"], &crash).await;
     assert_eq!(killed.code, None, "{killed:#?}");

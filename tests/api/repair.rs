@@ -161,6 +161,7 @@ async fn a_rebuild_misses_nothing_that_is_written_meanwhile(site: &Site) {
             (stop, writing)
         })
         .collect();
+    site.no_rebuild_is_unfinished().await;
     for _ in 0..2 {
         site.confab(&["search", "rebuild"]).await.expect_code(0);
     }

@@ -16,7 +16,7 @@ use diesel::{
 use diesel_async::RunQueryDsl as _;
 use tempfile::TempDir;
 
-use super::{Chat, Servers, Services};
+use super::{Chat, Servers, Services, settles};
 
 /// How long one test may take. A test that hangs fails, and cleans up after itself.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -173,6 +173,15 @@ impl Site {
         }
         let rows: Vec<Row> = self.rows(&format!("SELECT ({expression}) AS number")).await;
         rows.into_iter().next().and_then(|row| row.number)
+    }
+
+    /// Waits until no rebuild of the index is under way. The first index is filled by one too, while it is in use already: a
+    /// process that ends meanwhile leaves it to be gone on with.
+    pub async fn no_rebuild_is_unfinished(&self) {
+        settles("no rebuild is unfinished", Some(0), async || {
+            self.stored_number("SELECT COUNT(*) FROM index_build").await
+        })
+        .await;
     }
 
     /// The messages of a chat as they are stored, by number.
