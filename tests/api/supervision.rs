@@ -58,7 +58,7 @@ async fn a_worker_that_stands_still_is_seen_by_readiness(site: &Site) {
     let app = api.new_app().await;
     let told = becomes(&api, 503, "unavailable").await;
     let worker = named(&told, "workers", "create_application");
-    assert!(worker["stalled_ms"].as_u64() > Some(1000), "{told:#}");
+    assert!(worker["stalled_ms"].as_u64() >= Some(1000), "{told:#}");
     // Nothing is lost by it.
     assert_eq!(api.get(&app).await.text_field("ChatsCount"), "0");
     drop(api);
