@@ -17,8 +17,11 @@ use tracing::error;
 
 use super::{Error, Result};
 
-/// The answers to a group, in the order of its questions.
-type Answers<A> = Pin<Box<dyn Future<Output = Vec<A>> + Send>>;
+/// The answers to a group, in the order of its questions; an error instead of them is everybody's.
+type Answers<A> = Pin<Box<dyn Future<Output = Result<Vec<Result<A>>>> + Send>>;
+
+/// The way to one who asked.
+type Asker<A> = oneshot::Sender<Result<A>>;
 
 /// What may be asked of one store in groups.
 pub struct Gather<Q, A>(Arc<Shared<Q, A>>);
@@ -36,13 +39,13 @@ struct Shared<Q, A> {
 
 struct State<Q, A> {
     /// Bounded by the connections of clients: each request asks one thing at a time.
-    waiting: VecDeque<(Q, oneshot::Sender<A>)>,
+    waiting: VecDeque<(Q, Asker<A>)>,
     flying: usize,
 }
 
 impl<Q: Send + 'static, A: Send + 'static> Gather<Q, A> {
     /// Groups of `most` questions at most, `flights` of them under way at once, are answered by `call`: one answer a
-    /// question, in their order. It must end in a bounded time.
+    /// question, in their order, or an error that all of them get. It must end in a bounded time.
     pub fn new<F>(
         store: &'static str,
         most: usize,
@@ -50,7 +53,7 @@ impl<Q: Send + 'static, A: Send + 'static> Gather<Q, A> {
         call: impl Fn(Vec<Q>) -> F + Send + Sync + 'static,
     ) -> Self
     where
-        F: Future<Output = Vec<A>> + Send + 'static,
+        F: Future<Output = Result<Vec<Result<A>>>> + Send + 'static,
     {
         Self(Arc::new(Shared {
             store,
@@ -68,7 +71,7 @@ impl<Q: Send + 'static, A: Send + 'static> Gather<Q, A> {
     ///
     /// # Errors
     ///
-    /// [`Error::Failed`] if the call died.
+    /// What the call says, of this question or of its group; [`Error::Failed`] if it died.
     pub async fn ask(&self, question: Q) -> Result<A> {
         let (answer, answered) = oneshot::channel();
         let takes_off = {
@@ -82,9 +85,11 @@ impl<Q: Send + 'static, A: Send + 'static> Gather<Q, A> {
             // A task of its own: the group must not end with the request of the one who happened to come first.
             tokio::spawn(fly(self.0.clone()));
         }
-        answered.await.map_err(|_| Error::Failed {
-            store: self.0.store,
-            detail: "a call for several requests died".into(),
+        answered.await.unwrap_or_else(|_| {
+            Err(Error::Failed {
+                store: self.0.store,
+                detail: "a call for several requests died".into(),
+            })
         })
     }
 }
@@ -97,10 +102,15 @@ async fn fly<Q: Send + 'static, A: Send + 'static>(shared: Arc<Shared<Q, A>>) {
             .catch_unwind()
             .await
         {
-            Ok(answers) => {
+            // Who has gone needs no answer.
+            Ok(Ok(answers)) => {
                 for (asker, answer) in askers.into_iter().zip(answers) {
-                    // Who has gone needs no answer.
                     let _ = asker.send(answer);
+                }
+            }
+            Ok(Err(error)) => {
+                for asker in askers {
+                    let _ = asker.send(Err(error.clone()));
                 }
             }
             // What it said is in the log already.
@@ -116,7 +126,7 @@ impl<Q, A> Shared<Q, A> {
     }
 
     /// Who waits, as many as go into a group; `None` if there is nobody, and the flight is over.
-    fn board(&self) -> Option<(Vec<Q>, Vec<oneshot::Sender<A>>)> {
+    fn board(&self) -> Option<(Vec<Q>, Vec<Asker<A>>)> {
         let mut state = self.state();
         let (mut questions, mut askers) = (Vec::new(), Vec::new());
         while questions.len() < self.most {
@@ -155,7 +165,7 @@ mod tests {
                 async move {
                     sizes.lock().unwrap().push(group.len());
                     gate.acquire().await.unwrap().forget();
-                    group.into_iter().map(|number| number * 10).collect()
+                    Ok(group.into_iter().map(|number| Ok(number * 10)).collect())
                 }
             }))
         };
@@ -183,10 +193,32 @@ mod tests {
     async fn a_call_that_dies_fails_its_group_and_no_other() {
         let gather = Gather::new("the store", 8, 1, |group: Vec<bool>| async move {
             assert!(!group.contains(&true), "planned");
-            group
+            Ok(group.into_iter().map(Ok).collect())
         });
         assert!(gather.ask(true).await.is_err());
         let after = tokio::time::timeout(Duration::from_secs(30), gather.ask(false)).await;
         assert_eq!(after.unwrap(), Ok(false));
+    }
+
+    #[tokio::test]
+    async fn an_error_is_everybodys_or_ones() {
+        let refusal = |detail: &str| Error::Full(detail.into());
+        let gather = Gather::new("the store", 8, 1, move |group: Vec<u32>| async move {
+            if group.contains(&0) {
+                return Err(refusal("all"));
+            }
+            let one = |number| {
+                if number == 1 {
+                    Err(refusal("one"))
+                } else {
+                    Ok(number)
+                }
+            };
+            Ok(group.into_iter().map(one).collect())
+        });
+        let together = async |a, b| tokio::join!(gather.ask(a), gather.ask(b));
+        assert_eq!(together(1, 2).await, (Err(refusal("one")), Ok(2)));
+        let everybody = (Err(refusal("all")), Err(refusal("all")));
+        assert_eq!(together(2, 0).await, everybody);
     }
 }

@@ -36,7 +36,7 @@ const FLIGHTS: usize = 4;
 /// The rows, in MySQL.
 pub struct MysqlRecords {
     pool: Arc<Pool>,
-    messages: Gather<MessageKey, Result<Option<Message>>>,
+    messages: Gather<MessageKey, Option<Message>>,
 }
 
 impl MysqlRecords {
@@ -98,7 +98,7 @@ impl Records for MysqlRecords {
     }
 
     async fn message(&self, key: MessageKey) -> Result<Option<Message>> {
-        self.messages.ask(key).await?
+        self.messages.ask(key).await
     }
 
     async fn messages(&self, chat: ChatKey, page: &Page) -> Result<Vec<Message>> {

@@ -118,18 +118,14 @@ impl MysqlRecords {
 pub(super) async fn read_each_message(
     pool: &Pool,
     keys: &[MessageKey],
-) -> Vec<Result<Option<Message>>> {
+) -> Result<Vec<Result<Option<Message>>>> {
     let read = pool.again(async || match keys {
         [key] => Ok(Vec::from_iter(read_message(pool, *key).await?)),
         keys => load_messages(pool, &mut pool.get().await?, keys).await,
     });
-    match read.await {
-        Ok(found) => {
-            let found: HashMap<_, _> = found.into_iter().map(|found| (found.key, found)).collect();
-            keys.iter().map(|key| Ok(found.get(key).cloned())).collect()
-        }
-        Err(error) => keys.iter().map(|_| Err(error.clone())).collect(),
-    }
+    let found = read.await?.into_iter().map(|found| (found.key, found));
+    let found: HashMap<_, _> = found.collect();
+    Ok(keys.iter().map(|key| Ok(found.get(key).cloned())).collect())
 }
 
 async fn read_message(pool: &Pool, key: MessageKey) -> Result<Option<Message>> {

@@ -45,8 +45,8 @@ pub struct RedisSettings {
 /// The queue on Redis.
 pub struct RedisQueue {
     redis: Arc<Redis>,
-    accepts: Gather<Draft, Result<Acceptance>>,
-    newest: Gather<MessageKey, Result<Option<Message>>>,
+    accepts: Gather<Draft, Acceptance>,
+    newest: Gather<MessageKey, Option<Message>>,
 }
 
 impl RedisQueue {
@@ -66,7 +66,7 @@ impl RedisQueue {
             redis,
             accepts: Gather::new("Redis", GROUP, FLIGHTS, move |group| {
                 let redis = accepting.clone();
-                async move { redis.accept_all(&group).await }
+                async move { Ok(redis.accept_all(&group).await) }
             }),
             newest: Gather::new("Redis", GROUP, FLIGHTS, move |group| {
                 let redis = looking.clone();

@@ -28,23 +28,20 @@ impl Redis {
     }
 
     /// The newest write to each of these messages, in their order.
-    pub(super) async fn newest(&self, keys: &[MessageKey]) -> Vec<Result<Option<Message>>> {
+    pub(super) async fn newest(&self, keys: &[MessageKey]) -> Result<Vec<Result<Option<Message>>>> {
         let answer = self
             .call(Via::Shared, &self.scripts.newest, |command| {
                 for key in keys {
                     command.arg(format!("pending:{}", key.chat)).arg(key.number);
                 }
             })
-            .await;
-        match answer {
-            Ok(answer) => answer
-                .chunks_exact(2)
-                .map(|write| match write[0].is_empty() {
-                    true => Ok(None),
-                    false => Ok(read_entry(&write[0], &write[1])?.into_message()),
-                })
-                .collect(),
-            Err(error) => keys.iter().map(|_| Err(error.clone())).collect(),
-        }
+            .await?;
+        let newest = answer
+            .chunks_exact(2)
+            .map(|write| match write[0].is_empty() {
+                true => Ok(None),
+                false => Ok(read_entry(&write[0], &write[1])?.into_message()),
+            });
+        Ok(newest.collect())
     }
 }

@@ -46,7 +46,7 @@ impl JobQueue for RedisQueue {
     }
 
     async fn accept(&self, write: &Write) -> Result<Acceptance> {
-        self.accepts.ask(Draft::new(write)).await?
+        self.accepts.ask(Draft::new(write)).await
     }
 
     async fn application(&self, id: AppId) -> Result<Option<(Option<Application>, u64)>> {
@@ -101,7 +101,7 @@ impl JobQueue for RedisQueue {
     }
 
     async fn message(&self, key: MessageKey) -> Result<Option<Message>> {
-        self.newest.ask(key).await?
+        self.newest.ask(key).await
     }
 
     async fn messages(&self, chat: ChatKey, page: &Page) -> Result<Vec<Message>> {

@@ -67,8 +67,8 @@ pub struct SqliteStores {
     writer: Writer,
     readers: Readers,
     /// For several requests at once: the newest writes to messages, and stored messages.
-    newest: Gather<MessageKey, Result<Option<Message>>>,
-    messages: Gather<MessageKey, Result<Option<Message>>>,
+    newest: Gather<MessageKey, Option<Message>>,
+    messages: Gather<MessageKey, Option<Message>>,
     limits: Limits,
     /// This run of the program, among those that claim jobs.
     claimer: String,
@@ -142,20 +142,16 @@ impl SqliteStores {
 fn each(
     readers: &Readers,
     read: fn(&mut SqliteConnection, MessageKey) -> Outcome<Option<Message>>,
-) -> Gather<MessageKey, Result<Option<Message>>> {
+) -> Gather<MessageKey, Option<Message>> {
     let readers = readers.clone();
     Gather::new("SQLite", GROUP, readers::CONNECTIONS, move |keys| {
         let readers = readers.clone();
         async move {
-            let asked = keys.clone();
-            let found = readers.run(move |connection| {
-                let found = asked.into_iter().map(|key| read(connection, key));
+            let read = move |connection: &mut SqliteConnection| {
+                let found = keys.into_iter().map(|key| read(connection, key));
                 found.collect::<Outcome<Vec<_>>>()
-            });
-            match found.await {
-                Ok(found) => found.into_iter().map(Ok).collect(),
-                Err(error) => keys.iter().map(|_| Err(error.clone())).collect(),
-            }
+            };
+            Ok(readers.run(read).await?.into_iter().map(Ok).collect())
         }
     })
 }

@@ -86,7 +86,7 @@ impl JobQueue for SqliteStores {
     }
 
     async fn message(&self, key: MessageKey) -> Result<Option<Message>> {
-        self.newest.ask(key).await?
+        self.newest.ask(key).await
     }
 
     async fn messages(&self, chat: ChatKey, page: &Page) -> Result<Vec<Message>> {

@@ -77,7 +77,7 @@ impl Records for SqliteStores {
     }
 
     async fn message(&self, key: MessageKey) -> Result<Option<Message>> {
-        self.messages.ask(key).await?
+        self.messages.ask(key).await
     }
 
     async fn messages(&self, chat: ChatKey, page: &Page) -> Result<Vec<Message>> {
