@@ -57,9 +57,17 @@ impl Redis {
         }
     }
 
-    /// As [`Self::call`], for a script that wants the counter of `scope` to be of the current epoch; `None` if there
-    /// is no such application or chat, here or stored.
-    pub(super) async fn call_counted(
+    /// The counter of an application or chat, and an application's creation while that is not stored; `None` if there is
+    /// no such application or chat, here or stored.
+    pub(super) async fn scope(&self, scope: Scope) -> Result<Option<Vec<String>>> {
+        self.call_counted(Via::Shared, &self.scripts.scope, Some(scope), |command| {
+            command.arg(scope.key());
+        })
+        .await
+    }
+
+    /// As [`Self::call`], for a script that wants the counter of `scope` to be of the current epoch.
+    async fn call_counted(
         &self,
         via: Via,
         script: &Script,
@@ -99,7 +107,6 @@ impl Redis {
                         return Ok(None);
                     }
                 }
-                ("missing", _) => return Ok(None),
                 ("full", _) => return Err(Error::Full(answer.join(" "))),
                 ("lost", _) => return Err(Error::Fenced("its lease is over".into())),
                 ("ok", _) => return Ok(Some(answer)),

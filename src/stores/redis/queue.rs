@@ -50,19 +50,7 @@ impl JobQueue for RedisQueue {
     }
 
     async fn application(&self, id: AppId) -> Result<Option<(Option<Application>, u64)>> {
-        let scope = Scope::Application(id);
-        let Some(answer) = self
-            .redis
-            .call_counted(
-                Via::Shared,
-                &self.redis.scripts.scope,
-                Some(scope),
-                |command| {
-                    command.arg(scope.key());
-                },
-            )
-            .await?
-        else {
+        let Some(answer) = self.redis.scope(Scope::Application(id)).await? else {
             return Ok(None);
         };
         let [chats, id, payload] = answer.as_slice() else {
@@ -76,19 +64,7 @@ impl JobQueue for RedisQueue {
     }
 
     async fn has_chat(&self, key: ChatKey) -> Result<bool> {
-        let scope = Scope::Chat(key);
-        let answer = self
-            .redis
-            .call_counted(
-                Via::Shared,
-                &self.redis.scripts.scope,
-                Some(scope),
-                |command| {
-                    command.arg(scope.key());
-                },
-            )
-            .await?;
-        Ok(answer.is_some())
+        Ok(self.redis.scope(Scope::Chat(key)).await?.is_some())
     }
 
     async fn chat(&self, key: ChatKey) -> Result<Option<Chat>> {
