@@ -158,7 +158,7 @@ measured! {
     scan(after: Option<MessageKey>, limit: usize) -> Result<Vec<MessageKey>>;
     current() -> Result<Option<String>>;
     fits(index: &str) -> Result<bool>;
-    is_outdated() -> Result<bool>;
+    is_outdated(index: &str) -> Result<bool>;
     create() -> Result<String>;
     swap(index: &str) -> Result<()>;
     refresh() -> Result<()>;

@@ -485,8 +485,8 @@ pub trait SearchIndex: Send + Sync {
     async fn current(&self) -> Result<Option<String>>;
     /// Whether there is such an index, and it is made as [`SearchIndex::create`] would make it today.
     async fn fits(&self, index: &str) -> Result<bool>;
-    /// Whether the index in use was made by a program older than this one, in another way, so that a new one is wanted.
-    async fn is_outdated(&self) -> Result<bool>;
+    /// Whether an index was made by a program older than this one, in another way, so that a new one is wanted.
+    async fn is_outdated(&self, index: &str) -> Result<bool>;
     /// Makes a new empty index and answers its name. If none is in use, it is put into use at once.
     async fn create(&self) -> Result<String>;
     /// Puts `index` into use, in one step, and deletes every other one of this installation.

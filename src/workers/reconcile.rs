@@ -88,13 +88,16 @@ impl Reconcile {
     }
 
     /// Builds the index if there is none, if a new one is wanted, if an older program made it, or if a rebuild left one
-    /// unfinished. One that is under
-    /// way keeps its own lock.
+    /// unfinished. One that is under way keeps its own lock.
     async fn build(&self) -> Result<()> {
         let Context { records, index, .. } = &self.context;
         let unfinished = records.build().await?.is_some()
             && records.lock(REBUILD_LOCK, Duration::ZERO).await?.is_some();
-        if unfinished || index.current().await?.is_none() || index.is_outdated().await? {
+        let wanted = match index.current().await? {
+            None => true,
+            Some(current) => unfinished || index.is_outdated(&current).await?,
+        };
+        if wanted {
             let goes_on = |_| self.context.health.beat(self.name());
             let Rebuilt { messages, .. } = rebuild(&**records, &**index, &goes_on).await?;
             info!(messages, "built the search index");

@@ -133,17 +133,14 @@ impl ElasticsearchIndex {
         )
     }
 
-    /// Whether the index in use was made by a program before this one, as its version says. One of a newer program is
+    /// Whether an index was made by a program before this one, as its version says. One of a newer program is
     /// left alone: of two programs side by side each would else replace the other's.
-    pub(super) async fn is_of_the_past(&self) -> Result<bool> {
-        let Some(index) = self.index_in_use().await? else {
-            return Ok(false);
-        };
-        let Some(defined) = self.defined(&index).await? else {
+    pub(super) async fn is_of_the_past(&self, index: &str) -> Result<bool> {
+        let Some(defined) = self.defined(index).await? else {
             return Ok(false);
         };
         let wanted: Value = serde_json::from_str(DEFINITION).map_err(failed)?;
-        Ok(version(&defined[&index]["mappings"]) < version(&wanted["mappings"]))
+        Ok(version(&defined[index]["mappings"]) < version(&wanted["mappings"]))
     }
 
     /// What Elasticsearch tells of an index; `None` if there is none.

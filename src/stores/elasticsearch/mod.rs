@@ -139,8 +139,8 @@ impl SearchIndex for ElasticsearchIndex {
         self.is_as_defined(index).await
     }
 
-    async fn is_outdated(&self) -> Result<bool> {
-        self.is_of_the_past().await
+    async fn is_outdated(&self, index: &str) -> Result<bool> {
+        self.is_of_the_past(index).await
     }
 
     async fn create(&self) -> Result<String> {

@@ -146,7 +146,7 @@ impl SearchIndex for SqliteStores {
     }
 
     /// A migration that changes the index asks for a new one.
-    async fn is_outdated(&self) -> Result<bool> {
+    async fn is_outdated(&self, _index: &str) -> Result<bool> {
         Ok(false)
     }
 
