@@ -50,6 +50,11 @@ pub async fn run(bench: &mut Bench) -> Result<()> {
         let count = (rate * bench.seconds(SECONDS)) as u64;
         // What the capacity left to be stored is not part of half of it.
         ground.eyes().await?.until_jobs(0).await?;
+        let drive = |port: u16| {
+            let pace = Pace::Open(rate);
+            let mixed = mixed.clone();
+            async move { client::drive(&[port], CONNECTIONS as usize, count, pace, mixed).await }
+        };
         for round in 0..bench.rounds {
             eprintln!(
                 "mixed load, {backing}, {rate:.0} a second, round {}",
@@ -58,15 +63,7 @@ pub async fn run(bench: &mut Bench) -> Result<()> {
             let name = format!("mixed load, {backing}");
             let of = format!("bare handler at the rate of {backing}");
             let watch = Watch::begin(ground.watched(&[&process]));
-            let ports = [process.port];
-            let open = client::drive(
-                &ports,
-                CONNECTIONS as usize,
-                count,
-                Pace::Open(rate),
-                mixed.clone(),
-            )
-            .await?;
+            let open = drive(process.port).await?;
             let uses = watch.end(count as f64);
             if let Some((_, used)) = uses.first() {
                 let peak = format!("resident, mixed load, {backing}");
@@ -75,15 +72,7 @@ pub async fn run(bench: &mut Bench) -> Result<()> {
             }
             add(bench, &name, &open);
             bench.sheet.add_uses(&format!("{name}, p50"), uses);
-            let ports = [handler.port];
-            let open = client::drive(
-                &ports,
-                CONNECTIONS as usize,
-                count,
-                Pace::Open(rate),
-                mixed.clone(),
-            )
-            .await?;
+            let open = drive(handler.port).await?;
             add(bench, &of, &open);
             bench
                 .sheet

@@ -25,14 +25,12 @@ const ACCEPT: &str = concat!(
 
 /// A number and a job, and nothing else.
 const INCREMENT: &str = "local n = redis.call('INCR', KEYS[1] .. 'n')\n\
-                         redis.call('LPUSH', KEYS[1] .. 'list', ARGV[5])\n\
-                         return {'ok', tostring(n)}";
+                         redis.call('LPUSH', KEYS[1] .. 'list', ARGV[7])\n\
+                         return {'ok', 'ok', tostring(n)}";
 
 struct Bare {
     redis: ConnectionManager,
     sha: String,
-    /// Whether the script takes any number of writes, after the limits.
-    takes_many: bool,
 }
 
 /// Keys beside the program's.
@@ -50,11 +48,7 @@ pub async fn serve(port: &str, url: &str, is_accept: bool) -> Result<()> {
         .arg(text)
         .query_async(&mut redis)
         .await?;
-    let bare = Data::new(Bare {
-        redis,
-        sha,
-        takes_many: is_accept && ACCEPT.contains("for each write"),
-    });
+    let bare = Data::new(Bare { redis, sha });
     super::serve(port, move |app| {
         app.app_data(bare.clone())
             .route("/up", web::get().to(HttpResponse::Ok))
@@ -95,27 +89,19 @@ async fn create(
     let mut redis = bare.redis.clone();
     let mut call = redis::cmd("EVALSHA");
     call.arg(&bare.sha).arg(1).arg(prefix());
-    let limits = [100_000_000, 10_000];
-    if bare.takes_many {
-        call.arg(&limits);
-    }
-    call.arg(&["create_message", app])
+    // The limits, then a group of one write.
+    call.arg(&[100_000_000, 10_000])
+        .arg(&["create_message", app])
         .arg(chat)
         .arg(0)
         .arg(draft);
-    if !bare.takes_many {
-        call.arg(&limits);
-    }
     let answer: Vec<String> = call
         .query_async(&mut redis)
         .await
         .map_err(ErrorInternalServerError)?;
-    // What takes many writes says of each what became of it.
-    let answer = answer
-        .get(usize::from(bare.takes_many)..)
-        .unwrap_or_default();
-    match answer {
-        [ok, number, ..] if ok == "ok" => {
+    // Of the group, then of the write.
+    match answer.as_slice() {
+        [_, ok, number, ..] if ok == "ok" => {
             let number = number.parse().map_err(ErrorInternalServerError)?;
             Ok(handler::created(app, chat, number, &posted.message))
         }
