@@ -15,6 +15,7 @@ mod counts;
 mod creation;
 mod dashboard;
 mod description;
+mod docs;
 mod doctor;
 mod durability;
 mod errors;

@@ -1,0 +1,73 @@
+//! The page on which the API is tried out, in a real browser.
+
+use serde_json::Value;
+
+use crate::support::{Browser, Site, eventually, in_a_browser};
+
+/// Opens a creation on the page, fills in its path and executes it with the body that the description gives as an example;
+/// what the page shows of the answer, which must be a 201.
+async fn execute(browser: &mut Browser, path: &str, parameters: &[(&str, &str)]) -> Value {
+    let block = format!("document.querySelector('.opblock-post:has([data-path=\"{path}\"])')");
+    browser.click(&format!("[data-path=\"{path}\"] > a")).await;
+    let at = parameters
+        .iter()
+        .fold(path.to_owned(), |at, (name, value)| {
+            at.replace(&format!("{{{name}}}"), value)
+        });
+    let told = format!(
+        "(block => ({{ \
+             ready: !!block?.querySelector('button.execute') && !block.querySelector('.loading-container'), \
+             url: block?.querySelector('.request-url pre')?.innerText, \
+             status: block?.querySelector('.live-responses-table .response .response-col_status')?.innerText, \
+             body: block?.querySelector('.live-responses-table .response .response-col_description pre')?.innerText, \
+         }}))({block})"
+    );
+    eventually(path, async || {
+        let seen = browser.eval(&told).await;
+        let told = |what: &str| seen[what].as_str().unwrap_or_default().trim();
+        if told("url").ends_with(&at) && told("status").starts_with("201") {
+            return Ok(serde_json::from_str(told("body")).expect("JSON"));
+        }
+        // The page may be laid out anew under what is typed into it: then it is done again.
+        if seen["ready"] == true {
+            for (name, value) in parameters {
+                let input = format!("{block}?.querySelector('[data-param-name={name}] input')");
+                browser.eval(&format!("{input}?.select()")).await;
+                let text = serde_json::json!({"text": value});
+                browser.send("Input.insertText", text).await;
+                // Without it the page takes what was typed a third of a second later.
+                browser.press("Enter").await;
+            }
+            let button = format!("{block}?.querySelector('button.execute')?.click()");
+            browser.eval(&button).await;
+        }
+        Err(seen)
+    })
+    .await
+}
+
+async fn the_first_message_is_sent_from_the_page(site: &Site) {
+    let api = site.start().await;
+    let mut browser = Browser::start().await;
+    let page = format!("http://127.0.0.1:{}/docs", api.port);
+    browser.open(page).await;
+    let made = execute(&mut browser, "/application", &[]).await;
+    let app = made["Application"].as_str().expect("an id");
+    let made = execute(&mut browser, "/application/{app}/chat", &[("app", app)]).await;
+    let chat = made["Chat"].to_string();
+    let said = execute(
+        &mut browser,
+        "/application/{app}/chat/{chat}/message",
+        &[("app", app), ("chat", &chat)],
+    )
+    .await;
+    let path = format!(
+        "/application/{app}/chat/{chat}/message/{}",
+        said["MessageID"]
+    );
+    let read = api.get(path).await;
+    read.expect_status(200);
+    assert_eq!(read.json()["Message"], said["Message"]);
+}
+
+in_a_browser!(the_first_message_is_sent_from_the_page);
