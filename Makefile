@@ -33,10 +33,11 @@ bench-full: stores ## what depends on the amount of data, and on the number of p
 	@scripts/wrk.sh
 	@$(benchmark) growth processes $(ARGS)
 
-lint: ## formatting and clippy, warnings as errors
+lint: ## formatting, clippy and the documentation of the crate, warnings as errors
 	cargo fmt --check
 	cargo clippy --locked -- -D warnings
 	cargo clippy --all-targets --all-features --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked
 
 fmt: ## format the sources
 	cargo fmt

@@ -16,6 +16,7 @@ use crate::{
 
 type Answer = Result<HttpResponse, AdminError>;
 
+/// All of them; README's "The dashboard" has the table.
 pub fn routes(app: &mut ServiceConfig) {
     app.route("/api/jobs/stats", web::get().to(stats))
         .route("/api/jobs", web::get().to(list))

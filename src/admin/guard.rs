@@ -54,6 +54,7 @@ pub struct Guard {
 }
 
 impl Guard {
+    /// As configured.
     pub fn new(settings: &config::Admin) -> Self {
         let token = settings.token.clone();
         Self {

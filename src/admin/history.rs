@@ -65,7 +65,7 @@ impl History {
         looks.push_back(look);
     }
 
-    /// What happened from look to look, the oldest first, at most [`KEPT`].
+    /// What happened from look to look, the oldest first: those of the last ten minutes.
     pub fn stretches(&self) -> Vec<Stretch> {
         let looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let pairs = looks.iter().zip(looks.iter().skip(1));

@@ -12,6 +12,7 @@ use crate::{
     stores::{JobInfo, JobQueue, JobState, KindStats},
 };
 
+/// What `confab jobs` does.
 #[derive(Debug, Subcommand)]
 pub enum Jobs {
     /// How many jobs of each kind are waiting, leased, delayed and dead.
@@ -33,11 +34,13 @@ pub enum Jobs {
     },
     /// Shows one job, with the text that it carries.
     Show {
+        /// Its id, as `jobs list` prints it.
         #[arg(value_parser = id)]
         id: Revision,
     },
     /// Has a dead letter or a delayed job tried again, as if it had never failed.
     Retry {
+        /// Its id, as `jobs list` prints it.
         #[arg(value_parser = id, required_unless_present = "all")]
         id: Option<Revision>,
         /// All dead letters.
@@ -46,16 +49,19 @@ pub enum Jobs {
     },
     /// Forgets a dead letter for good: what it would have written is lost.
     Kill {
+        /// Its id, as `jobs list` prints it.
         #[arg(value_parser = id)]
         id: Revision,
     },
     /// Stops the storing of a kind of job in every process; they go on being accepted.
     Pause {
+        /// create_application, create_chat, create_message or update_message.
         #[arg(value_parser = kind)]
         kind: Kind,
     },
     /// Ends a pause.
     Resume {
+        /// create_application, create_chat, create_message or update_message.
         #[arg(value_parser = kind)]
         kind: Kind,
     },

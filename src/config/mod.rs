@@ -18,13 +18,21 @@ pub use self::layers::{ConfigError, environment};
 /// All settings; `config/default.toml` says what each does.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Settings {
+    /// Where everything is kept.
     pub backing: Backing,
+    /// The API's listener.
     pub server: Server,
+    /// The operators' listener.
     pub admin: Admin,
+    /// Of no matter with [`Backing::Services`].
     pub embedded: Embedded,
+    /// Of no matter with [`Backing::Embedded`].
     pub services: Services,
+    /// What works in the background.
     pub workers: Workers,
+    /// What is kept at most, and how much a client may ask.
     pub limits: Limits,
+    /// What is logged, and how.
     pub log: Log,
 }
 
@@ -41,16 +49,24 @@ pub enum Backing {
 /// Settings of the HTTP server.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Server {
+    /// A name or an address of this machine.
     pub host: String,
+    /// 0: any that is free.
     pub port: u16,
+    /// A second port with the same routes; 0: none.
     pub creation_port: u16,
+    /// Origins whose pages may use the API, as browsers write them: `https://chat.example.com`. Empty: only its own pages.
     #[serde(deserialize_with = "list")]
     pub cors_origins: Vec<String>,
+    /// Connections at most, 1–1,000,000, of each thread that serves them.
     pub connections: usize,
+    /// For the head of a request, and then for its body.
     #[serde(rename = "client_timeout_ms", deserialize_with = "millis")]
     pub client_timeout: Duration,
+    /// How long readiness says 503 before the port closes.
     #[serde(rename = "drain_ms", deserialize_with = "millis")]
     pub drain: Duration,
+    /// For all of the end.
     #[serde(rename = "shutdown_timeout_ms", deserialize_with = "millis")]
     pub shutdown_timeout: Duration,
 }
@@ -58,9 +74,11 @@ pub struct Server {
 /// Settings of the listener for operators.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Admin {
+    /// A name or an address of this machine; one that is no loopback address needs a token.
     pub host: String,
     /// 0: none.
     pub port: u16,
+    /// What everybody must bring, at least 16 visible ASCII characters; empty: nothing.
     pub token: Secret,
 }
 
@@ -122,7 +140,9 @@ impl fmt::Debug for Secret {
 /// Settings of the embedded backing.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Embedded {
+    /// The file; empty: one in the folder that the service or the user has for data.
     pub path: PathBuf,
+    /// For one call to it.
     #[serde(rename = "timeout_ms", deserialize_with = "millis")]
     pub timeout: Duration,
 }
@@ -130,13 +150,21 @@ pub struct Embedded {
 /// Settings of the services backing.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Services {
+    /// `mysql://[user[:password]@]host[:port]/database`; the database must exist.
     pub mysql_url: SecretUrl,
+    /// At most, 2–1000.
     pub mysql_connections: usize,
+    /// `redis://[user:password@]host[:port][/number]`
     pub redis_url: SecretUrl,
+    /// Those of the workers at most, 1–1000; requests share one more.
     pub redis_connections: usize,
+    /// What all keys begin with.
     pub redis_prefix: String,
+    /// `http(s)://[user:password@]host[:port]`
     pub elasticsearch_url: SecretUrl,
+    /// The alias of the search index.
     pub elasticsearch_index: String,
+    /// For one call to a store.
     #[serde(rename = "timeout_ms", deserialize_with = "millis")]
     pub timeout: Duration,
 }
@@ -144,40 +172,57 @@ pub struct Services {
 /// Settings of the workers.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Workers {
+    /// Whether this process runs them.
     pub enabled: bool,
+    /// Jobs of one batch at most, 1–5000.
     pub batch: usize,
+    /// Bytes of their payloads at most, up to 64 MiB.
     pub batch_bytes: usize,
+    /// After which a dead claimer's jobs are taken over; at least a second.
     #[serde(rename = "lease_ms", deserialize_with = "millis")]
     pub lease: Duration,
+    /// How often to look for what other processes accepted.
     #[serde(rename = "poll_ms", deserialize_with = "millis")]
     pub poll: Duration,
+    /// How long one step may take; at least a second.
     #[serde(rename = "stall_ms", deserialize_with = "millis")]
     pub stall: Duration,
+    /// After so many a job that fails by its own fault is a dead letter; 0 is as 1.
     pub tries: u32,
+    /// How long it waits before the second at most; twice as long before each further one.
     #[serde(rename = "retry_ms", deserialize_with = "millis")]
     pub retry: Duration,
+    /// How long it waits before any of them at most.
     #[serde(rename = "retry_max_ms", deserialize_with = "millis")]
     pub retry_max: Duration,
+    /// Rows and documents that the clean job looks at in one step, 1–5000.
     pub reconcile_page: usize,
+    /// How long it rests after each.
     #[serde(rename = "reconcile_pause_ms", deserialize_with = "millis")]
     pub reconcile_pause: Duration,
 }
 
-/// Bounds on what is kept.
+/// Bounds on what is kept, and on what a client may ask.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Limits {
+    /// Accepted writes that are not stored yet, 1–1,000,000,000.
     pub queue_depth: usize,
+    /// Dead letters, 1–1,000,000.
     pub dead_letters: usize,
-    /// 0: no limit.
+    /// Of one client; 0: no limit.
     pub requests_per_second: u32,
+    /// How many of them may come at once, 1–1,000,000.
     pub burst: u32,
+    /// How many proxies stand before the server, 0–10: so many entries of `X-Forwarded-For` are believed.
     pub proxies: usize,
 }
 
 /// Settings of the log.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Log {
+    /// How lines look.
     pub format: LogFormat,
+    /// What is logged until a signal changes it.
     pub level: LogLevel,
 }
 
@@ -185,7 +230,9 @@ pub struct Log {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
+    /// An object a line, for machines.
     Json,
+    /// For people.
     Text,
 }
 
@@ -193,10 +240,15 @@ pub enum LogFormat {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
+    /// What somebody must see to.
     Error,
+    /// And what went wrong, and is tried again or turned away.
     Warn,
+    /// And a line a request, the start and the end.
     Info,
+    /// And a line a batch.
     Debug,
+    /// And all else.
     Trace,
 }
 

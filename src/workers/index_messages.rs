@@ -35,6 +35,7 @@ pub struct IndexMessages {
 }
 
 impl IndexMessages {
+    /// Begins with nothing in hand.
     pub fn new(context: &Context) -> Self {
         Self {
             context: context.clone(),

@@ -43,6 +43,7 @@ pub struct QueueWorker<S> {
 }
 
 impl<S: Store> QueueWorker<S> {
+    /// Begins with nothing in hand.
     pub fn new(context: &Context) -> Self {
         Self {
             context: context.clone(),

@@ -37,6 +37,7 @@ pub struct Reconcile {
 }
 
 impl Reconcile {
+    /// Begins with nothing in hand.
     pub fn new(context: &Context) -> Self {
         Self {
             context: context.clone(),

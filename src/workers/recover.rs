@@ -19,6 +19,7 @@ use crate::{
 pub struct Recover(Context);
 
 impl Recover {
+    /// Begins with nothing in hand.
     pub fn new(context: &Context) -> Self {
         Self(context.clone())
     }

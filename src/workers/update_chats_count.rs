@@ -15,6 +15,7 @@ use crate::stores::Result;
 pub struct UpdateChatsCount(Context);
 
 impl UpdateChatsCount {
+    /// Begins with nothing in hand.
     pub fn new(context: &Context) -> Self {
         Self(context.clone())
     }

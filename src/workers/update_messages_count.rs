@@ -15,6 +15,7 @@ use crate::stores::Result;
 pub struct UpdateMessagesCount(Context);
 
 impl UpdateMessagesCount {
+    /// Begins with nothing in hand.
     pub fn new(context: &Context) -> Self {
         Self(context.clone())
     }

@@ -5,9 +5,13 @@ use maud::{DOCTYPE, Markup, html};
 /// Which of the places that the menu names a page belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
+    /// What stands where.
     Overview,
+    /// Jobs that are not dead.
     Jobs,
+    /// Dead letters.
     Dead,
+    /// What the menu does not name.
     Elsewhere,
 }
 

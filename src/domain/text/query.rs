@@ -6,6 +6,7 @@ pub const MAX_QUERY_CHARS: usize = 1000;
 /// What a message must hold to be found: every piece, in any order. No text is a syntax error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
+    /// In the order of the query; none if it holds no word.
     pub pieces: Vec<Piece>,
 }
 

@@ -1,4 +1,4 @@
-//! [`Records`] and [`Ledger`](super::Ledger) on MySQL.
+//! [`Records`] and [`Ledger`] on MySQL.
 
 mod build;
 mod counts;

@@ -21,7 +21,7 @@ impl Script {
     }
 }
 
-/// All of them.
+/// All of them: each is of the file of its name in `lua/`, which says at its head what goes in and comes out.
 pub struct Scripts {
     pub accept: Script,
     pub room: Script,
