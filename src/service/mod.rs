@@ -18,7 +18,7 @@ use crate::{
         AppId, Application, Chat, ChatKey, Entity, Error, Message, MessageKey, MessageText, Number,
         Page, Result, Username, Write, number::MAX_NUMBER, page::Listing, text::Query,
     },
-    stores::{self, Acceptance, JobQueue, Records, SearchIndex},
+    stores::{self, Acceptance, JobQueue, Known, Records, SearchIndex},
     wake::Wake,
 };
 
@@ -157,20 +157,21 @@ impl Service {
         let stored = || self.records.chat(key);
         // A chat never changes, but what is stored of it also says how many messages were counted.
         let newer = |_pending, stored| stored;
-        self.one(Entity::Chat, self.queue.chat(key), stored, newer)
-            .await
+        let pending = self.queue.chat(key).await;
+        self.one(Entity::Chat, pending, stored, newer).await
     }
 
     /// A message.
     pub async fn message(&self, key: MessageKey) -> Result<Read<Message>> {
         let stored = || self.records.message(key);
-        self.one(
-            Entity::Message,
-            self.queue.message(key),
-            stored,
-            Message::merge,
-        )
-        .await
+        let pending = match self.queue.message(key).await {
+            Ok(Known::All(all)) => return all.map(fresh).ok_or(Error::NotFound(Entity::Message)),
+            Ok(Known::Pending(pending)) => Ok(Some(pending)),
+            Ok(Known::Nothing) => Ok(None),
+            Err(error) => Err(error),
+        };
+        self.one(Entity::Message, pending, stored, Message::merge)
+            .await
     }
 
     /// The messages of a chat.
@@ -254,14 +255,14 @@ impl Service {
     async fn one<T, F>(
         &self,
         entity: Entity,
-        pending: impl Future<Output = stores::Result<Option<T>>>,
+        pending: stores::Result<Option<T>>,
         stored: impl Fn() -> F,
         newer: impl Fn(T, T) -> T,
     ) -> Result<Read<T>>
     where
         F: Future<Output = stores::Result<Option<T>>>,
     {
-        match pending.await {
+        match pending {
             Ok(Some(pending)) => Ok(fresh(match stored().await {
                 Ok(Some(stored)) => newer(pending, stored),
                 // Not stored yet; or the database is out of reach, and this is newer than what it holds.

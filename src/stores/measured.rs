@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 use super::{
     Acceptance, Batch, Build, Check, Checked, ClaimLimits, Error, Guard, IndexLag, JobInfo,
-    JobQueue, JobState, KindStats, Lease, Outbox, Records, Recovered, Result, SearchIndex, Totals,
-    WrongCount,
+    JobQueue, JobState, KindStats, Known, Lease, Outbox, Records, Recovered, Result, SearchIndex,
+    Totals, WrongCount,
 };
 use crate::{
     domain::{
@@ -92,7 +92,7 @@ measured! {
     has_chat(key: ChatKey) -> Result<bool>;
     chat(key: ChatKey) -> Result<Option<Chat>>;
     chats(app: AppId, page: &Page) -> Result<Vec<Chat>>;
-    message(key: MessageKey) -> Result<Option<Message>>;
+    message(key: MessageKey) -> Result<Known<Message>>;
     messages(chat: ChatKey, page: &Page) -> Result<Vec<Message>>;
     claim(kind: Kind, limits: &ClaimLimits) -> Result<Option<Batch>>;
     extend(lease: &Lease, time: Duration) -> Result<()>;

@@ -147,6 +147,17 @@ impl Recovered {
     }
 }
 
+/// What a queue can say of a thing that may be stored already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Known<T> {
+    /// The newest write to it, which is not stored yet. An older one may be.
+    Pending(T),
+    /// No write to it waits: what is stored is all.
+    Nothing,
+    /// All there is of it, stored or not: this queue lies with the rows, and has looked at both at once.
+    All(Option<T>),
+}
+
 /// How far the search index is behind the rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct IndexLag {
@@ -205,8 +216,8 @@ pub trait JobQueue: Send + Sync {
     async fn chat(&self, key: ChatKey) -> Result<Option<Chat>>;
     /// The chats of that page that are not stored yet, ascending, at most `page.limit`.
     async fn chats(&self, app: AppId, page: &Page) -> Result<Vec<Chat>>;
-    /// The newest write to a message that is not stored yet.
-    async fn message(&self, key: MessageKey) -> Result<Option<Message>>;
+    /// A message, as far as the queue knows it.
+    async fn message(&self, key: MessageKey) -> Result<Known<Message>>;
     /// The newest write to each message of that page that is not stored yet, ascending, at most `page.limit`.
     async fn messages(&self, chat: ChatKey, page: &Page) -> Result<Vec<Message>>;
 

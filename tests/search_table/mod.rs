@@ -45,7 +45,48 @@ pub fn load() -> Vec<Group> {
 /// Groups too big to write by hand: more hits than a page holds, and more words behind a prefix than an index
 /// that expands it into words might be willing to.
 pub fn generated() -> Vec<Group> {
-    vec![pages(), prefixes_alone(), prefixes_in_a_phrase()]
+    vec![
+        pages(),
+        a_prefix_of_few_words(),
+        prefixes_alone(),
+        prefixes_in_a_phrase(),
+    ]
+}
+
+/// A prefix of four words, each in many messages.
+pub fn a_prefix_of_few_words() -> Group {
+    const TEXTS: [&str; 4] = [
+        "release need",
+        "release needle",
+        "needles, release",
+        "release nee",
+    ];
+    let documents = (0..600).map(|n| format!("{} {n}", TEXTS[n % TEXTS.len()]));
+    let mut group = Group {
+        name: "A prefix of few words in many messages".to_owned(),
+        documents: documents.collect(),
+        updates: vec![],
+        queries: vec![],
+    };
+    for (q, texts) in [
+        ("nee", &[0, 1, 2, 3][..]),
+        ("need", &[0, 1, 2]),
+        ("\"need\"", &[0]),
+        ("needle", &[1, 2]),
+        ("needles", &[2]),
+        ("release need", &[0, 1, 2]),
+        ("release-need", &[0, 1]),
+        ("release-nee", &[0, 1, 3]),
+        ("need release", &[0]),
+        ("needed", &[]),
+    ] {
+        let hits = (1..=600).filter(|n| texts.contains(&((n - 1) % 4)));
+        let hits: Vec<u64> = hits.collect();
+        group.ask(q, &hits, Some(100), None, None);
+        group.ask(q, &hits, Some(7), Some(300), None);
+        group.ask(q, &hits, Some(7), None, Some(300));
+    }
+    group
 }
 
 const LETTERS: &str = "qwertyuiopasdfghjklzxcvbnmqwer";

@@ -232,7 +232,7 @@ async fn a_killed_creation_is_read_no_more(site: &Site) {
     let application = queue.application(chat.app).await.expect("an answer");
     assert_eq!(application, Some((None, 1)));
     assert_eq!(queue.chat(chat).await, Ok(None));
-    assert_eq!(queue.message(message).await, Ok(None));
+    assert_eq!(rig.pending(message).await, None);
     // Its number is not given out again, and an update of it is queued as of a message that is stored.
     assert_eq!(rig.say(chat, "the next").await.number, 2);
     let text = "brought to life".to_owned();

@@ -201,7 +201,9 @@ impl Rig {
     }
 
     pub async fn pending(&self, message: MessageKey) -> Option<Message> {
-        self.stores.queue.message(message).await.expect("an answer")
+        let page = Page::only(message.number);
+        let pending = self.stores.queue.messages(message.chat, &page).await;
+        pending.expect("an answer").pop()
     }
 
     pub async fn stored(&self, message: MessageKey) -> Option<Message> {

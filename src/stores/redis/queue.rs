@@ -11,8 +11,8 @@ use crate::{
         Write,
     },
     stores::{
-        Acceptance, Batch, Check, ClaimLimits, JobInfo, JobQueue, JobState, KindStats, Lease,
-        Recovered, Result, payload,
+        Acceptance, Batch, Check, ClaimLimits, JobInfo, JobQueue, JobState, KindStats, Known,
+        Lease, Recovered, Result, payload,
     },
 };
 
@@ -76,8 +76,9 @@ impl JobQueue for RedisQueue {
         Ok(entries.into_iter().filter_map(Entry::into_chat).collect())
     }
 
-    async fn message(&self, key: MessageKey) -> Result<Option<Message>> {
-        self.newest.ask(key).await
+    async fn message(&self, key: MessageKey) -> Result<Known<Message>> {
+        let newest = self.newest.ask(key).await?;
+        Ok(newest.map_or(Known::Nothing, Known::Pending))
     }
 
     async fn messages(&self, chat: ChatKey, page: &Page) -> Result<Vec<Message>> {

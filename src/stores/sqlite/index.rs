@@ -180,6 +180,7 @@ fn search(
         return Ok(Vec::new());
     }
     let index = words::named(connection, None)?;
+    let expression = words::expression(connection, &index, chat, query)?;
     let (after, before) = span(chat, page);
     let newest_first = page.after.is_none();
     let order = if newest_first { "DESC" } else { "ASC" };
@@ -187,7 +188,7 @@ fn search(
         "SELECT m.* FROM {index} CROSS JOIN messages m ON m.id = {index}.rowid \
          WHERE {index} MATCH ? AND {index}.rowid > ? AND {index}.rowid < ? ORDER BY {index}.rowid {order} LIMIT ?"
     ))
-    .bind::<Text, _>(words::expression(chat, query))
+    .bind::<Text, _>(expression)
     .bind::<BigInt, _>(after)
     .bind::<BigInt, _>(before)
     .bind::<BigInt, _>(signed(page.limit as u64))

@@ -66,8 +66,7 @@ pub struct SqliteStores {
     place: Place,
     writer: Writer,
     readers: Readers,
-    /// For several requests at once: the newest writes to messages, and stored messages.
-    newest: Gather<MessageKey, Option<Message>>,
+    /// Messages, stored or not, for several requests at once.
     messages: Gather<MessageKey, Option<Message>>,
     limits: Limits,
     /// This run of the program, among those that claim jobs.
@@ -93,8 +92,7 @@ impl SqliteStores {
         let readers = Readers::new(&place);
         Ok(Self {
             writer: Writer::start(&place, limits)?,
-            newest: each(&readers, pending::message),
-            messages: each(&readers, read::message),
+            messages: messages(&readers),
             readers,
             limits,
             claimer: format!("{:032x}", rand::random::<u128>()),
@@ -139,19 +137,26 @@ impl SqliteStores {
 }
 
 /// Reads one message after another on one visit.
-fn each(
-    readers: &Readers,
-    read: fn(&mut SqliteConnection, MessageKey) -> Outcome<Option<Message>>,
-) -> Gather<MessageKey, Option<Message>> {
+fn messages(readers: &Readers) -> Gather<MessageKey, Option<Message>> {
     let readers = readers.clone();
     Gather::new("SQLite", GROUP, readers::CONNECTIONS, move |keys| {
         let readers = readers.clone();
         async move {
             let read = move |connection: &mut SqliteConnection| {
-                let found = keys.into_iter().map(|key| read(connection, key));
+                let found = keys.into_iter().map(|key| newest(connection, key));
                 found.collect::<Outcome<Vec<_>>>()
             };
             Ok(readers.run(read).await?.into_iter().map(Ok).collect())
         }
+    })
+}
+
+/// A message as its newest write left it.
+fn newest(connection: &mut SqliteConnection, key: MessageKey) -> Outcome<Option<Message>> {
+    let pending = pending::message(connection, key)?;
+    let stored = read::message(connection, key)?;
+    Ok(match (pending, stored) {
+        (Some(pending), Some(stored)) => Some(pending.merge(stored)),
+        (pending, stored) => pending.or(stored),
     })
 }

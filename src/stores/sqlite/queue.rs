@@ -20,8 +20,8 @@ use crate::{
         Write,
     },
     stores::{
-        Acceptance, Batch, Check, ClaimLimits, JobInfo, JobQueue, JobState, KindStats, Lease,
-        Recovered, Result,
+        Acceptance, Batch, Check, ClaimLimits, JobInfo, JobQueue, JobState, KindStats, Known,
+        Lease, Recovered, Result,
     },
 };
 
@@ -85,8 +85,8 @@ impl JobQueue for SqliteStores {
         Ok(entries.into_iter().filter_map(Entry::into_chat).collect())
     }
 
-    async fn message(&self, key: MessageKey) -> Result<Option<Message>> {
-        self.newest.ask(key).await
+    async fn message(&self, key: MessageKey) -> Result<Known<Message>> {
+        Ok(Known::All(self.messages.ask(key).await?))
     }
 
     async fn messages(&self, chat: ChatKey, page: &Page) -> Result<Vec<Message>> {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use diesel::SqliteConnection;
+use diesel::{Connection as _, SqliteConnection};
 use tokio::sync::Semaphore;
 
 use super::{
@@ -34,7 +34,8 @@ impl Readers {
         }
     }
 
-    /// Runs something on a reading connection, in a thread that may wait for the disk.
+    /// Runs something on a reading connection, in a thread that may wait for the disk. It all sees the file as it was at
+    /// one moment, and SQLite locks it once, not for each statement.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut SqliteConnection) -> Outcome<T> + Send + 'static,
@@ -50,7 +51,7 @@ impl Readers {
             // There is one for every permit.
             let slot = slots().pop();
             let mut slot = slot.unwrap_or_else(|| Slot::new(&place, Role::Reads));
-            let answer = slot.run(work);
+            let answer = slot.run(|connection| connection.transaction(work));
             slots().push(slot);
             drop(permit);
             answer

@@ -77,7 +77,9 @@ impl Records for SqliteStores {
     }
 
     async fn message(&self, key: MessageKey) -> Result<Option<Message>> {
-        self.messages.ask(key).await
+        self.readers
+            .run(move |connection| read::message(connection, key))
+            .await
     }
 
     async fn messages(&self, chat: ChatKey, page: &Page) -> Result<Vec<Message>> {

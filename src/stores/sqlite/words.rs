@@ -3,8 +3,12 @@
 //! Every word is laid with its chat's id before it, 8 hexadecimal digits. So a search meets the words of its own chat
 //! only, however many others hold the same, and a prefix is looked up among those: FTS5 would else first collect
 //! all places in all chats at which a word begins so. The row ids are the messages' own: a chat's are in their order.
+//!
+//! Of a prefix FTS5 collects all places before it tells the newest, of a word it does not. So one that stands in many
+//! places is asked for by its words.
 
 use diesel::{
+    connection::SimpleConnection as _,
     prelude::*,
     sql_query,
     sql_types::{BigInt, Text},
@@ -15,6 +19,18 @@ use crate::{
     domain::text::{self, Piece, Query},
     stores::Error,
 };
+
+/// In so many places FTS5 looks up a prefix as fast as its words are looked up.
+const PLACES: usize = 64;
+
+/// So many words of a prefix are asked for one by one; more cost more than they spare.
+const WORDS: usize = 32;
+
+/// Sorts after every letter, digit and mark.
+const BEYOND: char = char::MAX;
+
+/// Sorts before every letter, digit and mark.
+const FIRST: char = '\u{1}';
 
 /// The words of a text, separated by spaces.
 pub(super) fn of(text: &str) -> String {
@@ -40,14 +56,88 @@ fn laid(chat: i64, words: &str) -> String {
     laid
 }
 
-/// A query in the language of FTS5: phrases, all of which must be there. A word holds no quote.
-pub(super) fn expression(chat: i64, query: &Query) -> String {
-    let phrase = |piece: &Piece| {
+/// A query in the language of FTS5, for one index.
+pub(super) fn expression(
+    connection: &mut SqliteConnection,
+    index: &str,
+    chat: i64,
+    query: &Query,
+) -> QueryResult<String> {
+    let mut phrases = Vec::with_capacity(query.pieces.len());
+    for piece in &query.pieces {
+        let words = match piece.words.last() {
+            Some(last) if piece.prefix => begun(connection, index, &laid(chat, last))?,
+            _ => Vec::new(),
+        };
+        phrases.push(phrase(chat, piece, &words));
+    }
+    Ok(phrases.join(" AND "))
+}
+
+/// A piece as a phrase; as one of several, if the `words` that its last one may be are given. A word holds no quote.
+fn phrase(chat: i64, piece: &Piece, words: &[String]) -> String {
+    let before = piece.words.len().saturating_sub(1);
+    let phrase = laid(chat, &piece.words.join(" "));
+    if words.is_empty() {
         let star = if piece.prefix { " *" } else { "" };
-        format!("\"{}\"{star}", laid(chat, &piece.words.join(" ")))
+        return format!("\"{phrase}\"{star}");
+    }
+    let before = laid(chat, &piece.words[..before].join(" "));
+    let phrases: Vec<String> = words
+        .iter()
+        .map(|word| format!("\"{before} {word}\""))
+        .collect();
+    format!("({})", phrases.join(" OR "))
+}
+
+/// The words in an index that begin so, where it is worth it to ask for them instead.
+fn begun(
+    connection: &mut SqliteConnection,
+    index: &str,
+    beginning: &str,
+) -> QueryResult<Vec<String>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        term: String,
+    }
+    let vocabulary = vocabulary(connection, index)?;
+    let mut from = |from: String, limit: usize| -> QueryResult<Vec<Row>> {
+        sql_query(format!(
+            "SELECT term FROM {vocabulary} WHERE term >= ? AND term < ? LIMIT ?"
+        ))
+        .bind::<Text, _>(from)
+        .bind::<Text, _>(format!("{beginning}{BEYOND}"))
+        .bind::<BigInt, _>(limit as i64)
+        .load(connection)
     };
-    let phrases: Vec<String> = query.pieces.iter().map(phrase).collect();
-    phrases.join(" AND ")
+    let places = from(beginning.to_owned(), PLACES)?;
+    if places.len() < PLACES {
+        return Ok(Vec::new());
+    }
+    let mut words = Vec::new();
+    let mut next = places.into_iter().next();
+    while let Some(Row { term }) = next {
+        if words.len() == WORDS {
+            return Ok(Vec::new());
+        }
+        // The places of a word follow each other; they are skipped.
+        next = from(format!("{term}{FIRST}"), 1)?.into_iter().next();
+        words.push(term);
+    }
+    Ok(words)
+}
+
+/// The table of the places at which an index holds its words. It lies in the connection, not in the file, and is made
+/// when it is first asked for.
+fn vocabulary(connection: &mut SqliteConnection, index: &str) -> QueryResult<String> {
+    let name = format!("temp.{index}_vocabulary");
+    connection.batch_execute(&format!(
+        "PRAGMA query_only = OFF; \
+         CREATE VIRTUAL TABLE IF NOT EXISTS {name} USING fts5vocab(main, {index}, instance); \
+         PRAGMA query_only = ON;"
+    ))?;
+    Ok(name)
 }
 
 /// The index in use, and the one that a rebuild is filling.
@@ -158,13 +248,27 @@ mod tests {
 
     #[test]
     fn a_query_is_phrases_of_the_chats_own_words() {
-        let expression = |text| expression(0x2a, &Query::parse(text));
+        let expression = |text| {
+            let query = Query::parse(text);
+            let phrases = query.pieces.iter().map(|piece| phrase(0x2a, piece, &[]));
+            phrases.collect::<Vec<_>>().join(" AND ")
+        };
         assert_eq!(expression("Foo"), "\"0000002afoo\" *");
         assert_eq!(
             expression("\"foo bar\" v1.2"),
             "\"0000002afoo 0000002abar\" AND \"0000002av1 0000002a2\" *"
         );
         assert_eq!(expression("\" AND ("), "\"0000002aand\" *");
+    }
+
+    #[test]
+    fn a_prefix_may_be_asked_for_by_its_words() {
+        let words = ["00000001bar".to_owned(), "00000001bars".to_owned()];
+        let query = Query::parse("\"foo\" v1.ba");
+        assert_eq!(
+            phrase(1, &query.pieces[1], &words),
+            "(\"00000001v1 00000001bar\" OR \"00000001v1 00000001bars\")"
+        );
     }
 
     #[test]
