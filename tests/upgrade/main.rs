@@ -12,6 +12,9 @@ const MESSAGES: usize = 200;
 /// A process that accepts and leaves the storing to others.
 const IDLE: [(&str, &str); 1] = [("CONFAB_WORKERS__ENABLED", "false")];
 
+/// What a process that is killed held is taken over after this time, which by default is as long as a test waits.
+const SHORT_LEASE: [(&str, &str); 1] = [("CONFAB_WORKERS__LEASE_MS", "2000")];
+
 /// Starts the former program.
 async fn start_former(site: &Site, settings: &[(&str, &str)]) -> Process {
     let former = std::env::var("CONFAB_TEST_FORMER").expect("make upgrade-test sets it");
@@ -92,7 +95,7 @@ async fn each_stores_what_the_other_accepted(site: &Site) {
 
 /// On a file one after the other, with jobs that the former left.
 async fn what_the_former_left_is_taken_over(site: &Site) {
-    let old = start_former(site, &[]).await;
+    let old = start_former(site, &SHORT_LEASE).await;
     let chat = old.new_app_and_chat().await;
     together(4, |_| {
         let (api, chat) = (old.client(), chat.clone());
