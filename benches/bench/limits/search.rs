@@ -6,7 +6,10 @@ use actix_web::{
     web::{self, Data, Path},
 };
 use anyhow::Result;
-use reqwest::{Client, header::CONTENT_TYPE};
+use reqwest::{
+    Client,
+    header::{ACCEPT_ENCODING, CONTENT_TYPE},
+};
 
 use super::CHAT;
 use crate::stores::NAME;
@@ -47,6 +50,7 @@ async fn search(
         .client
         .post(&raw.url)
         .header(CONTENT_TYPE, "application/json")
+        .header(ACCEPT_ENCODING, "identity")
         .body(query);
     let answer = request
         .send()

@@ -22,6 +22,7 @@ use async_trait::async_trait;
 use elasticsearch::{
     Elasticsearch,
     http::{
+        headers::{ACCEPT_ENCODING, HeaderValue},
         response::Response,
         transport::{SingleNodeConnectionPool, TransportBuilder},
     },
@@ -61,7 +62,9 @@ impl ElasticsearchIndex {
         }
         // The credentials stay in the URL: the HTTP client below moves them, decoded, from there into the header of
         // each request, and shows them in no error.
+        // Answers are small, and packing them takes longer than sending them: the client would ask for gzip.
         let transport = TransportBuilder::new(SingleNodeConnectionPool::new(url.clone()))
+            .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
             .build()
             .map_err(failed)?;
         Ok(Self {
