@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Activity {
     accepted: AtomicU64,
     stored: AtomicU64,
-    failed: AtomicU64,
 }
 
 /// The totals at one moment.
@@ -17,8 +16,6 @@ pub struct Totals {
     pub accepted: u64,
     /// Jobs whose write was stored.
     pub stored: u64,
-    /// Times that a job failed by its own fault.
-    pub failed: u64,
 }
 
 impl Activity {
@@ -32,17 +29,11 @@ impl Activity {
         self.stored.fetch_add(jobs as u64, Ordering::Relaxed);
     }
 
-    /// A job failed.
-    pub fn failed(&self) {
-        self.failed.fetch_add(1, Ordering::Relaxed);
-    }
-
     /// What it comes to.
     pub fn totals(&self) -> Totals {
         Totals {
             accepted: self.accepted.load(Ordering::Relaxed),
             stored: self.stored.load(Ordering::Relaxed),
-            failed: self.failed.load(Ordering::Relaxed),
         }
     }
 }

@@ -104,7 +104,6 @@ mod tests {
                 totals: Totals {
                     accepted: look * 10,
                     stored: look * 4,
-                    failed: 0,
                 },
             });
         }

@@ -130,7 +130,6 @@ impl<S: Store> QueueWorker<S> {
     }
 
     async fn fail(&self, lease: &Lease, job: &Job, reason: &str) -> Result<()> {
-        self.context.activity.failed();
         let settings = &self.context.settings;
         let tries = job.tries + 1;
         let retry_after = (tries < settings.tries).then(|| {
