@@ -105,6 +105,44 @@ async fn a_second_signal_ends_it_at_once(site: &Site) {
     assert_eq!(api.get(&app).await.text_field("ChatsCount"), "0");
 }
 
+async fn what_was_claimed_ahead_is_given_back_when_a_batch_fails(site: &Site) {
+    const SAID: u64 = 10;
+    let api = site.start().await;
+    let app = api.new_app().await;
+    let chat = api.new_chat(&app).await;
+    settles("the chat is stored", 0, async || left(site).await).await;
+    drop(api);
+    let api = site
+        .start_with(&[("CONFAB_WORKERS__ENABLED", "false")])
+        .await;
+    for _ in 0..SAID {
+        api.say(&chat, "hello").await;
+    }
+    drop(api);
+    let settings = [
+        ("CONFAB_WORKERS__BATCH", "2"),
+        // Far longer than is waited for it here.
+        ("CONFAB_WORKERS__LEASE_MS", "300000"),
+        ("CONFAB_TEST_BREAK", "between_batches:1:error"),
+    ];
+    let api = site.start_with(&settings).await;
+    settles("all is stored", 0, async || left(site).await).await;
+    assert!(api.output().contains("planned failure"));
+    settles("all is counted", json!(SAID), async || {
+        api.messages_count(&chat).await
+    })
+    .await;
+}
+
+/// How many jobs wait, or are in a worker's hands.
+async fn left(site: &Site) -> u64 {
+    let finished = site.confab(&["jobs", "stats", "--json"]).await;
+    let told: Value = serde_json::from_str(&finished.stdout).expect("one JSON object");
+    let kinds = told["kinds"].as_array().expect("a list").iter();
+    let counts = kinds.flat_map(|kind| ["waiting", "leased"].map(|state| kind[state].as_u64()));
+    counts.sum::<Option<u64>>().expect("numbers")
+}
+
 async fn what_a_dead_process_held_is_taken_over_at_the_default_lease(site: &Site) {
     // A lease of 30 s, and a look at all leases every tenth of it.
     const LIMIT: Duration = Duration::from_secs(35);
@@ -126,15 +164,8 @@ async fn what_a_dead_process_held_is_taken_over_at_the_default_lease(site: &Site
     };
     let (app, died) = (victim.new_app().await, Instant::now());
     victim.kill();
-    let left = async || {
-        let finished = site.confab(&["jobs", "stats", "--json"]).await;
-        let told: Value = serde_json::from_str(&finished.stdout).expect("one JSON object");
-        let kinds = told["kinds"].as_array().expect("a list").iter();
-        let counts = kinds.flat_map(|kind| ["waiting", "leased"].map(|state| kind[state].as_u64()));
-        counts.sum::<Option<u64>>().expect("numbers")
-    };
-    assert!(left().await > 0, "the dead process held nothing");
-    while left().await > 0 {
+    assert!(left(site).await > 0, "the dead process held nothing");
+    while left(site).await > 0 {
         assert!(died.elapsed() < LIMIT, "it is still held by the dead");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
@@ -147,4 +178,5 @@ on_each_backing!(
     a_worker_that_panics_is_started_again_and_goes_on,
     a_worker_that_stands_still_is_seen_by_readiness,
     a_second_signal_ends_it_at_once,
+    what_was_claimed_ahead_is_given_back_when_a_batch_fails,
 );
