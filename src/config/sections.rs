@@ -21,7 +21,7 @@ pub struct Server {
     /// Origins whose pages may use the API, as browsers write them: `https://chat.example.com`. Empty: only its own pages.
     #[serde(deserialize_with = "list")]
     pub cors_origins: Vec<String>,
-    /// Connections at most, 1–1,000,000, of each thread that serves them.
+    /// Connections at most, 1–1,000,000, shared out to the threads that serve them.
     pub connections: usize,
     /// For the head of a request, and then for its body.
     #[serde(rename = "client_timeout_ms", deserialize_with = "millis")]

@@ -16,7 +16,7 @@ mod reading;
 mod routes;
 mod search;
 
-use std::{io, sync::Arc};
+use std::{io, num::NonZero, sync::Arc, thread};
 
 use actix_cors::Cors;
 use actix_web::{
@@ -55,6 +55,7 @@ pub fn serve(
     // Each of the server's threads has a runtime of its own, which ends with it. What a request leaves behind for others,
     // a connection to a store above all, must live as long as the process.
     let lasting = Handle::current();
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let mut server = HttpServer::new(move || {
         let (lasting, clients) = (lasting.clone(), clients.clone());
         App::new()
@@ -74,7 +75,9 @@ pub fn serve(
             .configure(routes::register)
     })
     .disable_signals()
-    .max_connections(settings.connections)
+    .workers(threads)
+    // It counts them thread by thread.
+    .max_connections(settings.connections.div_ceil(threads))
     .client_request_timeout(settings.client_timeout)
     .shutdown_timeout(settings.shutdown_timeout.as_secs())
     .bind((settings.host.as_str(), settings.port))?;
