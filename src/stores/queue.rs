@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 
 use super::{Check, JobInfo, JobState, Result};
+#[cfg(doc)]
+use super::{Error, Records};
 use crate::domain::{
     AppId, Application, Chat, ChatKey, Job, Kind, Message, MessageKey, Number, Page, Revision,
     Write,

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+#[cfg(doc)]
+use super::Error;
 use super::{Check, Result};
 use crate::domain::{AppId, Application, Chat, ChatKey, Message, MessageKey, Number, Page};
 

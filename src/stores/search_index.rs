@@ -2,6 +2,8 @@
 
 use async_trait::async_trait;
 
+#[cfg(doc)]
+use super::Error;
 use super::{Check, Result};
 use crate::domain::{ChatKey, Message, MessageKey, Page, Revision, text::Query};
 
