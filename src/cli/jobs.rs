@@ -2,7 +2,10 @@
 
 use std::sync::atomic::AtomicU64;
 
-use clap::Subcommand;
+use clap::{
+    Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use serde_json::json;
 
 use super::{output::Output, patiently};
@@ -20,10 +23,10 @@ pub enum Jobs {
     /// Lists jobs in the order in which they were accepted, without texts.
     List {
         /// Which: waiting, leased, delayed or dead.
-        #[arg(long, default_value = "dead", value_parser = state)]
+        #[arg(long, default_value = "dead", value_parser = state())]
         state: JobState,
         /// Only jobs of this kind.
-        #[arg(long, value_parser = kind)]
+        #[arg(long, value_parser = kind())]
         kind: Option<Kind>,
         /// How many at most.
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
@@ -56,13 +59,13 @@ pub enum Jobs {
     /// Stops the storing of a kind of job in every process; they go on being accepted.
     Pause {
         /// create_application, create_chat, create_message or update_message.
-        #[arg(value_parser = kind)]
+        #[arg(value_parser = kind())]
         kind: Kind,
     },
     /// Ends a pause.
     Resume {
         /// create_application, create_chat, create_message or update_message.
-        #[arg(value_parser = kind)]
+        #[arg(value_parser = kind())]
         kind: Kind,
     },
 }
@@ -185,14 +188,12 @@ fn id(text: &str) -> Result<Revision, String> {
     Revision::parse(text).ok_or_else(|| "a job's id is 16 hexadecimal digits".into())
 }
 
-fn kind(name: &str) -> Result<Kind, String> {
-    Kind::from_name(name).ok_or_else(|| one_of(&Kind::ALL.map(Kind::name)))
+fn kind() -> impl TypedValueParser<Value = Kind> {
+    PossibleValuesParser::new(Kind::ALL.map(Kind::name))
+        .try_map(|name| Kind::from_name(&name).ok_or("no such kind"))
 }
 
-fn state(name: &str) -> Result<JobState, String> {
-    JobState::from_name(name).ok_or_else(|| one_of(&JobState::ALL.map(JobState::name)))
-}
-
-fn one_of(names: &[&str]) -> String {
-    format!("it is one of {}", names.join(", "))
+fn state() -> impl TypedValueParser<Value = JobState> {
+    PossibleValuesParser::new(JobState::ALL.map(JobState::name))
+        .try_map(|name| JobState::from_name(&name).ok_or("no such state"))
 }
