@@ -164,3 +164,25 @@ pub(super) fn open(place: &Place, role: Role, create: bool) -> Result<SqliteConn
         Err(Failure::Store(error)) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use diesel::{RunQueryDsl as _, dsl::sql, sql_types::Bool};
+
+    use super::*;
+
+    #[test]
+    fn sqlite_is_compiled_as_cargos_configuration_says() {
+        let mut connection = SqliteConnection::establish(":memory:").unwrap();
+        for (option, wanted) in [
+            ("ENABLE_QPSG", true),
+            ("DEFAULT_MEMSTATUS=0", true),
+            ("THREADSAFE=2", true),
+            ("ENABLE_MEMORY_MANAGEMENT", false),
+        ] {
+            let used = sql::<Bool>(&format!("sqlite_compileoption_used('{option}')"));
+            let used: bool = diesel::select(used).get_result(&mut connection).unwrap();
+            assert_eq!(used, wanted, "{option}");
+        }
+    }
+}
