@@ -8,7 +8,7 @@ use confab::{
     domain::{
         AppId, ChatKey, Entry, Job, Kind, Message, MessageKey, Page, Revision, Write, text::Query,
     },
-    stores::{Acceptance, Batch, ClaimLimits, Result},
+    stores::{Acceptance, Batch, ClaimLimits, Known, Result},
 };
 
 use crate::support::Site;
@@ -200,10 +200,22 @@ impl Rig {
             .collect()
     }
 
+    /// The newest write to a message that is not stored yet, as the queue tells it of this message alone. One that knows
+    /// the row too tells both together; there the list is asked as well.
     pub async fn pending(&self, message: MessageKey) -> Option<Message> {
-        let page = Page::only(message.number);
-        let pending = self.stores.queue.messages(message.chat, &page).await;
-        pending.expect("an answer").pop()
+        let queue = &self.stores.queue;
+        match queue.message(message).await.expect("an answer") {
+            Known::Pending(pending) => Some(pending),
+            Known::Nothing => None,
+            Known::All(all) => {
+                let page = Page::only(message.number);
+                let listed = queue.messages(message.chat, &page).await;
+                let pending = listed.expect("an answer").pop();
+                let told = all.map(|message| message.revision);
+                assert!(told >= pending.as_ref().map(|pending| pending.revision));
+                pending
+            }
+        }
     }
 
     pub async fn stored(&self, message: MessageKey) -> Option<Message> {
