@@ -22,7 +22,7 @@ pub enum Jobs {
     Stats,
     /// Lists jobs in the order in which they were accepted, without texts.
     List {
-        /// Which: waiting, leased, delayed or dead.
+        /// In which state.
         #[arg(long, default_value = "dead", value_parser = state())]
         state: JobState,
         /// Only jobs of this kind.
@@ -58,13 +58,13 @@ pub enum Jobs {
     },
     /// Stops the storing of a kind of job in every process; they go on being accepted.
     Pause {
-        /// create_application, create_chat, create_message or update_message.
+        /// Which kind.
         #[arg(value_parser = kind())]
         kind: Kind,
     },
     /// Ends a pause.
     Resume {
-        /// create_application, create_chat, create_message or update_message.
+        /// Which kind.
         #[arg(value_parser = kind())]
         kind: Kind,
     },

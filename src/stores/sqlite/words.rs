@@ -76,12 +76,11 @@ pub(super) fn expression(
 
 /// A piece as a phrase; as one of several, if the `words` that its last one may be are given. A word holds no quote.
 fn phrase(chat: i64, piece: &Piece, words: &[String]) -> String {
-    let before = piece.words.len().saturating_sub(1);
-    let phrase = laid(chat, &piece.words.join(" "));
     if words.is_empty() {
         let star = if piece.prefix { " *" } else { "" };
-        return format!("\"{phrase}\"{star}");
+        return format!("\"{}\"{star}", laid(chat, &piece.words.join(" ")));
     }
+    let before = piece.words.len().saturating_sub(1);
     let before = laid(chat, &piece.words[..before].join(" "));
     let phrases: Vec<String> = words
         .iter()
