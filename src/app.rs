@@ -105,6 +105,7 @@ impl App {
             services.elasticsearch_url.expose(),
             &services.elasticsearch_index,
             services.timeout,
+            services.elasticsearch_write_timeout,
         )?;
         Ok(Self {
             records: Arc::new(MeasuredRecords::new(records)),

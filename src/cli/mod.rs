@@ -24,8 +24,9 @@ use crate::{
     stores, telemetry,
 };
 
-/// How long a command waits for a store that is out of reach, and how often it looks.
+/// How long a command waits for a store that is out of reach, one that takes long anyway, and how often it looks.
 const PATIENCE: Duration = Duration::from_secs(10);
+const LONG_PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// A chat backend: applications, chats and messages over HTTP.
@@ -145,8 +146,8 @@ impl Cli {
             Command::Search(Search::Verify { fix }) => {
                 let meter = Meter::new("rows and documents", self.json);
                 let watch = |progress| meter.show(progress);
-                let report =
-                    patiently(|| verify::index(&*app.records, &*app.index, fix, &watch)).await?;
+                let verify = || verify::index(&*app.records, &*app.index, fix, &watch);
+                let report = patiently_along(&meter, verify).await?;
                 meter.end();
                 output.index(&report);
                 Ok(found(report.findings.len(), report.mended))
@@ -154,7 +155,8 @@ impl Cli {
             Command::Search(Search::Rebuild) => {
                 let meter = Meter::new("messages", self.json);
                 let watch = |progress| meter.show(progress);
-                let rebuilt = patiently(|| rebuild(&*app.records, &*app.index, &watch)).await?;
+                let rebuild = || rebuild(&*app.records, &*app.index, &watch);
+                let rebuilt = patiently_along(&meter, rebuild).await?;
                 meter.end();
                 output.rebuilt(&rebuilt);
                 Ok(ExitCode::SUCCESS)
@@ -162,7 +164,8 @@ impl Cli {
             Command::Counts(Counts::Verify { fix }) => {
                 let meter = Meter::new("applications and chats", self.json);
                 let watch = |progress| meter.show(progress);
-                let report = patiently(|| verify::counts(&*app.records, fix, &watch)).await?;
+                let verify = || verify::counts(&*app.records, fix, &watch);
+                let report = patiently_along(&meter, verify).await?;
                 meter.end();
                 output.counts(&report);
                 let mended = if fix { report.findings.len() } else { 0 };
@@ -195,10 +198,29 @@ async fn patiently<T, E: MayPass, F>(call: impl Fn() -> F) -> Result<T, E>
 where
     F: Future<Output = Result<T, E>>,
 {
-    let deadline = Instant::now() + PATIENCE;
+    let begun = Instant::now();
+    while_outage(call, || begun.elapsed() < PATIENCE).await
+}
+
+/// The same for something long, which a store that goes away in the middle of it need not end either: what counts is the
+/// time since it last came further.
+async fn patiently_along<T, E: MayPass, F>(meter: &Meter, call: impl Fn() -> F) -> Result<T, E>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    while_outage(call, || meter.stands_since().elapsed() < LONG_PATIENCE).await
+}
+
+async fn while_outage<T, E: MayPass, F>(
+    call: impl Fn() -> F,
+    is_patient: impl Fn() -> bool,
+) -> Result<T, E>
+where
+    F: Future<Output = Result<T, E>>,
+{
     loop {
         match call().await {
-            Err(error) if error.is_outage() && Instant::now() < deadline => {
+            Err(error) if error.is_outage() && is_patient() => {
                 tokio::time::sleep(PAUSE).await;
             }
             outcome => return outcome,

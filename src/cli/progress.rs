@@ -3,7 +3,7 @@
 
 use std::{
     io::IsTerminal as _,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -22,6 +22,8 @@ pub struct Meter {
     /// What is counted.
     what: &'static str,
     kind: Kind,
+    /// How far it has ever come, and when it came there.
+    furthest: Mutex<(u64, Instant)>,
 }
 
 enum Kind {
@@ -46,11 +48,22 @@ impl Meter {
         } else {
             Kind::Lines(Mutex::new(Instant::now()))
         };
-        Self { what, kind }
+        let furthest = Mutex::new((0, Instant::now()));
+        Self {
+            what,
+            kind,
+            furthest,
+        }
     }
 
     /// Shows where it is.
     pub fn show(&self, Progress { done, total }: Progress) {
+        {
+            let mut furthest = lock(&self.furthest);
+            if done > furthest.0 {
+                *furthest = (done, Instant::now());
+            }
+        }
         // More may have been written since they were counted.
         let total = total.max(done);
         match &self.kind {
@@ -58,7 +71,7 @@ impl Meter {
             Kind::Bar(bar, begun) => {
                 bar.set_length(total);
                 bar.set_position(done);
-                let mut begun = begun.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut begun = lock(begun);
                 if !*begun {
                     // What an earlier run did must not count for this one's speed.
                     bar.reset_eta();
@@ -66,7 +79,7 @@ impl Meter {
                 }
             }
             Kind::Lines(last) => {
-                let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut last = lock(last);
                 if last.elapsed() >= LINES {
                     *last = Instant::now();
                     eprintln!("{done} of {total} {}", self.what);
@@ -75,10 +88,42 @@ impl Meter {
         }
     }
 
+    /// When it last came further than ever; when it was begun, if it has come nowhere.
+    pub fn stands_since(&self) -> Instant {
+        lock(&self.furthest).1
+    }
+
     /// Takes the bar away.
     pub fn end(&self) {
         if let Kind::Bar(bar, _) = &self.kind {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// Nothing is left half done under these locks, so they are as good after a panic as before.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_gone_through_once_more_is_no_progress() {
+        let meter = Meter::new("messages", true);
+        let begun = meter.stands_since();
+        let show = |done| meter.show(Progress { done, total: 10 });
+        show(0);
+        assert_eq!(meter.stands_since(), begun);
+        show(5);
+        let came = meter.stands_since();
+        assert!(came > begun);
+        show(2);
+        show(5);
+        assert_eq!(meter.stands_since(), came);
+        show(6);
+        assert!(meter.stands_since() > came);
     }
 }

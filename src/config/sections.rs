@@ -112,6 +112,9 @@ pub struct Services {
     /// For one call to a store.
     #[serde(rename = "timeout_ms", deserialize_with = "millis")]
     pub timeout: Duration,
+    /// For one write to Elasticsearch.
+    #[serde(rename = "elasticsearch_write_timeout_ms", deserialize_with = "millis")]
+    pub elasticsearch_write_timeout: Duration,
 }
 
 /// Settings of the workers.

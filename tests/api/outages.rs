@@ -317,7 +317,44 @@ async fn with_mysql_out_of_reach_known_chats_take_messages(site: &Site) {
     .await;
 }
 
+async fn an_index_that_hangs_does_not_hold_up_the_end(site: &Site) {
+    let proxies = Proxies::open(site).await;
+    let settings = proxies.settings();
+    let mut settings = borrowed(&settings).to_vec();
+    settings.extend([
+        ("CONFAB_SERVICES__TIMEOUT_MS", "1000"),
+        ("CONFAB_SERVICES__ELASTICSEARCH_WRITE_TIMEOUT_MS", "600000"),
+        ("CONFAB_SERVER__SHUTDOWN_TIMEOUT_MS", "10000"),
+    ]);
+    let mut api = site.start_with(&settings).await;
+    let chat = api.new_app_and_chat().await;
+    all_jobs_are_done(site).await;
+    proxies.elasticsearch.hang();
+    api.say(&chat, "hello").await;
+    settles("it is stored", 1, async || {
+        site.stored_messages(&chat).await.len()
+    })
+    .await;
+    // A search gives up long before the worker does, who has begun to tell the index by then.
+    settles("a search gives up", 503, async || {
+        api.search(&chat, "hello").await.status
+    })
+    .await;
+    api.signal("TERM");
+    settles("it has ended", true, async || api.ended().is_some()).await;
+    let output = api.output();
+    assert!(!output.contains("before all was finished"), "{output}");
+
+    proxies.elasticsearch.resume();
+    let api = site.start().await;
+    settles("it is found", vec![1], async || {
+        api.found(&chat, "hello").await
+    })
+    .await;
+}
+
 on_services!(
+    an_index_that_hangs_does_not_hold_up_the_end,
     a_process_without_its_stores_answers_up_and_comes_good_by_itself,
     each_store_may_be_the_one_that_comes_last,
     with_redis_out_of_reach_what_is_stored_is_served_as_stale,

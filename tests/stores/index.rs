@@ -3,11 +3,12 @@
 use confab::{
     domain::{Message, MessageKey},
     service::{rebuild::rebuild, verify},
+    stores::Error,
 };
 
 use crate::{
     rig::{ALL, Rig, revision},
-    support::{Site, on_each_backing, on_services},
+    support::{Proxy, Site, on_each_backing, on_services},
 };
 
 /// A chat with these messages, stored and indexed.
@@ -137,7 +138,7 @@ async fn an_index_that_was_deleted_is_never_made_by_a_write(site: &Site) {
         .await
         .expect("removed");
     let index = &rig.stores.index;
-    let missing = |error| matches!(error, confab::stores::Error::IndexMissing(_));
+    let missing = |error| matches!(error, Error::IndexMissing(_));
     let name = "x-1".to_owned();
     assert!(missing(
         index
@@ -160,6 +161,29 @@ async fn an_index_that_was_deleted_is_never_made_by_a_write(site: &Site) {
     assert_eq!(index.current().await, Ok(None));
 }
 
+/// A busy disk makes writes slow: to give one up and make it again would make it slower still.
+async fn a_write_has_more_time_than_a_read(site: &Site) {
+    let mut proxy = Proxy::refusing(&site.services().elasticsearch_url);
+    proxy.open().await;
+    let rig = Rig::new(site).await;
+    let key = chat_of(&rig, &["hello"]).await[0];
+    let message = rig.stored(key).await.expect("stored");
+    let slow = rig.elsewhere(&[
+        ("CONFAB_SERVICES__ELASTICSEARCH_URL", &proxy.url()),
+        ("CONFAB_SERVICES__TIMEOUT_MS", "200"),
+    ]);
+    proxy.hang();
+    let messages = [message];
+    let put = slow.index.put(None, &messages);
+    let read = async {
+        let read = slow.index.search(key.chat, &query("hello"), &ALL).await;
+        assert!(matches!(read, Err(Error::Unavailable { .. })), "{read:?}");
+        proxy.resume();
+    };
+    let (put, ()) = tokio::join!(put, read);
+    assert_eq!(put, Ok(vec![]));
+}
+
 fn query(text: &str) -> confab::domain::text::Query {
     confab::domain::text::Query::parse(text)
 }
@@ -175,4 +199,5 @@ on_each_backing!(
 on_services!(
     a_rebuild_puts_what_is_stored_meanwhile_into_the_new_index,
     an_index_that_was_deleted_is_never_made_by_a_write,
+    a_write_has_more_time_than_a_read,
 );

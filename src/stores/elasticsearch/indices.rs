@@ -121,7 +121,7 @@ impl ElasticsearchIndex {
                 .send()
                 .await
         };
-        self.ask::<Value>(send).await.map(drop)
+        self.tell::<Value>(send).await.map(drop)
     }
 
     /// What is deleted afterwards is out of use already. If that fails, the next swap has it to delete.
@@ -147,7 +147,7 @@ impl ElasticsearchIndex {
                 .send()
                 .await
         };
-        self.ask::<Value>(send).await.map_err(|refusal| {
+        self.tell::<Value>(send).await.map_err(|refusal| {
             if refusal.is_status(404) {
                 // Of several indices, it does not matter which: the next try looks again.
                 unavailable(refusal.detail())
@@ -172,7 +172,7 @@ impl ElasticsearchIndex {
                     .send()
                     .await
             };
-            match self.ask::<Value>(send).await {
+            match self.tell::<Value>(send).await {
                 Err(refusal) if !refusal.is_missing_index() => return Err(refusal.error(other)),
                 _ => tracing::info!(index = other.as_str(), "deleted an index out of use"),
             }
@@ -189,7 +189,7 @@ impl ElasticsearchIndex {
                 .await
         };
         let refreshed: Refreshed = self
-            .ask(send)
+            .tell(send)
             .await
             .map_err(|refusal| refusal.error(index))?;
         if refreshed.shards.failed > 0 {

@@ -41,16 +41,18 @@ const STORE: &str = "Elasticsearch";
 pub struct ElasticsearchIndex {
     client: Elasticsearch,
     breaker: Breaker,
+    write_timeout: Duration,
     alias: String,
 }
 
 impl ElasticsearchIndex {
-    /// Prepares the client; Elasticsearch is reached when first needed. Each request takes at most `timeout`, from
-    /// connecting to the last byte of the answer. A user and password in `url` become basic authentication.
+    /// Prepares the client; Elasticsearch is reached when first needed. A request that reads takes at most `timeout`, from
+    /// connecting to the last byte of the answer, and one that writes `write_timeout`. A user and password in `url` become
+    /// basic authentication.
     ///
     /// `alias` also begins the names of the indices, of which unused ones are deleted: it must be this
     /// installation's own.
-    pub fn new(url: &Url, alias: &str, timeout: Duration) -> Result<Self> {
+    pub fn new(url: &Url, alias: &str, timeout: Duration, write_timeout: Duration) -> Result<Self> {
         // The rules for an index's name, and nothing that is a wildcard or a list in the path of a request.
         let named = alias.starts_with(|c: char| c.is_ascii_lowercase())
             && alias.len() <= 200
@@ -70,6 +72,7 @@ impl ElasticsearchIndex {
         Ok(Self {
             client: Elasticsearch::new(transport),
             breaker: Breaker::new(STORE, timeout),
+            write_timeout,
             alias: alias.into(),
         })
     }
@@ -79,14 +82,19 @@ impl ElasticsearchIndex {
         &self,
         send: impl Future<Output = std::result::Result<Response, elasticsearch::Error>>,
     ) -> std::result::Result<T, Refusal> {
-        match self
-            .breaker
-            .call(async { answer::read(send.await).await })
-            .await
-        {
-            Ok(answer) => answer,
-            Err(outage) => Err(Refusal::Silence(outage.to_string())),
-        }
+        let called = self.breaker.call(async { answer::read(send.await).await });
+        called.await.unwrap_or_else(silence)
+    }
+
+    /// The same for what changes something: Elasticsearch answers once it is on its disk, which may be busy, and no client
+    /// waits for it. To ask again would only make it write again.
+    async fn tell<T: DeserializeOwned>(
+        &self,
+        send: impl Future<Output = std::result::Result<Response, elasticsearch::Error>>,
+    ) -> std::result::Result<T, Refusal> {
+        let call = async { answer::read(send.await).await };
+        let called = self.breaker.call_within(self.write_timeout, call);
+        called.await.unwrap_or_else(silence)
     }
 }
 
@@ -159,6 +167,10 @@ impl SearchIndex for ElasticsearchIndex {
     }
 }
 
+fn silence<T>(outage: Error) -> std::result::Result<T, Refusal> {
+    Err(Refusal::Silence(outage.to_string()))
+}
+
 fn failed(detail: impl ToString) -> Error {
     Error::Failed {
         store: STORE,
@@ -180,7 +192,8 @@ mod tests {
     #[test]
     fn an_alias_is_a_plain_name() {
         let url = Url::parse("http://127.0.0.1:9200").unwrap();
-        let new = |alias| ElasticsearchIndex::new(&url, alias, Duration::from_secs(1));
+        let second = Duration::from_secs(1);
+        let new = |alias| ElasticsearchIndex::new(&url, alias, second, second);
         assert!(new("confab").is_ok());
         assert!(new("confab_test-7").is_ok());
         for alias in [
@@ -193,7 +206,8 @@ mod tests {
     #[tokio::test]
     async fn nobody_there_is_an_outage_and_keeps_the_password() {
         let url = Url::parse("http://someone:s%40cret@127.0.0.1:1").unwrap();
-        let index = ElasticsearchIndex::new(&url, "confab", Duration::from_secs(1)).unwrap();
+        let second = Duration::from_secs(1);
+        let index = ElasticsearchIndex::new(&url, "confab", second, second).unwrap();
         let error = index.current().await.unwrap_err();
         assert!(matches!(error, Error::Unavailable { .. }), "{error}");
         assert!(!error.to_string().contains("cret"), "{error}");

@@ -136,7 +136,7 @@ impl ElasticsearchIndex {
                 .send()
                 .await
         };
-        let done: Done = self.ask(send).await?;
+        let done: Done = self.tell(send).await?;
         if done.items.len() != count {
             return Err(Refusal::Status {
                 status: 200,
