@@ -149,9 +149,9 @@ up_native() { # STORE
     mysql) timeout 300 "$here/mysql" setup </dev/null >>"$log" 2>&1 ;;
     elasticsearch) timeout 300 "$here/elasticsearch/start.sh" setup </dev/null >>"$log" 2>&1 ;;
   esac || die_with_log "$s could not be set up (it has 5 minutes)" "$log"
-  deadline=$((SECONDS + 60))
+  deadline=$((SECONDS + 180))
   until pid_of "$s" >/dev/null && answers "$s"; do
-    [ $SECONDS -lt $deadline ] || die_with_log "$s did not come up within 60 s" "$log"
+    [ $SECONDS -lt $deadline ] || die_with_log "$s did not come up within 180 s" "$log"
     if ! pid_of "$s" >/dev/null; then
       [ -z "$launched" ] || die_with_log "$s ended while it was starting" "$log"
       launch "$s"; launched=1
@@ -187,7 +187,7 @@ up_docker() {
       die "$s: port ${port[$s]} is in use by something else; set CONFAB_STORES_${s^^}_PORT to another"
     fi
   done
-  if ! compose up -d --wait --wait-timeout 60 "${all[@]}" >"$state/docker.log" 2>&1; then
+  if ! compose up -d --wait --wait-timeout 180 "${all[@]}" >"$state/docker.log" 2>&1; then
     for s in "${all[@]}"; do
       healthy "$s" && continue
       compose logs --no-log-prefix --tail 200 "$s" >>"$state/docker.log" 2>&1 || true
@@ -270,7 +270,7 @@ kill_store() { # STORE
 }
 
 start_store() { # STORE
-  if [ "$mode" = docker ]; then compose up -d --wait --wait-timeout 60 "$1"; else up_native "$1"; fi
+  if [ "$mode" = docker ]; then compose up -d --wait --wait-timeout 180 "$1"; else up_native "$1"; fi
 }
 
 data_of() { # STORE: where its container keeps it

@@ -201,7 +201,7 @@ fn row(fault: &str) -> Row {
 
 /// Plays a fault through, and keeps its row, however that ends.
 fn play(place: Place, row: Row, fault: impl AsyncFnOnce(&mut Ground<'_>)) {
-    let limit = Duration::from_secs(if plan::is_full() { 2400 } else { 240 });
+    let limit = Duration::from_secs(if plan::is_full() { 3600 } else { 600 });
     let row = Arc::new(Mutex::new(row));
     let played = catch_unwind(AssertUnwindSafe(|| {
         run_at(place, limit, async |site| {

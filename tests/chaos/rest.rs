@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How long that may take.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What is waited for on the services, beside the queue.

@@ -15,7 +15,7 @@ use serde_json::json;
 use super::{Client, Site, eventually};
 
 /// How long a start may take until the process answers at all.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(120);
 
 /// A port that nobody listens on. Ports are taken from below the range that the system gives to outgoing connections,
 /// each once, so that the port is most likely still free when the program binds it.

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use super::{Chat, Servers, Services, settles};
 
 /// How long one test may take. A test that hangs fails, and cleans up after itself.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// What stands behind the traits of `stores`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

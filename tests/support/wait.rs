@@ -8,7 +8,7 @@ use std::{
 use tokio::task::JoinSet;
 
 /// How long a condition may take to come true. Far more than it needs: a slow machine is no reason to fail.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// How often a condition is looked at.
 const PAUSE: Duration = Duration::from_millis(25);
