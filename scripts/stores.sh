@@ -125,11 +125,11 @@ port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 launch() { # STORE
   local i
-  for ((i = 0; i < 20; i++)); do # a store killed just now frees its port in a moment
+  for ((i = 0; i < 50; i++)); do # a store killed just now frees its port in a moment
     port_open "${port[$1]}" || break
     sleep 0.1
   done
-  [ $i -lt 20 ] || die "$1: port ${port[$1]} is in use by something else; set CONFAB_STORES_${1^^}_PORT to another"
+  [ $i -lt 50 ] || die "$1: port ${port[$1]} is in use by something else; set CONFAB_STORES_${1^^}_PORT to another"
   mkdir -p "$state/$1"
   [ ! -s "$state/$1.log" ] || mv "$state/$1.log" "$state/$1.log.1"
   echo "${port[$1]}" >"$state/$1.port"
@@ -137,7 +137,12 @@ launch() { # STORE
   # shellcheck disable=SC2016  # the inner bash expands these
   setsid -f bash -c 'echo $$ >"$0.pid"; cd "$0"; exec "$@"' "$state/$1" \
     "$root/scripts/stores.sh" foreground "$1" </dev/null >>"$state/$1.log" 2>&1 9>&-
-  for ((i = 0; i < 50; i++)); do pid_of "$1" >/dev/null && return 0; sleep 0.02; done
+  # On a busy machine even this takes seconds.
+  for ((i = 0; i < 1000; i++)); do
+    pid_of "$1" >/dev/null && return 0
+    [ ! -s "$state/$1.pid" ] || [ -e "/proc/$(cat "$state/$1.pid")" ] || return 0 # it has ended already
+    sleep 0.02
+  done
 }
 
 up_native() { # STORE
