@@ -71,6 +71,10 @@ impl Worker for IndexMessages {
         self.context.settings.poll
     }
 
+    fn is_given_up(&self) -> bool {
+        true
+    }
+
     async fn step(&mut self) -> Result<Step> {
         // A look is cheaper than a lock, which is a connection of its own.
         let idle = self.lock.is_none() && self.context.records.outbox_bounds().await?.is_none();
@@ -83,15 +87,12 @@ impl Worker for IndexMessages {
         };
         let batch = self.context.settings.batch;
         // The next changes are read, and the words of their documents found, while the index works.
-        let told = changes(self.context.records.clone(), batch, turn_ends)
+        let told: usize = changes(self.context.records.clone(), batch, turn_ends)
             .map_ok(|outbox| tell(self.context.clone(), outbox))
             .try_buffer_unordered(IN_FLIGHT)
-            .try_fold(0_usize, |sum, messages| ready(Ok(sum + messages)));
-        // An index that does not answer must not hold up the end. Whoever comes next tells it.
-        let Some(told) = self.context.stop.run_until_cancelled(told).await else {
-            return Ok(Step::Idle);
-        };
-        Ok(match told? {
+            .try_fold(0, |sum, messages| ready(Ok(sum + messages)))
+            .await?;
+        Ok(match told {
             0 => {
                 self.lock = None;
                 Step::Idle

@@ -196,6 +196,10 @@ impl Worker for Reconcile {
         10
     }
 
+    fn is_given_up(&self) -> bool {
+        true
+    }
+
     async fn step(&mut self) -> Result<Step> {
         let records = &self.context.records;
         let Some(_alone) = records.lock("reconcile", Duration::ZERO).await? else {

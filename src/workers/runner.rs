@@ -46,6 +46,11 @@ pub trait Worker: Send {
     fn patience(&self) -> u32 {
         1
     }
+    /// Whether a step is given up at the end of the process instead of finished: where it may have to wait for an index
+    /// that does not answer, and whoever comes next does the same.
+    fn is_given_up(&self) -> bool {
+        false
+    }
     /// Does a piece of its work.
     async fn step(&mut self) -> Result<Step>;
 }
@@ -79,7 +84,17 @@ async fn run(mut worker: impl Worker, pulse: Arc<Pulse>, stop: CancellationToken
     let mut pause = Pause::default();
     while !stop.is_cancelled() {
         pulse.beat();
-        match worker.step().await {
+        let gives_up = worker.is_given_up();
+        let step = worker.step();
+        let outcome = if gives_up {
+            match stop.run_until_cancelled(step).await {
+                Some(outcome) => outcome,
+                None => break,
+            }
+        } else {
+            step.await
+        };
+        match outcome {
             Ok(step) => {
                 pulse.rest();
                 pause.end();
