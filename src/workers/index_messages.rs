@@ -71,6 +71,11 @@ impl Worker for IndexMessages {
         self.context.settings.poll
     }
 
+    /// Of long texts one step makes several requests, and each may wait for a busy disk.
+    fn patience(&self) -> u32 {
+        5
+    }
+
     fn is_given_up(&self) -> bool {
         true
     }
