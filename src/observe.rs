@@ -114,7 +114,7 @@ pub async fn observe<B: MessageBody>(
         method,
         route = route.map_or(UNMATCHED, |route| &*route.template),
         status,
-        latency_ms = took.as_secs_f64() * 1000.0,
+        latency_ms = took.as_micros() as f64 / 1000.0,
         "answered"
     );
     outcome

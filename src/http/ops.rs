@@ -120,7 +120,7 @@ pub async fn ready(service: Data<Service>, health: Data<Health>) -> HttpResponse
             .into_iter()
             .map(|store| Store {
                 name: store.name,
-                latency_ms: store.latency.as_secs_f64() * 1000.0,
+                latency_ms: store.latency.as_micros() as f64 / 1000.0,
                 error: store.error.map(|error| error.to_string()),
             })
             .collect(),
@@ -128,7 +128,7 @@ pub async fn ready(service: Data<Service>, health: Data<Health>) -> HttpResponse
             .into_iter()
             .map(|worker| Worker {
                 name: worker.name,
-                latency_ms: worker.latency.as_secs_f64() * 1000.0,
+                latency_ms: worker.latency.as_micros() as f64 / 1000.0,
                 restarts: worker.restarts,
                 stalled_ms: worker.stalled.map(|time| time.as_millis()),
                 error: worker.error,
