@@ -33,6 +33,9 @@ impl fmt::Display for AppId {
     }
 }
 
+/// The username of an application whose creation was lost, and with it the one that was given.
+pub const LOST_USERNAME: &str = "unknown";
+
 /// A username that keeps the contract: not blank, at most [`MAX_USERNAME_CHARS`] characters, no U+0000.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Username(String);

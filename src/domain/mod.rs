@@ -10,7 +10,7 @@ pub mod page;
 pub mod text;
 pub mod time;
 
-pub use application::{AppId, Application, Username};
+pub use application::{AppId, Application, LOST_USERNAME, Username};
 pub use chat::{Chat, ChatKey};
 pub use error::{Entity, Error, Invalid, Result};
 pub use job::{Entry, Job, Kind, Write};

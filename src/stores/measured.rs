@@ -127,6 +127,8 @@ measured! {
     apply_messages_counts(limit: usize) -> Result<usize>;
     check_chats_counts(after: Option<AppId>, limit: usize, fix: bool) -> Result<Checked<AppId, WrongCount>>;
     check_messages_counts(after: Option<ChatKey>, limit: usize, fix: bool) -> Result<Checked<ChatKey, WrongCount>>;
+    orphaned_applications(after: Option<AppId>, limit: usize) -> Result<Checked<AppId, Application>>;
+    adopt_applications(applications: &[Application]) -> Result<()>;
     orphaned_chats(after: Option<ChatKey>, limit: usize) -> Result<Checked<ChatKey, Chat>>;
     adopt_chats(chats: &[Chat]) -> Result<()>;
     outbox(after: Option<u64>, limit: usize) -> Result<Outbox>;

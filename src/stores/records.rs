@@ -62,6 +62,15 @@ pub trait Records: Send + Sync {
         fix: bool,
     ) -> Result<Checked<ChatKey, WrongCount>>;
 
+    /// Goes through at most `limit` applications after `after` that chats are stored of, and finds those that have no row
+    /// themselves, each as old as its first chat, with [`LOST_USERNAME`](crate::domain::LOST_USERNAME).
+    async fn orphaned_applications(
+        &self,
+        after: Option<AppId>,
+        limit: usize,
+    ) -> Result<Checked<AppId, Application>>;
+    /// Gives such applications a row, which gives way to their creation if that turns up after all.
+    async fn adopt_applications(&self, applications: &[Application]) -> Result<()>;
     /// Goes through at most `limit` chats after `after` that messages are stored of, and finds those that have no row
     /// themselves, each as its oldest message suggests.
     async fn orphaned_chats(
@@ -199,6 +208,17 @@ pub struct Checked<K, F> {
     pub last: Option<K>,
     /// What is wrong.
     pub findings: Vec<F>,
+}
+
+impl<K, F> Checked<K, F> {
+    /// Where there is nothing to go through.
+    pub const fn nothing() -> Self {
+        Self {
+            checked: 0,
+            last: None,
+            findings: Vec::new(),
+        }
+    }
 }
 
 /// A stored count that is not what counting gives.

@@ -12,6 +12,8 @@ pub struct Drift {
     dangling: Counter,
     /// Counts that were wrong.
     pub counts: Counter,
+    /// Applications that had chats and no row.
+    pub orphaned_applications: Counter,
     /// Chats that had messages and no row.
     pub orphaned_chats: Counter,
 }
@@ -24,6 +26,7 @@ impl Default for Drift {
             ahead: measure::drift("document_ahead_of_row"),
             dangling: measure::drift("dangling_document"),
             counts: measure::drift("wrong_count"),
+            orphaned_applications: measure::drift("orphaned_application"),
             orphaned_chats: measure::drift("orphaned_chat"),
         }
     }

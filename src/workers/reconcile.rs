@@ -31,7 +31,8 @@ pub struct Reconcile {
     context: Context,
     application: Option<AppId>,
     chat: Option<ChatKey>,
-    orphan: Option<ChatKey>,
+    orphaned_application: Option<AppId>,
+    orphaned_chat: Option<ChatKey>,
     row: Option<MessageKey>,
     document: Option<MessageKey>,
 }
@@ -43,7 +44,8 @@ impl Reconcile {
             context: context.clone(),
             application: None,
             chat: None,
-            orphan: None,
+            orphaned_application: None,
+            orphaned_chat: None,
             row: None,
             document: None,
         }
@@ -69,12 +71,34 @@ impl Reconcile {
         Ok(())
     }
 
-    /// Gives chats a row that have messages and none: their creation was lost with the queue's memory.
-    async fn orphans(&mut self) -> Result<()> {
+    /// Gives applications a row that have chats and none: their creation was lost with the queue's memory.
+    async fn orphaned_applications(&mut self) -> Result<()> {
         let Context { records, queue, .. } = &self.context;
         let page = self.context.settings.reconcile_page;
-        let chats = records.orphaned_chats(self.orphan, page).await?;
-        self.orphan = chats.last;
+        let applications = records
+            .orphaned_applications(self.orphaned_application, page)
+            .await?;
+        self.orphaned_application = applications.last;
+        let mut orphans = Vec::new();
+        for application in applications.findings {
+            // A chat may be stored before its application, which then is still on its way.
+            let known = queue.application(application.id).await?;
+            if known.and_then(|(pending, _)| pending).is_none() {
+                warn!(application = %application.id, "an application has chats and no row: it gets one, but its username is lost");
+                orphans.push(application);
+            }
+        }
+        let found = &self.context.drift.orphaned_applications;
+        found.increment(orphans.len() as u64);
+        records.adopt_applications(&orphans).await
+    }
+
+    /// The same for chats that have messages.
+    async fn orphaned_chats(&mut self) -> Result<()> {
+        let Context { records, queue, .. } = &self.context;
+        let page = self.context.settings.reconcile_page;
+        let chats = records.orphaned_chats(self.orphaned_chat, page).await?;
+        self.orphaned_chat = chats.last;
         let mut orphans = Vec::new();
         for chat in chats.findings {
             // A message may be stored before its chat, which then is still on its way.
@@ -206,7 +230,8 @@ impl Worker for Reconcile {
             return Ok(Step::Idle);
         };
         self.counts().await?;
-        self.orphans().await?;
+        self.orphaned_chats().await?;
+        self.orphaned_applications().await?;
         self.build().await?;
         self.rows().await?;
         self.documents().await?;

@@ -139,6 +139,31 @@ async fn a_chat_whose_creation_was_lost_gets_its_row_back(site: &Site) {
     site.confab(&["counts", "verify"]).await.expect_code(0);
 }
 
+async fn an_application_whose_creation_was_lost_gets_a_row(site: &Site) {
+    let api = site.start().await;
+    let app = api.new_app().await;
+    let chat = api.new_chat(&app).await;
+    api.say(&chat, "hello").await;
+    at_rest(&api, &chat, &[1]).await;
+    let created_at = api.get(&chat).await.time_field("CreatedAt");
+    assert_eq!(site.execute("DELETE FROM applications").await, 1);
+    site.services().empty_redis().await.expect("it is emptied");
+    let counted = async || {
+        let answer = api.get(&app).await;
+        (answer.status == 200).then(|| answer.text_field("ChatsCount"))
+    };
+    settles("the application", Some("1".into()), counted).await;
+    let answer = api.get(&app).await;
+    assert_eq!(answer.text_field("Username"), "unknown");
+    assert_eq!(answer.time_field("CreatedAt"), created_at);
+    assert_eq!(api.new_chat(&app).await.number, 2);
+    // The row began with no chats, as what had been counted was deleted with it here.
+    settles("the counts are corrected", Some(0), async || {
+        site.confab(&["counts", "verify"]).await.code
+    })
+    .await;
+}
+
 on_each_backing!(
     rows_set_back_under_a_running_process_are_healed,
     rows_set_back_under_a_stopped_process_are_healed,
@@ -149,4 +174,5 @@ on_services!(
     rows_and_epoch_set_back_under_a_stopped_process_are_healed,
     an_unfinished_rebuild_from_before_is_not_gone_on_with,
     a_chat_whose_creation_was_lost_gets_its_row_back,
+    an_application_whose_creation_was_lost_gets_a_row,
 );

@@ -131,16 +131,28 @@ impl Records for MysqlRecords {
         self.recount_messages(after, limit, fix).await
     }
 
+    async fn orphaned_applications(
+        &self,
+        after: Option<AppId>,
+        limit: usize,
+    ) -> Result<Checked<AppId, Application>> {
+        self.find_orphaned_applications(after, limit).await
+    }
+
+    async fn adopt_applications(&self, applications: &[Application]) -> Result<()> {
+        self.insert_orphaned_applications(applications).await
+    }
+
     async fn orphaned_chats(
         &self,
         after: Option<ChatKey>,
         limit: usize,
     ) -> Result<Checked<ChatKey, Chat>> {
-        self.find_orphans(after, limit).await
+        self.find_orphaned_chats(after, limit).await
     }
 
     async fn adopt_chats(&self, chats: &[Chat]) -> Result<()> {
-        self.insert_orphans(chats).await
+        self.insert_orphaned_chats(chats).await
     }
 
     async fn outbox(&self, after: Option<u64>, limit: usize) -> Result<Outbox> {

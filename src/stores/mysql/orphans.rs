@@ -1,4 +1,4 @@
-//! Chats that have messages and no row.
+//! Applications that have chats and no row, and chats that have messages and none.
 
 use chrono::NaiveDateTime;
 use diesel::{
@@ -14,13 +14,36 @@ use super::{
     rows::{app_id, unsigned},
 };
 use crate::{
-    domain::{Chat, ChatKey, Revision},
+    domain::{AppId, Application, Chat, ChatKey, LOST_USERNAME, Revision},
     stores::{Checked, Ledger as _, Result},
 };
 
+/// An application as its chats know it: with the first of them.
+#[derive(QueryableByName)]
+struct ApplicationRow {
+    #[diesel(sql_type = Text)]
+    app: String,
+    #[diesel(sql_type = Bool)]
+    orphaned: bool,
+    #[diesel(sql_type = Timestamp)]
+    created_at: NaiveDateTime,
+}
+
+impl ApplicationRow {
+    fn read(&self) -> Result<Application> {
+        Ok(Application {
+            id: app_id(&self.app)?,
+            username: LOST_USERNAME.to_owned(),
+            // The oldest there can be.
+            revision: Revision(0),
+            created_at: self.created_at.and_utc(),
+        })
+    }
+}
+
 /// A chat as its messages know it: with the first of them.
 #[derive(QueryableByName)]
-struct Row {
+struct ChatRow {
     #[diesel(sql_type = Text)]
     app: String,
     #[diesel(sql_type = BigInt)]
@@ -33,7 +56,7 @@ struct Row {
     created_at: NaiveDateTime,
 }
 
-impl Row {
+impl ChatRow {
     fn read(&self) -> Result<Chat> {
         Ok(Chat {
             key: ChatKey {
@@ -48,7 +71,34 @@ impl Row {
 }
 
 impl MysqlRecords {
-    pub(super) async fn find_orphans(
+    pub(super) async fn find_orphaned_applications(
+        &self,
+        after: Option<AppId>,
+        limit: usize,
+    ) -> Result<Checked<AppId, Application>> {
+        let after = after.map_or_else(|| "TRUE".to_owned(), |id| format!("app > '{id}'"));
+        let query = sql_query(format!(
+            "SELECT d.app, a.id IS NULL AS orphaned, c.created_at \
+             FROM (SELECT DISTINCT app FROM chats WHERE {after} ORDER BY app LIMIT {limit}) d \
+             JOIN chats c ON c.app = d.app AND c.number = \
+             (SELECT MIN(f.number) FROM chats f WHERE f.app = d.app) \
+             LEFT JOIN applications a ON a.id = d.app ORDER BY d.app"
+        ));
+        let mut connection = self.pool.get().await?;
+        let rows: Vec<ApplicationRow> = self
+            .pool
+            .within(RECOUNT, query.load(&mut connection))
+            .await?;
+        let last = rows.last().map(ApplicationRow::read).transpose()?;
+        let orphaned = rows.iter().filter(|row| row.orphaned);
+        Ok(Checked {
+            checked: rows.len(),
+            last: last.filter(|_| rows.len() == limit).map(|last| last.id),
+            findings: orphaned.map(ApplicationRow::read).collect::<Result<_>>()?,
+        })
+    }
+
+    pub(super) async fn find_orphaned_chats(
         &self,
         after: Option<ChatKey>,
         limit: usize,
@@ -67,21 +117,32 @@ impl MysqlRecords {
              LEFT JOIN chats c ON c.app = d.app AND c.number = d.chat ORDER BY d.app, d.chat"
         ));
         let mut connection = self.pool.get().await?;
-        let rows: Vec<Row> = self
+        let rows: Vec<ChatRow> = self
             .pool
             .within(RECOUNT, query.load(&mut connection))
             .await?;
-        let last = rows.last().map(Row::read).transpose()?;
+        let last = rows.last().map(ChatRow::read).transpose()?;
         let orphaned = rows.iter().filter(|row| row.orphaned);
         Ok(Checked {
             checked: rows.len(),
             last: last.filter(|_| rows.len() == limit).map(|chat| chat.key),
-            findings: orphaned.map(Row::read).collect::<Result<_>>()?,
+            findings: orphaned.map(ChatRow::read).collect::<Result<_>>()?,
         })
     }
 
+    pub(super) async fn insert_orphaned_applications(
+        &self,
+        applications: &[Application],
+    ) -> Result<()> {
+        if applications.is_empty() {
+            return Ok(());
+        }
+        let epoch = self.epoch().await?;
+        self.insert_applications(epoch, applications).await
+    }
+
     /// They are no jobs: whatever epoch it is, no counter gives their numbers out.
-    pub(super) async fn insert_orphans(&self, chats: &[Chat]) -> Result<()> {
+    pub(super) async fn insert_orphaned_chats(&self, chats: &[Chat]) -> Result<()> {
         if chats.is_empty() {
             return Ok(());
         }

@@ -117,16 +117,25 @@ impl Records for SqliteStores {
     }
 
     /// A file holds all or nothing.
+    async fn orphaned_applications(
+        &self,
+        _after: Option<AppId>,
+        _limit: usize,
+    ) -> Result<Checked<AppId, Application>> {
+        Ok(Checked::nothing())
+    }
+
+    async fn adopt_applications(&self, _applications: &[Application]) -> Result<()> {
+        Ok(())
+    }
+
+    /// Neither.
     async fn orphaned_chats(
         &self,
         _after: Option<ChatKey>,
         _limit: usize,
     ) -> Result<Checked<ChatKey, Chat>> {
-        Ok(Checked {
-            checked: 0,
-            last: None,
-            findings: Vec::new(),
-        })
+        Ok(Checked::nothing())
     }
 
     async fn adopt_chats(&self, _chats: &[Chat]) -> Result<()> {

@@ -214,7 +214,9 @@ async fn api(ground: &Ground<'_>, book: &Book, kept: &Kept, rows: &Texts) -> Tex
             }
             continue;
         }
-        if answer.text_field("Username") != *username {
+        // If its creation was lost and a chat of it was stored, it is back without it.
+        let may_be_lost = !kept.since(span.sent) && answer.text_field("Username") == "unknown";
+        if answer.text_field("Username") != *username && !may_be_lost {
             lost(format!("{app} {answer}, not {username}"));
         }
         let pages = api.follow(format!("{app}/chats?limit=1000"), "next").await;
