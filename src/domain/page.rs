@@ -39,6 +39,19 @@ impl Page {
         }
     }
 
+    /// The same page as far as that number, whatever has a higher one.
+    pub fn up_to(self, last: Number) -> Self {
+        Self {
+            // Said, or the page would be filled from the other end.
+            after: match self.from_the_end() {
+                true => None,
+                false => Some(self.after.unwrap_or(0)),
+            },
+            before: Some(last + 1),
+            ..self
+        }
+    }
+
     /// Cuts ascending `items`, read by [`Page::with_one_more`], to this page; tells whether there was one more.
     pub fn cut<T>(&self, items: &mut Vec<T>) -> bool {
         let more = items.len() > self.limit;

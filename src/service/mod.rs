@@ -3,7 +3,7 @@
 pub mod doctor;
 pub mod figures;
 pub mod jobs;
-mod merge;
+mod list;
 pub mod progress;
 pub mod readiness;
 pub mod rebuild;
@@ -11,7 +11,7 @@ pub mod verify;
 
 use std::{future::Future, sync::Arc};
 
-use self::merge::merge;
+use self::list::list;
 use crate::{
     activity::Activity,
     domain::{
@@ -176,9 +176,8 @@ impl Service {
 
     /// The messages of a chat.
     pub async fn messages(&self, chat: ChatKey, page: &Page) -> Result<Read<Listing<Message>>> {
-        let wide = page.with_one_more();
-        let pending = self.queue.messages(chat, &wide).await;
-        let stored = self.records.messages(chat, &wide);
+        let pending = async |page: &Page| self.queue.messages(chat, page).await;
+        let stored = async |page: &Page| self.records.messages(chat, page).await;
         let number = |message: &Message| message.key.number;
         let read = list(page, pending, stored, number, Message::merge).await?;
         if read.value.items.is_empty() {
@@ -189,9 +188,8 @@ impl Service {
 
     /// The chats of an application.
     pub async fn chats(&self, app: AppId, page: &Page) -> Result<Read<Listing<Chat>>> {
-        let wide = page.with_one_more();
-        let pending = self.queue.chats(app, &wide).await;
-        let stored = self.records.chats(app, &wide);
+        let pending = async |page: &Page| self.queue.chats(app, page).await;
+        let stored = async |page: &Page| self.records.chats(app, page).await;
         let number = |chat: &Chat| chat.key.number;
         let read = list(page, pending, stored, number, |_pending, stored| stored).await?;
         if read.value.items.is_empty() {
@@ -289,23 +287,4 @@ fn fresh<T>(value: T) -> Read<T> {
 fn stale<T>(stored: Option<T>, outage: stores::Error) -> Result<Read<T>> {
     let value = stored.ok_or(outage)?;
     Ok(Read { value, stale: true })
-}
-
-async fn list<T>(
-    page: &Page,
-    pending: stores::Result<Vec<T>>,
-    stored: impl Future<Output = stores::Result<Vec<T>>>,
-    number: impl Fn(&T) -> Number + Copy,
-    newer: impl Fn(T, T) -> T,
-) -> Result<Read<Listing<T>>> {
-    let (pending, stale) = match pending {
-        Ok(pending) => (pending, false),
-        Err(outage) if is_outage(&outage) => (Vec::new(), true),
-        Err(error) => return Err(error.into()),
-    };
-    let items = merge(page, pending, stored.await?, number, newer);
-    Ok(Read {
-        value: Listing::new(page, items, number),
-        stale,
-    })
 }
