@@ -10,7 +10,7 @@ use confab::{
 
 use crate::{
     rig::{ALL, Rig, revision},
-    support::{Site, eventually, on_each_backing, on_services},
+    support::{Proxy, Site, eventually, on_each_backing, on_services},
 };
 
 /// A message as the queue would give it, and the epoch to store it under.
@@ -222,6 +222,30 @@ async fn a_lock_is_one_holders_until_he_lets_go(site: &Site) {
     .await;
 }
 
+/// A client that goes away takes his request with him, wherever that is.
+async fn a_call_that_is_given_up_leaves_its_answer_to_nobody(site: &Site) {
+    let mut proxy = Proxy::refusing(&site.services().mysql_url);
+    proxy.open().await;
+    let rig = Rig::new(site).await;
+    let (given_up, asked) = (rig.new_chat().await, rig.new_chat().await);
+    rig.drain().await;
+    let stores = rig.elsewhere(&[("CONFAB_SERVICES__MYSQL_URL", &proxy.url())]);
+    let read = async |key| {
+        stores
+            .records
+            .chat(key)
+            .await
+            .map(|chat| chat.map(|chat| chat.key))
+    };
+    assert_eq!(read(given_up).await, Ok(Some(given_up)));
+    proxy.hang();
+    let moment = Duration::from_millis(200);
+    let answered = tokio::time::timeout(moment, read(given_up)).await;
+    assert!(answered.is_err(), "{answered:?}");
+    proxy.resume();
+    assert_eq!(read(asked).await, Ok(Some(asked)));
+}
+
 on_each_backing!(
     the_newest_write_wins_in_whatever_order_they_are_stored,
     what_is_stored_twice_is_counted_once,
@@ -232,4 +256,7 @@ on_each_backing!(
     a_lock_is_one_holders_until_he_lets_go,
 );
 
-on_services!(a_migration_that_was_cut_off_is_finished);
+on_services!(
+    a_call_that_is_given_up_leaves_its_answer_to_nobody,
+    a_migration_that_was_cut_off_is_finished
+);

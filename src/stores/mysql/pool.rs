@@ -44,8 +44,8 @@ pub struct Pool {
     url: String,
     timeout: Duration,
     breaker: Breaker,
-    /// When a connection last broke or did not answer: what was made before is not used again. A server that went away
-    /// took all of them with it, and one that still owes an answer would give it to the wrong question.
+    /// When a connection last broke or was left without an answer: what was made before is not used again. A server that
+    /// went away took all of them with it, and one that still owes an answer would give it to the wrong question.
     broke: Arc<Mutex<Option<Instant>>>,
 }
 
@@ -135,17 +135,17 @@ impl Pool {
         time: Duration,
         query: impl Future<Output = std::result::Result<T, DieselError>>,
     ) -> Result<T> {
-        let (error, broke) = match self.breaker.call_within(time, query).await {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => {
-                let error = meaning(&error);
-                let broke = has_died(&error);
-                (error, broke)
+        let mut unanswered = Unanswered { pool: Some(self) };
+        let error = match self.breaker.call_within(time, query).await {
+            Ok(Ok(answer)) => {
+                unanswered.pool = None;
+                return Ok(answer);
             }
-            Err(silence) => (silence, true),
+            Ok(Err(error)) => meaning(&error),
+            Err(silence) => return Err(silence),
         };
-        if broke {
-            *lock(&self.broke) = Some(Instant::now());
+        if !has_died(&error) {
+            unanswered.pool = None;
         }
         Err(error)
     }
@@ -158,6 +158,22 @@ impl Pool {
         match call().await {
             Err(error) if has_died(&error) => call().await,
             answer => answer,
+        }
+    }
+}
+
+/// Sees to a connection whose call was not answered: because it took too long, because the connection died, or because
+/// nobody waits any more, as with the request of a client that has gone. Its next borrower would read what it still owes
+/// for the answer to his own question.
+struct Unanswered<'a> {
+    /// `None` once it was.
+    pool: Option<&'a Pool>,
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool {
+            *lock(&pool.broke) = Some(Instant::now());
         }
     }
 }
