@@ -147,7 +147,7 @@ async fn an_application_whose_creation_was_lost_gets_a_row(site: &Site) {
     at_rest(&api, &chat, &[1]).await;
     let created_at = api.get(&chat).await.time_field("CreatedAt");
     assert_eq!(site.execute("DELETE FROM applications").await, 1);
-    site.services().empty_redis().await.expect("it is emptied");
+    site.services().remove_keys().await.expect("it is emptied");
     let counted = async || {
         let answer = api.get(&app).await;
         (answer.status == 200).then(|| answer.text_field("ChatsCount"))

@@ -163,8 +163,10 @@ impl Services {
             .map_err(text)
     }
 
-    /// Forgets everything, of every test.
+    /// Forgets everything, at one moment, on a Redis that nobody else uses.
     pub async fn empty_redis(&self) -> Result<(), String> {
+        let shared = Servers::shared().redis;
+        assert_ne!(self.redis_url, shared, "all tests that run now use it");
         redis::cmd("FLUSHALL")
             .query_async(&mut self.redis().await?)
             .await
