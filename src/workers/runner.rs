@@ -82,17 +82,14 @@ pub fn start<W: Worker + 'static>(tasks: &TaskTracker, context: &Context, make: 
 
 async fn run(mut worker: impl Worker, pulse: Arc<Pulse>, stop: CancellationToken) {
     let mut pause = Pause::default();
+    let given_up = match worker.is_given_up() {
+        true => stop.clone(),
+        false => CancellationToken::new(),
+    };
     while !stop.is_cancelled() {
         pulse.beat();
-        let gives_up = worker.is_given_up();
-        let step = worker.step();
-        let outcome = if gives_up {
-            match stop.run_until_cancelled(step).await {
-                Some(outcome) => outcome,
-                None => break,
-            }
-        } else {
-            step.await
+        let Some(outcome) = given_up.run_until_cancelled(worker.step()).await else {
+            break;
         };
         match outcome {
             Ok(step) => {

@@ -18,34 +18,12 @@ use crate::{
     stores::{Checked, Ledger as _, Result},
 };
 
-/// An application as its chats know it: with the first of them.
+/// An application as its chats know it, or a chat as its messages do: with the first of them.
 #[derive(QueryableByName)]
-struct ApplicationRow {
+struct Row {
     #[diesel(sql_type = Text)]
     app: String,
-    #[diesel(sql_type = Bool)]
-    orphaned: bool,
-    #[diesel(sql_type = Timestamp)]
-    created_at: NaiveDateTime,
-}
-
-impl ApplicationRow {
-    fn read(&self) -> Result<Application> {
-        Ok(Application {
-            id: app_id(&self.app)?,
-            username: LOST_USERNAME.to_owned(),
-            // The oldest there can be.
-            revision: Revision(0),
-            created_at: self.created_at.and_utc(),
-        })
-    }
-}
-
-/// A chat as its messages know it: with the first of them.
-#[derive(QueryableByName)]
-struct ChatRow {
-    #[diesel(sql_type = Text)]
-    app: String,
+    /// Of the chat; 0 for an application.
     #[diesel(sql_type = BigInt)]
     number: i64,
     #[diesel(sql_type = Bool)]
@@ -56,8 +34,17 @@ struct ChatRow {
     created_at: NaiveDateTime,
 }
 
-impl ChatRow {
-    fn read(&self) -> Result<Chat> {
+impl Row {
+    fn application(&self) -> Result<Application> {
+        Ok(Application {
+            id: app_id(&self.app)?,
+            username: LOST_USERNAME.to_owned(),
+            revision: Revision(unsigned(self.revision)),
+            created_at: self.created_at.and_utc(),
+        })
+    }
+
+    fn chat(&self) -> Result<Chat> {
         Ok(Chat {
             key: ChatKey {
                 app: app_id(&self.app)?,
@@ -77,25 +64,16 @@ impl MysqlRecords {
         limit: usize,
     ) -> Result<Checked<AppId, Application>> {
         let after = after.map_or_else(|| "TRUE".to_owned(), |id| format!("app > '{id}'"));
-        let query = sql_query(format!(
-            "SELECT d.app, a.id IS NULL AS orphaned, c.created_at \
+        // Revision 0 is older than any creation that may turn up after all.
+        let query = format!(
+            "SELECT d.app, 0 AS number, a.id IS NULL AS orphaned, 0 AS revision, c.created_at \
              FROM (SELECT DISTINCT app FROM chats WHERE {after} ORDER BY app LIMIT {limit}) d \
              JOIN chats c ON c.app = d.app AND c.number = \
              (SELECT MIN(f.number) FROM chats f WHERE f.app = d.app) \
              LEFT JOIN applications a ON a.id = d.app ORDER BY d.app"
-        ));
-        let mut connection = self.pool.get().await?;
-        let rows: Vec<ApplicationRow> = self
-            .pool
-            .within(RECOUNT, query.load(&mut connection))
-            .await?;
-        let last = rows.last().map(ApplicationRow::read).transpose()?;
-        let orphaned = rows.iter().filter(|row| row.orphaned);
-        Ok(Checked {
-            checked: rows.len(),
-            last: last.filter(|_| rows.len() == limit).map(|last| last.id),
-            findings: orphaned.map(ApplicationRow::read).collect::<Result<_>>()?,
-        })
+        );
+        self.find_orphans(query, limit, Row::application, |application| application.id)
+            .await
     }
 
     pub(super) async fn find_orphaned_chats(
@@ -109,24 +87,35 @@ impl MysqlRecords {
                 format!("(app > '{app}' OR app = '{app}' AND chat > {number})")
             },
         );
-        let query = sql_query(format!(
+        let query = format!(
             "SELECT d.app, d.chat AS number, c.number IS NULL AS orphaned, m.revision, m.created_at \
              FROM (SELECT DISTINCT app, chat FROM messages WHERE {after} ORDER BY app, chat LIMIT {limit}) d \
              JOIN messages m ON m.app = d.app AND m.chat = d.chat AND m.number = \
              (SELECT MIN(f.number) FROM messages f WHERE f.app = d.app AND f.chat = d.chat) \
              LEFT JOIN chats c ON c.app = d.app AND c.number = d.chat ORDER BY d.app, d.chat"
-        ));
+        );
+        self.find_orphans(query, limit, Row::chat, |chat| chat.key)
+            .await
+    }
+
+    async fn find_orphans<K, T>(
+        &self,
+        query: String,
+        limit: usize,
+        read: fn(&Row) -> Result<T>,
+        key: fn(T) -> K,
+    ) -> Result<Checked<K, T>> {
         let mut connection = self.pool.get().await?;
-        let rows: Vec<ChatRow> = self
+        let rows: Vec<Row> = self
             .pool
-            .within(RECOUNT, query.load(&mut connection))
+            .within(RECOUNT, sql_query(query).load(&mut connection))
             .await?;
-        let last = rows.last().map(ChatRow::read).transpose()?;
+        let last = rows.last().map(read).transpose()?;
         let orphaned = rows.iter().filter(|row| row.orphaned);
         Ok(Checked {
             checked: rows.len(),
-            last: last.filter(|_| rows.len() == limit).map(|chat| chat.key),
-            findings: orphaned.map(ChatRow::read).collect::<Result<_>>()?,
+            last: last.filter(|_| rows.len() == limit).map(key),
+            findings: orphaned.map(read).collect::<Result<_>>()?,
         })
     }
 

@@ -135,19 +135,14 @@ impl Pool {
         time: Duration,
         query: impl Future<Output = std::result::Result<T, DieselError>>,
     ) -> Result<T> {
-        let mut unanswered = Unanswered { pool: Some(self) };
-        let error = match self.breaker.call_within(time, query).await {
-            Ok(Ok(answer)) => {
-                unanswered.pool = None;
-                return Ok(answer);
-            }
-            Ok(Err(error)) => meaning(&error),
-            Err(silence) => return Err(silence),
+        let mut call = Unanswered {
+            pool: self,
+            answered: false,
         };
-        if !has_died(&error) {
-            unanswered.pool = None;
-        }
-        Err(error)
+        let outcome = self.breaker.call_within(time, query).await?;
+        let outcome = outcome.map_err(|error| meaning(&error));
+        call.answered = !outcome.as_ref().is_err_and(has_died);
+        outcome
     }
 
     /// Makes a call that changes nothing, and makes it once more if it met a connection that had died in the pool.
@@ -166,14 +161,14 @@ impl Pool {
 /// nobody waits any more, as with the request of a client that has gone. Its next borrower would read what it still owes
 /// for the answer to his own question.
 struct Unanswered<'a> {
-    /// `None` once it was.
-    pool: Option<&'a Pool>,
+    pool: &'a Pool,
+    answered: bool,
 }
 
 impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
-        if let Some(pool) = self.pool {
-            *lock(&pool.broke) = Some(Instant::now());
+        if !self.answered {
+            *lock(&self.pool.broke) = Some(Instant::now());
         }
     }
 }
