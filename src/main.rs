@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use confab::{cli::Cli, telemetry};
+use confab::{cli::Cli, telemetry::logging};
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let outcome = Cli::parse().run().await;
-    telemetry::end();
+    logging::end();
     match outcome {
         Ok(code) => code,
         Err(error) => {

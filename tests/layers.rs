@@ -6,86 +6,60 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What each part may use, besides itself. `app` wires everything up, and `cli` starts it.
-const MAY_USE: [(&str, &[&str]); 22] = [
-    ("activity", &[]),
-    ("breakpoint", &[]),
-    ("domain", &[]),
+/// What each part may use, besides itself. `startup` wires everything up, and `cli` starts it.
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("config", &[]),
-    ("health", &[]),
+    ("domain", &[]),
+    ("failpoints", &[]),
+    ("lib", &[]),
+    ("main", &[]),
     ("shutdown", &[]),
-    ("supervisor", &["health"]),
-    ("wake", &["domain"]),
-    ("telemetry", &["config"]),
-    ("stores", &["breakpoint", "domain", "measure", "request"]),
-    (
-        "service",
-        &["activity", "breakpoint", "domain", "stores", "wake"],
-    ),
-    (
-        "admin",
-        &[
-            "activity", "config", "domain", "health", "observe", "scrape", "service", "stores",
-        ],
-    ),
-    (
-        "http",
-        &[
-            "config", "domain", "health", "observe", "request", "service",
-        ],
-    ),
+    ("telemetry", &["config", "domain"]),
+    ("systemd", &["telemetry"]),
+    ("stores", &["domain", "failpoints", "telemetry"]),
+    ("service", &["domain", "failpoints", "stores", "telemetry"]),
     (
         "workers",
         &[
-            "activity",
-            "breakpoint",
             "config",
             "domain",
-            "health",
-            "measure",
+            "failpoints",
             "service",
             "stores",
-            "wake",
+            "telemetry",
         ],
     ),
+    ("http", &["config", "domain", "service", "telemetry"]),
     (
-        "app",
+        "admin",
+        &["config", "domain", "service", "stores", "telemetry"],
+    ),
+    (
+        "startup",
         &[
-            "activity",
             "admin",
             "config",
-            "health",
             "http",
-            "measure",
-            "scrape",
             "service",
             "shutdown",
             "stores",
-            "supervisor",
+            "systemd",
             "telemetry",
-            "wake",
             "workers",
         ],
     ),
     (
         "cli",
         &[
-            "app",
             "config",
             "domain",
             "http",
-            "measure",
             "service",
+            "startup",
             "stores",
             "telemetry",
         ],
     ),
-    ("lib", &[]),
-    ("main", &[]),
-    ("request", &[]),
-    ("observe", &["measure", "request"]),
-    ("measure", &[]),
-    ("scrape", &["health", "measure", "service", "telemetry"]),
 ];
 
 fn source_files(folder: &Path, files: &mut Vec<PathBuf>) {
@@ -170,7 +144,7 @@ fn each_part_uses_only_what_it_may() {
 }
 
 #[test]
-fn stores_do_not_know_each_other_and_only_app_names_one() {
+fn stores_do_not_know_each_other_and_only_startup_names_one() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/stores");
     let stores: Vec<String> = fs::read_dir(root)
         .expect("a folder")
@@ -186,7 +160,10 @@ fn stores_do_not_know_each_other_and_only_app_names_one() {
                 .iter()
                 .any(|name| text.contains(name.as_str()))
                 || (text.contains("stores::{") && text.contains(&format!("{store}::")));
-            assert!(!names_it || own || file == "app.rs", "{file} names {store}");
+            assert!(
+                !names_it || own || file == "startup.rs",
+                "{file} names {store}"
+            );
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Desk;
-use crate::{activity::Totals, stores::KindStats};
+use crate::{stores::KindStats, telemetry::activity::Totals};
 
 /// How often is looked.
 const EVERY: Duration = Duration::from_secs(2);

@@ -3,6 +3,7 @@
 //! It is never the API's port, and who may come in is decided in one place, `guard`, before any handler runs.
 
 mod api;
+pub mod collector;
 mod dashboard;
 mod error;
 mod guard;
@@ -22,16 +23,15 @@ use tokio::runtime::Handle;
 use tokio_util::{context::TokioContext, sync::CancellationToken};
 use tracing_actix_web::TracingLogger;
 
-use self::guard::Guard;
 pub use self::history::History;
+use self::{collector::Scrape, guard::Guard};
 use crate::{
-    activity::Activity,
     config,
-    health::Health,
-    observe::{RequestSpan, observe},
-    scrape::Scrape,
     service::Service,
     stores::{JobQueue, Records},
+    telemetry::access_log::{RequestSpan, observe},
+    telemetry::activity::Activity,
+    telemetry::worker_status::Health,
 };
 
 /// Connections at most: a few operators, a scraper, and what a browser opens beside.

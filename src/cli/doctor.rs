@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::output::Output;
 use crate::{
-    app::App,
     config::{Backing, Settings},
     service::doctor,
+    startup::App,
     stores::check::{Check, Verdict},
 };
 

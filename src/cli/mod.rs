@@ -16,12 +16,13 @@ use clap_complete::Shell;
 
 use self::{jobs::Jobs, output::Output, progress::Meter};
 use crate::{
-    app::App,
     config::{Settings, environment},
     http::openapi,
-    measure,
     service::{self, rebuild::rebuild, verify},
-    stores, telemetry,
+    startup::App,
+    stores,
+    telemetry::logging,
+    telemetry::metrics,
 };
 
 /// How long a command waits for a store that is out of reach, one that takes long anyway, and how often it looks.
@@ -115,15 +116,15 @@ impl Cli {
             Err(error) if diagnosed => return Ok(doctor::unusable(&error, &output)),
             settings => settings?,
         };
-        telemetry::start(&settings.log);
-        measure::start();
+        logging::start(&settings.log);
+        metrics::start();
         let app = match App::new(&settings) {
             Err(error) if diagnosed => return Ok(doctor::unusable(&error, &output)),
             app => app?,
         };
         match self.command.unwrap_or(Command::Serve { no_migrate: false }) {
             Command::Serve { no_migrate } => {
-                telemetry::follow_signals()?;
+                logging::follow_signals()?;
                 app.serve(&settings, !no_migrate).await?;
                 Ok(ExitCode::SUCCESS)
             }

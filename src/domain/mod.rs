@@ -7,6 +7,7 @@ pub mod job;
 pub mod message;
 pub mod number;
 pub mod page;
+pub mod request_id;
 pub mod text;
 pub mod time;
 
@@ -17,4 +18,5 @@ pub use job::{Entry, Job, Kind, Write};
 pub use message::{Message, MessageKey, MessageText};
 pub use number::{Number, Revision};
 pub use page::Page;
+pub use request_id::RequestId;
 pub use time::Timestamp;

@@ -3,7 +3,7 @@
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header::LOCATION,
-    web::{Data, Payload},
+    web::{Data, Payload, ReqData},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -16,7 +16,7 @@ use super::{
     respond,
 };
 use crate::{
-    domain::{Username, time::rfc3339},
+    domain::{RequestId, Username, time::rfc3339},
     service::Service,
 };
 
@@ -85,11 +85,12 @@ struct Shown {
 pub async fn create(
     request: HttpRequest,
     payload: Payload,
+    request_id: ReqData<RequestId>,
     service: Data<Service>,
 ) -> Result<HttpResponse, HttpError> {
     let username = body::text(&request, payload, "username", "Username").await?;
     let id = service
-        .create_application(Username::parse(username.clone())?)
+        .create_application(Username::parse(username.clone())?, &request_id)
         .await?;
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, format!("/application/{id}")))

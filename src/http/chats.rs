@@ -1,6 +1,10 @@
 //! Chats.
 
-use actix_web::{HttpRequest, HttpResponse, http::header::LOCATION, web::Data};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::LOCATION,
+    web::{Data, ReqData},
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -12,7 +16,7 @@ use super::{
     respond,
 };
 use crate::{
-    domain::{Chat, Number, time::rfc3339},
+    domain::{Chat, Number, RequestId, time::rfc3339},
     service::Service,
 };
 
@@ -109,9 +113,12 @@ impl From<Chat> for Listed {
 )]
 pub async fn create(
     request: HttpRequest,
+    request_id: ReqData<RequestId>,
     service: Data<Service>,
 ) -> Result<HttpResponse, HttpError> {
-    let key = service.create_chat(path::app_id(&request)?).await?;
+    let key = service
+        .create_chat(path::app_id(&request)?, &request_id)
+        .await?;
     let location = format!("/application/{}/chat/{}", key.app, key.number);
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, location))
@@ -140,9 +147,10 @@ pub async fn create(
 )]
 pub async fn create_in_list(
     request: HttpRequest,
+    request_id: ReqData<RequestId>,
     service: Data<Service>,
 ) -> Result<HttpResponse, HttpError> {
-    create(request, service).await
+    create(request, request_id, service).await
 }
 
 /// Read a chat

@@ -3,17 +3,15 @@
 use std::fmt;
 
 use actix_web::{
-    HttpResponse, ResponseError,
+    HttpMessage as _, HttpResponse, ResponseError,
+    dev::ServiceResponse,
     http::{StatusCode, header},
 };
 use serde::Serialize;
 use tracing::{error, warn};
 use utoipa::ToSchema;
 
-use crate::{
-    domain::{Error, Invalid},
-    request::RequestId,
-};
+use crate::domain::{Error, Invalid, RequestId};
 
 /// The largest request body, in bytes: 16,000 escaped characters outside the BMP take 192,000.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -127,20 +125,26 @@ impl ResponseError for HttpError {
         if let Some(seconds) = self.retry_after() {
             response.insert_header((header::RETRY_AFTER, seconds));
         }
-        let request = RequestId::current();
-        let request = request.as_ref().map(RequestId::as_str);
-        match self {
-            Self::Domain(error @ (Error::Unavailable { .. } | Error::Full { .. })) => {
-                warn!(request, %error, "turned away");
-            }
-            Self::Domain(error @ Error::Internal { .. }) => error!(request, %error),
-            Self::MethodNotAllowed { allow } => {
-                response.insert_header((header::ALLOW, allow.as_str()));
-            }
-            _ => {}
+        if let Self::MethodNotAllowed { allow } = self {
+            response.insert_header((header::ALLOW, allow.as_str()));
         }
         response.json(Body {
             error: self.to_string(),
         })
+    }
+}
+
+/// Logs why a request failed, where a store or a bug is the reason.
+pub fn log<B>(response: &ServiceResponse<B>) {
+    let error = response.response().error();
+    let Some(HttpError::Domain(error)) = error.and_then(|error| error.as_error()) else {
+        return;
+    };
+    let extensions = response.request().extensions();
+    let request = extensions.get::<RequestId>().map(RequestId::as_str);
+    match error {
+        Error::Unavailable { .. } | Error::Full { .. } => warn!(request, %error, "turned away"),
+        Error::Internal { .. } => error!(request, %error),
+        Error::Invalid(_) | Error::NotFound(_) => {}
     }
 }

@@ -3,7 +3,7 @@
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header::LOCATION,
-    web::{Data, Payload},
+    web::{Data, Payload, ReqData},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -18,7 +18,7 @@ use super::{
     respond,
 };
 use crate::{
-    domain::{Message, MessageText, Number, Page, page::Listing, time::rfc3339},
+    domain::{Message, MessageText, Number, Page, RequestId, page::Listing, time::rfc3339},
     service::{Read, Service},
 };
 
@@ -164,11 +164,12 @@ impl From<Message> for Listed {
 pub async fn create(
     request: HttpRequest,
     payload: Payload,
+    request_id: ReqData<RequestId>,
     service: Data<Service>,
 ) -> Result<HttpResponse, HttpError> {
     let chat = path::chat_key(&request)?;
     let text = MessageText::parse(body::text(&request, payload, "message", "Message").await?)?;
-    let key = service.create_message(chat, &text).await?;
+    let key = service.create_message(chat, &text, &request_id).await?;
     let application = chat.app.to_string();
     let location = format!(
         "/application/{application}/chat/{}/message/{}",
@@ -224,11 +225,12 @@ pub async fn show(request: HttpRequest, service: Data<Service>) -> Result<HttpRe
 pub async fn update(
     request: HttpRequest,
     payload: Payload,
+    request_id: ReqData<RequestId>,
     service: Data<Service>,
 ) -> Result<HttpResponse, HttpError> {
     let key = path::message_key(&request)?;
     let text = MessageText::parse(body::text(&request, payload, "message", "Message").await?)?;
-    service.update_message(key, &text).await?;
+    service.update_message(key, &text, &request_id).await?;
     Ok(HttpResponse::Ok().json(Updated { status: "success" }))
 }
 

@@ -32,9 +32,9 @@ use tracing_actix_web::TracingLogger;
 use self::{body::BodyTimeout, rate::Clients};
 use crate::{
     config,
-    health::Health,
-    observe::{RequestSpan, Template, observe},
     service::Service,
+    telemetry::access_log::{RequestSpan, Template, observe},
+    telemetry::worker_status::Health,
 };
 
 /// Starts to listen; what comes is answered once the server is polled.
@@ -65,7 +65,12 @@ pub fn serve(
             }))
             .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
             .wrap(from_fn(move |request, next: Next<_>| {
-                TokioContext::new(observe(request, next), lasting.clone())
+                let answered = async {
+                    let response = observe(request, next).await?;
+                    error::log(&response);
+                    Ok(response)
+                };
+                TokioContext::new(answered, lasting.clone())
             }))
             .wrap(TracingLogger::<RequestSpan>::new())
             .app_data(service.clone())

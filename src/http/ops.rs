@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web::Data};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{health::Health, service::Service};
+use crate::{service::Service, telemetry::worker_status::Health};
 
 /// Whether the process is alive
 ///

@@ -15,7 +15,7 @@ use utoipa::{
     },
 };
 
-use crate::observe::Template;
+use crate::telemetry::access_log::Template;
 
 use super::{applications, chats, docs, error::HttpError, messages, openapi, ops, reading, search};
 

@@ -13,13 +13,13 @@ use std::{future::Future, sync::Arc};
 
 use self::list::list;
 use crate::{
-    activity::Activity,
     domain::{
         AppId, Application, Chat, ChatKey, Entity, Error, Message, MessageKey, MessageText, Number,
-        Page, Result, Username, Write, number::MAX_NUMBER, page::Listing, text::Query,
+        Page, RequestId, Result, Username, Write, number::MAX_NUMBER, page::Listing, text::Query,
     },
+    stores::wakeup::Wake,
     stores::{self, Acceptance, JobQueue, Known, Records, SearchIndex},
-    wake::Wake,
+    telemetry::activity::Activity,
 };
 
 /// How many random application ids are tried. With a billion of the four that there are given out, all fail once in a
@@ -85,7 +85,11 @@ impl Service {
     }
 
     /// Accepts a new application under an id that was never given before.
-    pub async fn create_application(&self, username: Username) -> Result<AppId> {
+    pub async fn create_application(
+        &self,
+        username: Username,
+        request: &RequestId,
+    ) -> Result<AppId> {
         let username = username.into_string();
         for _ in 0..ID_ATTEMPTS {
             let id = AppId::random();
@@ -94,7 +98,7 @@ impl Service {
             }
             let username = username.clone();
             let write = Write::CreateApplication { id, username };
-            if self.accept(&write).await?.is_some() {
+            if self.accept(&write, request).await?.is_some() {
                 return Ok(id);
             }
         }
@@ -104,31 +108,45 @@ impl Service {
     }
 
     /// Accepts the next chat of an application.
-    pub async fn create_chat(&self, app: AppId) -> Result<ChatKey> {
-        let number = self.accept(&Write::CreateChat { app }).await?;
+    pub async fn create_chat(&self, app: AppId, request: &RequestId) -> Result<ChatKey> {
+        let number = self.accept(&Write::CreateChat { app }, request).await?;
         let number = number.ok_or(Error::NotFound(Entity::Application))?;
         Ok(ChatKey { app, number })
     }
 
     /// Accepts the next message of a chat.
-    pub async fn create_message(&self, chat: ChatKey, text: &MessageText) -> Result<MessageKey> {
+    pub async fn create_message(
+        &self,
+        chat: ChatKey,
+        text: &MessageText,
+        request: &RequestId,
+    ) -> Result<MessageKey> {
         let text = text.as_str().to_owned();
-        let number = self.accept(&Write::CreateMessage { chat, text }).await?;
+        let number = self
+            .accept(&Write::CreateMessage { chat, text }, request)
+            .await?;
         let number = number.ok_or(Error::NotFound(Entity::Chat))?;
         Ok(MessageKey { chat, number })
     }
 
     /// Accepts a new text for a message.
-    pub async fn update_message(&self, message: MessageKey, text: &MessageText) -> Result<()> {
+    pub async fn update_message(
+        &self,
+        message: MessageKey,
+        text: &MessageText,
+        request: &RequestId,
+    ) -> Result<()> {
         let text = text.as_str().to_owned();
-        let number = self.accept(&Write::UpdateMessage { message, text }).await?;
+        let number = self
+            .accept(&Write::UpdateMessage { message, text }, request)
+            .await?;
         number.ok_or(Error::NotFound(Entity::Message))?;
         Ok(())
     }
 
     /// The number given out; `None` if there is nothing to write into, or the id is taken.
-    async fn accept(&self, write: &Write) -> Result<Option<Number>> {
-        match self.queue.accept(write).await? {
+    async fn accept(&self, write: &Write, request: &RequestId) -> Result<Option<Number>> {
+        match self.queue.accept(write, Some(request)).await? {
             Acceptance::Accepted { number, .. } => {
                 self.wake.job(write.kind()).notify_one();
                 self.activity.accepted();

@@ -14,8 +14,8 @@ use serde::Serialize;
 
 use super::progress::{Progress, Watch};
 use crate::{
-    breakpoint,
     domain::MessageKey,
+    failpoints,
     stores::{Build, Error, Records, Result, SearchIndex},
 };
 
@@ -80,7 +80,7 @@ pub async fn rebuild(
         if !records.advance_build(&target, last, done).await? {
             return Err(overtaken());
         }
-        breakpoint::hit("between_rebuild_pages");
+        failpoints::hit("between_rebuild_pages");
         watch(Progress { done, total });
         after = Some(last);
         if page.len() < PAGE {

@@ -5,8 +5,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use ::metrics::{Counter, Histogram};
 use async_trait::async_trait;
-use metrics::{Counter, Histogram};
 use tokio::time::Instant;
 
 use super::{
@@ -16,10 +16,10 @@ use super::{
 };
 use crate::{
     domain::{
-        AppId, Application, Chat, ChatKey, Job, Kind, Message, MessageKey, Page, Revision, Write,
-        text::Query,
+        AppId, Application, Chat, ChatKey, Job, Kind, Message, MessageKey, Page, RequestId,
+        Revision, Write, text::Query,
     },
-    measure,
+    telemetry::metrics,
 };
 
 /// Whether a call failed by the store's fault.
@@ -59,8 +59,8 @@ macro_rules! measured {
             pub fn new(inner: Arc<dyn $trait>) -> Self {
                 Self {
                     inner,
-                    errors: measure::store_errors($store),
-                    $($call: measure::store_call($store, stringify!($call)),)*
+                    errors: metrics::store_errors($store),
+                    $($call: metrics::store_call($store, stringify!($call)),)*
                 }
             }
         }
@@ -87,7 +87,7 @@ measured! {
     MeasuredQueue: JobQueue, "queue";
     ping() -> Result<()>;
     examine() -> Vec<Check>;
-    accept(write: &Write) -> Result<Acceptance>;
+    accept(write: &Write, request: Option<&RequestId>) -> Result<Acceptance>;
     application(id: AppId) -> Result<Option<(Option<Application>, u64)>>;
     has_chat(key: ChatKey) -> Result<bool>;
     chat(key: ChatKey) -> Result<Option<Chat>>;

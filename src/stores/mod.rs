@@ -19,6 +19,7 @@ mod recount;
 pub mod redis;
 mod search_index;
 pub mod sqlite;
+pub mod wakeup;
 
 pub use self::{
     check::Check,

@@ -4,12 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    domain::{
-        AppId, Application, Chat, ChatKey, Entry, Job, Kind, Message, MessageKey, Number, Revision,
-        Write, time::from_millis,
-    },
-    request::RequestId,
+use crate::domain::{
+    AppId, Application, Chat, ChatKey, Entry, Job, Kind, Message, MessageKey, Number, RequestId,
+    Revision, Write, time::from_millis,
 };
 
 /// The version that this program writes, and the only one so far.
@@ -55,7 +52,7 @@ struct Payload {
 }
 
 /// The JSON members that the queue puts its own before: an object without its opening brace.
-pub fn draft(write: &Write) -> String {
+pub fn draft(write: &Write, request: Option<&RequestId>) -> String {
     let (app, chat, text) = match write {
         Write::CreateApplication { id, username } => (*id, None, Some(username)),
         Write::CreateChat { app } => (*app, None, None),
@@ -64,12 +61,11 @@ pub fn draft(write: &Write) -> String {
             (message.chat.app, Some(message.chat.number), Some(text))
         }
     };
-    let request = RequestId::current();
     let draft = Draft {
         kind: write.kind().name(),
         app: app.to_string(),
         chat,
-        request: request.as_ref().map(RequestId::as_str),
+        request: request.map(RequestId::as_str),
         text: text.map(String::as_str),
     };
     // A struct of strings and numbers always serialises.
@@ -182,7 +178,7 @@ mod tests {
         };
         let payload = format!(
             "{{\"v\":1,\"at\":1000,\"number\":3,\"created\":500,{}",
-            draft(&write)
+            draft(&write, None)
         );
         let Ok(Entry::Message(message)) = read(Revision(7), &payload) else {
             panic!("{payload}");
@@ -193,8 +189,8 @@ mod tests {
         assert_eq!(message.updated_at, Some(from_millis(1000)));
     }
 
-    #[tokio::test]
-    async fn a_job_names_the_request_that_left_it_and_an_older_one_none() {
+    #[test]
+    fn a_job_names_the_request_that_left_it_and_an_older_one_none() {
         let id = RequestId::given("a\"b\\c}").unwrap();
         let chat = ChatKey {
             app: AppId(0xdec9_69c6),
@@ -202,8 +198,8 @@ mod tests {
         };
         let text = "hello".to_owned();
         let write = Write::CreateMessage { chat, text };
-        let asked = id.clone().scope(async { draft(&write) }).await;
-        for (draft, request) in [(asked, Some(id.as_str())), (draft(&write), None)] {
+        for given in [Some(&id), None] {
+            let (draft, request) = (draft(&write, given), given.map(RequestId::as_str));
             let payload = format!("{{\"v\":1,\"at\":1000,\"number\":3,{draft}");
             let told = job(Revision(7), 2, &payload);
             assert_eq!(told.request.as_deref(), request, "{payload}");

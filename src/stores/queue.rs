@@ -8,8 +8,8 @@ use super::{Check, JobInfo, JobState, Result};
 #[cfg(doc)]
 use super::{Error, Records};
 use crate::domain::{
-    AppId, Application, Chat, ChatKey, Job, Kind, Message, MessageKey, Number, Page, Revision,
-    Write,
+    AppId, Application, Chat, ChatKey, Job, Kind, Message, MessageKey, Number, Page, RequestId,
+    Revision, Write,
 };
 
 /// Durable queues of accepted writes, one list a kind, and what can be read of those writes before they are stored.
@@ -30,8 +30,8 @@ pub trait JobQueue: Send + Sync {
     /// syncs.
     ///
     /// Numbers are gapless and unique under any number of callers. Beyond a bound it answers [`Error::Full`] and
-    /// changes nothing.
-    async fn accept(&self, write: &Write) -> Result<Acceptance>;
+    /// changes nothing. The job names the `request` that left it.
+    async fn accept(&self, write: &Write, request: Option<&RequestId>) -> Result<Acceptance>;
 
     /// An application's creation, while it is not stored yet, and how many chats it has been given; `None` if there
     /// is no such application, here or stored.

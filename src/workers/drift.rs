@@ -1,8 +1,8 @@
 //! What the clean job has found since this process began: how far the stores drift apart.
 
-use metrics::Counter;
+use ::metrics::Counter;
 
-use crate::{measure, service::verify::Problem};
+use crate::{service::verify::Problem, telemetry::metrics};
 
 /// Totals. What is found a second time before it is mended counts twice.
 pub struct Drift {
@@ -21,13 +21,13 @@ pub struct Drift {
 impl Default for Drift {
     fn default() -> Self {
         Self {
-            missing: measure::drift("missing_document"),
-            stale: measure::drift("stale_document"),
-            ahead: measure::drift("document_ahead_of_row"),
-            dangling: measure::drift("dangling_document"),
-            counts: measure::drift("wrong_count"),
-            orphaned_applications: measure::drift("orphaned_application"),
-            orphaned_chats: measure::drift("orphaned_chat"),
+            missing: metrics::drift("missing_document"),
+            stale: metrics::drift("stale_document"),
+            ahead: metrics::drift("document_ahead_of_row"),
+            dangling: metrics::drift("dangling_document"),
+            counts: metrics::drift("wrong_count"),
+            orphaned_applications: metrics::drift("orphaned_application"),
+            orphaned_chats: metrics::drift("orphaned_chat"),
         }
     }
 }

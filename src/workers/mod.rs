@@ -27,11 +27,11 @@ use self::{
     update_messages_count::UpdateMessagesCount,
 };
 use crate::{
-    activity::Activity,
     config::Workers as Settings,
-    health::Health,
+    stores::wakeup::Wake,
     stores::{JobQueue, Records, SearchIndex},
-    wake::Wake,
+    telemetry::activity::Activity,
+    telemetry::worker_status::Health,
 };
 
 /// What the workers work on.

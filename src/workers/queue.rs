@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     domain::{Entry, Job, Kind},
-    measure::Jobs,
     stores::{Batch, ClaimLimits, Error, Lease, Records, Result},
+    telemetry::metrics::Jobs,
 };
 
 /// What one kind of job asks for.

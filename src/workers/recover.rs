@@ -11,8 +11,8 @@ use super::{
     runner::{Step, Worker},
 };
 use crate::{
-    measure::Jobs,
     stores::{Recovered, Result},
+    telemetry::metrics::Jobs,
 };
 
 /// See the module.

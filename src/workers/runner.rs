@@ -9,9 +9,9 @@ use tracing::{Instrument, error, error_span, info, warn};
 
 use super::Context;
 use crate::{
-    breakpoint,
-    health::Pulse,
+    failpoints,
     stores::{Error, Result},
+    telemetry::worker_status::Pulse,
 };
 
 /// The longest pause after an outage: what comes good is used again within this time.
@@ -157,7 +157,7 @@ pub fn jitter(time: Duration) -> Duration {
 
 /// Passes a step at which tests make workers fail.
 pub async fn pass(step: &'static str) -> Result<()> {
-    if breakpoint::reach(step).await {
+    if failpoints::reach(step).await {
         return Err(Error::Unavailable {
             store: "nothing",
             detail: format!("planned, at {step}"),

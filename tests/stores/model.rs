@@ -187,7 +187,7 @@ impl Case<'_> {
 
     async fn accept(&mut self, write: Write) -> Checked {
         let queue = self.queue();
-        let answer = queue.accept(&write).await;
+        let answer = queue.accept(&write, None).await;
         let expected = self.plain.expect(&write);
         let seen = match &answer {
             Ok(Acceptance::Accepted { number, .. }) => Accepted::Number(*number),

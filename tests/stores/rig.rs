@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use confab::{
-    app::App,
     config::Settings,
     domain::{
         AppId, ChatKey, Entry, Job, Kind, Message, MessageKey, Page, Revision, Write, text::Query,
     },
+    startup::App,
     stores::{Acceptance, Batch, ClaimLimits, Known, Result},
 };
 
@@ -82,7 +82,7 @@ impl Rig {
     }
 
     pub async fn accept(&self, write: Write) -> Result<Acceptance> {
-        self.stores.queue.accept(&write).await
+        self.stores.queue.accept(&write, None).await
     }
 
     /// The number that an accepted write got.

@@ -14,9 +14,9 @@ use super::{
     words::{count, latency, span},
 };
 use crate::{
-    health::Condition,
     service::readiness::StoreState,
     stores::{self, JobState, KindStats},
+    telemetry::worker_status::Condition,
 };
 
 /// How far the search index is behind: the highest and lowest change that it has not been told.

@@ -19,8 +19,8 @@ use super::{
     },
 };
 use crate::{
-    breakpoint,
     domain::{Application, Chat, ChatKey, Message, MessageKey},
+    failpoints,
     stores::{Error, Result},
 };
 
@@ -93,7 +93,7 @@ impl MysqlRecords {
                 ))
                 .execute(connection)
                 .await?;
-            breakpoint::hit("before_commit");
+            failpoints::hit("before_commit");
             Stored::Ok(())
         });
         unfinished.finish(self.see_through(transaction).await)
@@ -131,7 +131,7 @@ impl MysqlRecords {
                     .execute(connection)
                     .await?;
             }
-            breakpoint::hit("before_commit");
+            failpoints::hit("before_commit");
             Stored::Ok(())
         });
         unfinished.finish(self.see_through(transaction).await)
@@ -180,7 +180,7 @@ impl MysqlRecords {
                 ))
                 .execute(connection)
                 .await?;
-            breakpoint::hit("before_commit");
+            failpoints::hit("before_commit");
             Stored::Ok(())
         });
         unfinished.finish(self.see_through(transaction).await)
@@ -193,7 +193,7 @@ impl MysqlRecords {
             .in_time(async {
                 match transaction.await {
                     Ok(()) => {
-                        breakpoint::hit("after_commit");
+                        failpoints::hit("after_commit");
                         Ok(true)
                     }
                     Err(Failure::NewerEpoch) => Ok(false),

@@ -11,7 +11,7 @@ use super::{
     failed, read_id,
 };
 use crate::{
-    domain::{AppId, Number, Write},
+    domain::{AppId, Number, RequestId, Write},
     stores::{Acceptance, Error, Result, payload},
 };
 
@@ -30,7 +30,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub fn new(write: &Write) -> Self {
+    pub fn new(write: &Write, request: Option<&RequestId>) -> Self {
         let (app, chat, target, scope) = match write {
             Write::CreateApplication { id, .. } => (*id, 0, 0, None),
             Write::CreateChat { app } => (*app, 0, 0, Some(Scope::Application(*app))),
@@ -53,7 +53,7 @@ impl Draft {
             chat,
             target,
             scope,
-            payload: payload::draft(write),
+            payload: payload::draft(write, request),
         }
     }
 }

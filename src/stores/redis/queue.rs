@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use super::{RedisQueue, accept::Draft, connection::Via, epoch::Scope, read_entry, read_id};
 use crate::{
     domain::{
-        AppId, Application, Chat, ChatKey, Entry, Job, Kind, Message, MessageKey, Page, Revision,
-        Write,
+        AppId, Application, Chat, ChatKey, Entry, Job, Kind, Message, MessageKey, Page, RequestId,
+        Revision, Write,
     },
     stores::{
         Acceptance, Batch, Check, ClaimLimits, JobInfo, JobQueue, JobState, KindStats, Known,
@@ -45,8 +45,8 @@ impl JobQueue for RedisQueue {
         })
     }
 
-    async fn accept(&self, write: &Write) -> Result<Acceptance> {
-        self.accepts.ask(Draft::new(write)).await
+    async fn accept(&self, write: &Write, request: Option<&RequestId>) -> Result<Acceptance> {
+        self.accepts.ask(Draft::new(write, request)).await
     }
 
     async fn application(&self, id: AppId) -> Result<Option<(Option<Application>, u64)>> {

@@ -15,7 +15,7 @@ use super::{
     schema::{app_numbers, chat_numbers, job_counts, jobs, state},
 };
 use crate::{
-    domain::{Kind, Revision, Write},
+    domain::{Kind, RequestId, Revision, Write},
     stores::{Acceptance, Error, Result, payload},
 };
 
@@ -42,7 +42,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub fn new(write: &Write) -> Self {
+    pub fn new(write: &Write, request: Option<&RequestId>) -> Self {
         let (app, chat, target) = match write {
             Write::CreateApplication { id, .. } => (*id, 0, 0),
             Write::CreateChat { app } => (*app, 0, 0),
@@ -56,7 +56,7 @@ impl Draft {
             app: app.to_string(),
             chat: signed(chat),
             target: signed(target),
-            payload: payload::draft(write),
+            payload: payload::draft(write, request),
         }
     }
 }

@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     domain::{
-        AppId, Application, Chat, ChatKey, Entry, Job, Kind, Message, MessageKey, Page, Revision,
-        Write,
+        AppId, Application, Chat, ChatKey, Entry, Job, Kind, Message, MessageKey, Page, RequestId,
+        Revision, Write,
     },
     stores::{
         Acceptance, Batch, Check, ClaimLimits, JobInfo, JobQueue, JobState, KindStats, Known,
@@ -43,8 +43,8 @@ impl JobQueue for SqliteStores {
         Vec::new()
     }
 
-    async fn accept(&self, write: &Write) -> Result<Acceptance> {
-        self.writer.accept(Draft::new(write)).await
+    async fn accept(&self, write: &Write, request: Option<&RequestId>) -> Result<Acceptance> {
+        self.writer.accept(Draft::new(write, request)).await
     }
 
     async fn application(&self, id: AppId) -> Result<Option<(Option<Application>, u64)>> {

@@ -18,8 +18,8 @@ use super::{
     words::{self, Targets},
 };
 use crate::{
-    breakpoint,
     domain::{Application, Chat, ChatKey, Message},
+    failpoints,
     stores::{Error, Result},
 };
 
@@ -46,10 +46,10 @@ fn store(
 ) -> Outcome<()> {
     connection.immediate_transaction(|connection| {
         work(connection)?;
-        breakpoint::hit("before_commit");
+        failpoints::hit("before_commit");
         Outcome::Ok(())
     })?;
-    breakpoint::hit("after_commit");
+    failpoints::hit("after_commit");
     Ok(())
 }
 

@@ -8,10 +8,10 @@ use std::{
 use tokio::sync::Mutex;
 
 use crate::{
-    health::Health,
-    measure,
     service::{Service, figures::Figures},
-    telemetry,
+    telemetry::logging,
+    telemetry::metrics,
+    telemetry::worker_status::Health,
 };
 
 /// How often the stores are asked at most, however many scrape.
@@ -44,12 +44,12 @@ impl Scrape {
         }
         drop(asked);
         for worker in self.health.workers() {
-            let (restarts, stalled) = measure::worker(worker.name);
+            let (restarts, stalled) = metrics::worker(worker.name);
             restarts.absolute(worker.restarts);
             stalled.set(worker.stalled.unwrap_or_default());
         }
-        measure::log_dropped().absolute(telemetry::dropped_lines());
-        measure::render()
+        metrics::log_dropped().absolute(logging::dropped_lines());
+        metrics::render()
     }
 }
 
@@ -57,10 +57,10 @@ impl Scrape {
 fn set(figures: &Figures) {
     for store in &figures.stores {
         let up = if store.error.is_none() { 1.0 } else { 0.0 };
-        measure::store_up(store.name).set(up);
+        metrics::store_up(store.name).set(up);
     }
     for stats in figures.kinds.iter().flatten() {
-        let queue = measure::Queue::new(stats.kind);
+        let queue = metrics::Queue::new(stats.kind);
         for (gauge, jobs) in [
             (queue.waiting, stats.waiting),
             (queue.leased, stats.leased),
@@ -73,7 +73,7 @@ fn set(figures: &Figures) {
         queue.oldest.set(Duration::from_millis(stats.oldest_ms));
     }
     if let Some(lag) = figures.lag {
-        let (messages, seconds) = measure::index_lag();
+        let (messages, seconds) = metrics::index_lag();
         messages.set(lag.messages as f64);
         seconds.set(lag.oldest);
     }

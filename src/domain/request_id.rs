@@ -1,12 +1,6 @@
 //! Which request is being answered: what joins a client's answer, the lines of the log and the job that it left behind.
 
-use std::{fmt, future::Future, sync::Arc};
-
-use tokio::task_local;
-
-task_local! {
-    static CURRENT: RequestId;
-}
+use std::{fmt, sync::Arc};
 
 /// The longest id that is taken over from a client, in characters.
 const LONGEST: usize = 128;
@@ -31,16 +25,6 @@ impl RequestId {
     /// As it is shown.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// The request that this task is answering; `None` if it answers none.
-    pub fn current() -> Option<Self> {
-        CURRENT.try_with(Self::clone).ok()
-    }
-
-    /// Makes this the current request for as long as `answer` takes. Tasks that it spawns do not inherit it.
-    pub fn scope<F: Future>(self, answer: F) -> impl Future<Output = F::Output> {
-        CURRENT.scope(self, answer)
     }
 }
 
@@ -98,14 +82,5 @@ mod tests {
         ] {
             assert_eq!(trace_id(bad), None, "{bad}");
         }
-    }
-
-    #[tokio::test]
-    async fn the_current_request_is_known_within_its_scope_only() {
-        assert_eq!(RequestId::current(), None);
-        let id = RequestId::random();
-        let known = id.clone().scope(async { RequestId::current() }).await;
-        assert_eq!(known, Some(id));
-        assert_eq!(RequestId::current(), None);
     }
 }

@@ -8,14 +8,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    activity::Activity,
-    admin::{self, Desk},
+    admin::{self, Desk, collector::Scrape},
     config::{Backing, Settings},
-    health::Health,
-    http, measure,
-    scrape::Scrape,
+    http,
     service::Service,
     shutdown,
+    stores::wakeup::Wake,
     stores::{
         self, JobQueue, Records, SearchIndex,
         elasticsearch::ElasticsearchIndex,
@@ -24,9 +22,8 @@ use crate::{
         redis::{RedisQueue, RedisSettings},
         sqlite::{SqliteSettings, SqliteStores, place},
     },
-    supervisor::Supervisor,
-    telemetry,
-    wake::Wake,
+    systemd::Supervisor,
+    telemetry::{activity::Activity, logging, metrics, worker_status::Health},
     workers,
 };
 
@@ -140,7 +137,7 @@ impl App {
             Ok(_) => {}
             Err(error) => warn!(%error, "cannot raise the limit of open files"),
         }
-        tokio::spawn(measure::keep_up());
+        tokio::spawn(metrics::keep_up());
         let wake = Arc::new(Wake::default());
         let activity = Arc::new(Activity::default());
         let service = Arc::new(Service::new(
@@ -243,7 +240,7 @@ impl App {
             }
         };
         // Nothing more is waited for, not even a disk that does not answer.
-        telemetry::end();
+        logging::end();
         std::process::exit(code)
     }
 }

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ::metrics::Histogram;
 use actix_web::{
     Error, HttpMessage,
     body::MessageBody,
@@ -17,13 +18,12 @@ use actix_web::{
     },
     middleware::Next,
 };
-use metrics::Histogram;
 use tracing::{Span, debug_span, info};
 use tracing_actix_web::RootSpanBuilder;
 
 use crate::{
-    measure,
-    request::{self, RequestId},
+    domain::request_id::{self, RequestId},
+    telemetry::metrics,
 };
 
 /// The header that names a request, in what comes and in what is answered.
@@ -58,7 +58,7 @@ impl Template {
         let mut durations = self.durations.borrow_mut();
         let duration = durations
             .entry((method, status))
-            .or_insert_with(|| measure::request_duration(&self.template, method, status));
+            .or_insert_with(|| metrics::request_duration(&self.template, method, status));
         duration.record(took);
     }
 }
@@ -85,7 +85,7 @@ impl RootSpanBuilder for RequestSpan {
     fn on_request_end<B: MessageBody>(_: Span, _: &Result<ServiceResponse<B>, Error>) {}
 }
 
-/// Has a request answered under its id, and writes its line: the route, never what was asked with its texts.
+/// Puts a request's id into its answer, and writes its line: the route, never what was asked with its texts.
 pub async fn observe<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
@@ -94,7 +94,7 @@ pub async fn observe<B: MessageBody>(
     let method = method(request.method());
     let id = request.extensions().get::<RequestId>().cloned();
     let id = id.unwrap_or_else(RequestId::random);
-    let mut outcome = id.clone().scope(next.call(request)).await;
+    let mut outcome = next.call(request).await;
     if let (Ok(response), Ok(value)) = (&mut outcome, HeaderValue::from_str(id.as_str())) {
         response.headers_mut().insert(REQUEST_ID.clone(), value);
     }
@@ -123,7 +123,7 @@ pub async fn observe<B: MessageBody>(
 /// The trace that a request belongs to.
 fn trace_id(headers: &HeaderMap) -> Option<&str> {
     let parent = headers.get("traceparent")?;
-    request::trace_id(parent.to_str().ok()?)
+    request_id::trace_id(parent.to_str().ok()?)
 }
 
 /// A method's name; there are but so many.

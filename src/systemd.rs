@@ -6,7 +6,7 @@ use sd_notify::NotifyState;
 use tokio::time::MissedTickBehavior;
 use tracing::warn;
 
-use crate::health::Health;
+use crate::telemetry::worker_status::Health;
 
 /// How often the status line is sent where no watchdog waits for more.
 const PAUSE: Duration = Duration::from_secs(10);
