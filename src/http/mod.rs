@@ -7,12 +7,11 @@ mod chats;
 mod docs;
 mod error;
 mod messages;
+mod middleware;
 pub mod openapi;
 mod ops;
 mod paging;
 mod path;
-mod rate;
-mod reading;
 mod routes;
 mod search;
 
@@ -29,7 +28,10 @@ use tokio::runtime::Handle;
 use tokio_util::context::TokioContext;
 use tracing_actix_web::TracingLogger;
 
-use self::{body::BodyTimeout, rate::Clients};
+use self::{
+    body::BodyTimeout,
+    middleware::rate_limit::{self, RateLimit},
+};
 use crate::{
     config,
     service::Service,
@@ -47,7 +49,7 @@ pub fn serve(
     service: Arc<Service>,
     health: Arc<Health>,
 ) -> io::Result<Server> {
-    let clients = Data::new(Clients::new(&settings.limits));
+    let rate_limit = Data::new(RateLimit::new(&settings.limits));
     let settings = &settings.server;
     let origins = settings.cors_origins.clone();
     let (service, health) = (Data::from(service), Data::from(health));
@@ -57,12 +59,9 @@ pub fn serve(
     let lasting = Handle::current();
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let mut server = HttpServer::new(move || {
-        let (lasting, clients) = (lasting.clone(), clients.clone());
+        let lasting = lasting.clone();
         App::new()
-            .wrap(from_fn(move |request, next: Next<_>| {
-                let clients = clients.clone();
-                async move { rate::limit((**clients).as_ref(), request, next).await }
-            }))
+            .wrap(from_fn(rate_limit::check))
             .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
             .wrap(from_fn(move |request, next: Next<_>| {
                 let answered = async {
@@ -73,6 +72,7 @@ pub fn serve(
                 TokioContext::new(answered, lasting.clone())
             }))
             .wrap(TracingLogger::<RequestSpan>::new())
+            .app_data(rate_limit.clone())
             .app_data(service.clone())
             .app_data(health.clone())
             .app_data(body_timeout)

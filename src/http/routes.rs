@@ -17,7 +17,13 @@ use utoipa::{
 
 use crate::telemetry::access_log::Template;
 
-use super::{applications, chats, docs, error::HttpError, messages, openapi, ops, reading, search};
+use super::{
+    applications, chats, docs,
+    error::HttpError,
+    messages,
+    middleware::{compression, etag},
+    openapi, ops, search,
+};
 
 /// One method of one path: what answers it, and what is said of it.
 pub struct Route {
@@ -123,10 +129,12 @@ fn resource(path: &str, methods: impl IntoIterator<Item = (Method, Handler)>) ->
     let mut allowed = Vec::new();
     for (method, handler) in methods {
         if method == Method::GET {
-            let reading = |method| handler(method).wrap(from_fn(reading::read));
-            resource = resource
-                .route(reading(web::head()))
-                .route(reading(web::get()));
+            let read = |method| {
+                handler(method)
+                    .wrap(from_fn(etag::add))
+                    .wrap(from_fn(compression::compress))
+            };
+            resource = resource.route(read(web::head())).route(read(web::get()));
             allowed.push(Method::HEAD.to_string());
         } else {
             resource = resource.route(handler(web::method(method.clone())));

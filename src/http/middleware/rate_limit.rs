@@ -1,4 +1,4 @@
-//! How many requests one client may make.
+//! Rate limit per client.
 
 use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
@@ -7,34 +7,34 @@ use std::{
 };
 
 use actix_web::{
-    Error, ResponseError,
-    body::{EitherBody, MessageBody},
+    Error,
+    body::BoxBody,
     dev::{ServiceRequest, ServiceResponse},
     http::header::{HeaderMap, X_FORWARDED_FOR},
     middleware::Next,
+    web::Data,
 };
 use governor::{
     DefaultKeyedRateLimiter, Quota, RateLimiter,
     clock::{Clock, DefaultClock},
 };
 
-use super::error::HttpError;
-use crate::config::Limits;
+use crate::{config::Limits, http::error::HttpError};
 
-/// After so many requests, clients whose rate is as if they had never come are forgotten. So there are never more of them
-/// than those that are active, and this many.
-const FORGET_AFTER: u32 = 10_000;
+/// Number of requests after which clients with a full quota are removed from memory. The number of clients kept is at
+/// most this plus the active ones.
+const CLEANUP_INTERVAL: u32 = 10_000;
 
-/// Who came how often.
-pub struct Clients {
+/// Quotas of all clients.
+pub struct RateLimit {
     limiter: DefaultKeyedRateLimiter<IpAddr>,
     clock: DefaultClock,
     checked: AtomicU32,
     proxies: usize,
 }
 
-impl Clients {
-    /// As configured; `None` where nothing is limited.
+impl RateLimit {
+    /// Rate limit of these settings; `None` if rate limiting is disabled.
     pub fn new(limits: &Limits) -> Option<Self> {
         let rate = NonZeroU32::new(limits.requests_per_second)?;
         let burst = NonZeroU32::new(limits.burst)?;
@@ -46,9 +46,14 @@ impl Clients {
         })
     }
 
-    /// Counts a request; an error, with the seconds to wait, if it is one too many.
+    /// Counts a request.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError::TooManyRequests`] for a request over the limit.
     fn check(&self, client: IpAddr) -> Result<(), HttpError> {
-        if self.checked.fetch_add(1, Ordering::Relaxed) % FORGET_AFTER == FORGET_AFTER - 1 {
+        let count = self.checked.fetch_add(1, Ordering::Relaxed);
+        if count % CLEANUP_INTERVAL == CLEANUP_INTERVAL - 1 {
             self.limiter.retain_recent();
             self.limiter.shrink_to_fit();
         }
@@ -61,29 +66,24 @@ impl Clients {
     }
 }
 
-/// Answers a request if its client has not made too many. Whoever watches the process is not counted.
-///
-/// # Errors
-///
-/// The handler's.
-pub async fn limit<B: MessageBody>(
-    clients: Option<&Clients>,
+/// Rejects requests over the limit. Probes of `/up` and `/readyz` are not counted.
+pub async fn check(
+    limit: Data<Option<RateLimit>>,
     request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    if let Some(clients) = clients
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    if let Some(limit) = &**limit
         && !matches!(request.path(), "/up" | "/readyz")
-        && let Some(client) = client(request.peer_addr(), request.headers(), clients.proxies)
-        && let Err(error) = clients.check(client)
+        && let Some(client) = client(request.peer_addr(), request.headers(), limit.proxies)
+        && let Err(error) = limit.check(client)
     {
-        let response = error.error_response();
-        return Ok(request.into_response(response).map_into_right_body());
+        return Ok(request.error_response(error));
     }
-    Ok(next.call(request).await?.map_into_left_body())
+    next.call(request).await
 }
 
-/// Whom a request comes from. Each proxy adds, at the end of `X-Forwarded-For`, whom it got the request from; what stands
-/// before that is what anybody may have written.
+/// Address of the client that sent a request. Each proxy appends the address of its peer to `X-Forwarded-For`; anyone
+/// may have written the addresses before those.
 fn client(peer: Option<SocketAddr>, headers: &HeaderMap, proxies: usize) -> Option<IpAddr> {
     let forwarded = || {
         let headers: Vec<&str> = headers
@@ -95,7 +95,7 @@ fn client(peer: Option<SocketAddr>, headers: &HeaderMap, proxies: usize) -> Opti
     };
     let client = forwarded().or_else(|| peer.map(|peer| peer.ip()))?;
     Some(match client.to_canonical() {
-        // A network gives its members as many addresses as they like out of 64 bits.
+        // A member of a network can use any address out of 64 bits.
         IpAddr::V6(address) => {
             let network = u128::from(address) >> 64 << 64;
             IpAddr::V6(Ipv6Addr::from(network))
@@ -111,13 +111,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_is_whom_the_outermost_proxy_names() {
+    fn client_is_the_address_that_the_outermost_proxy_saw() {
         let peer = "10.0.0.1:5".parse().ok();
         let mut headers = HeaderMap::new();
-        let mut is = |proxies, told: &[&'static str], wanted: &str| {
+        let mut is = |proxies, forwarded: &[&'static str], wanted: &str| {
             headers.clear();
-            for told in told {
-                headers.append(X_FORWARDED_FOR, HeaderValue::from_static(told));
+            for hop in forwarded {
+                headers.append(X_FORWARDED_FOR, HeaderValue::from_static(hop));
             }
             assert_eq!(client(peer, &headers, proxies), wanted.parse().ok());
         };
