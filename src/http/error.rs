@@ -82,7 +82,7 @@ impl fmt::Display for HttpError {
 /// The body of every error.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Error, example = json!({"error": "Message is required"}))]
-pub struct Body {
+pub struct ErrorBody {
     /// What is wrong: a fixed text, or one that names the field and the rule.
     error: String,
 }
@@ -128,7 +128,7 @@ impl ResponseError for HttpError {
         if let Self::MethodNotAllowed { allow } = self {
             response.insert_header((header::ALLOW, allow.as_str()));
         }
-        response.json(Body {
+        response.json(ErrorBody {
             error: self.to_string(),
         })
     }

@@ -1,19 +1,14 @@
 //! The HTTP contract: one handler a route, thin. What it means is in `service`.
 
-mod answers;
-mod applications;
 mod body;
-mod chats;
-mod docs;
 mod error;
-mod messages;
+mod error_responses;
 mod middleware;
 pub mod openapi;
-mod ops;
 mod paging;
 mod path;
+mod router;
 mod routes;
-mod search;
 
 use std::{io, num::NonZero, sync::Arc, thread};
 
@@ -31,6 +26,7 @@ use tracing_actix_web::TracingLogger;
 use self::{
     body::BodyTimeout,
     middleware::rate_limit::{self, RateLimit},
+    routes::openapi::Json,
 };
 use crate::{
     config,
@@ -53,6 +49,8 @@ pub fn serve(
     let settings = &settings.server;
     let origins = settings.cors_origins.clone();
     let (service, health) = (Data::from(service), Data::from(health));
+    let json = openapi::document().to_json().map_err(io::Error::other)?;
+    let description = Data::new(Json(json.into()));
     let body_timeout = BodyTimeout(settings.client_timeout);
     // Each of the server's threads has a runtime of its own, which ends with it. What a request leaves behind for others,
     // a connection to a store above all, must live as long as the process.
@@ -75,9 +73,10 @@ pub fn serve(
             .app_data(rate_limit.clone())
             .app_data(service.clone())
             .app_data(health.clone())
+            .app_data(description.clone())
             .app_data(body_timeout)
             .app_data(Template::unmatched())
-            .configure(routes::register)
+            .configure(router::register)
     })
     .disable_signals()
     .workers(threads)

@@ -1,20 +1,19 @@
-//! The description of the API: OpenAPI 3.1, from the handlers themselves.
+//! Description of the API: OpenAPI 3.1, made from the routes.
 
-use std::sync::LazyLock;
-
-use actix_web::{HttpResponse, http::header::ContentType, web::Bytes};
 use utoipa::{
-    OpenApi, ToSchema,
+    OpenApi,
     openapi::{
-        self, ComponentsBuilder, PathItem, Paths, RefOr, header::HeaderBuilder, path::HttpMethod,
+        OpenApi as Document, RefOr, Response,
+        header::{Header, HeaderBuilder},
+        path::Operation,
         response::ResponseBuilder,
     },
 };
 
 use super::{
-    answers::describe,
-    error::{self, HttpError},
-    routes::{self, Route},
+    error::{ErrorBody, HttpError},
+    error_responses::describe,
+    routes,
 };
 
 #[derive(OpenApi)]
@@ -37,34 +36,58 @@ use super::{
         (name = "Search", description = "Finds messages within one chat. Case, width and diacritics make no difference."),
         (name = "Operation", description = "For operators and tools."),
     ),
+    components(schemas(ErrorBody)),
 )]
-struct Head;
+struct Info;
 
-/// The whole description.
-pub fn document() -> openapi::OpenApi {
-    let (mut paths, mut schemas) = (Paths::new(), Vec::new());
-    for mut route in routes::all() {
-        (route.schemas)(&mut schemas);
-        complete(&mut route);
-        let item = PathItem::new(route.method, route.operation);
-        match paths.paths.get_mut(&route.path) {
-            Some(known) => known.merge_operations(item),
-            None => {
-                paths.paths.insert(route.path, item);
+/// Returns the description.
+pub fn document() -> Document {
+    let mut document = Info::openapi().merge_from(routes::Description::openapi());
+    for (path, item) in &mut document.paths.paths {
+        if let Some(get) = &mut item.get {
+            describe_read(get);
+        }
+        let operations = [
+            &mut item.get,
+            &mut item.post,
+            &mut item.put,
+            &mut item.patch,
+            &mut item.delete,
+        ];
+        for operation in operations.into_iter().flatten() {
+            if !["/up", "/readyz"].contains(&path.as_str()) {
+                let limited = describe(vec![HttpError::TooManyRequests { seconds: 1 }]);
+                operation.responses.responses.extend(limited);
             }
+            describe_headers(operation);
         }
     }
-    schemas.push((
-        error::Body::name().into(),
-        <error::Body as utoipa::PartialSchema>::schema(),
-    ));
-    let mut document = Head::openapi();
-    document.paths = paths;
-    document.components = Some(ComponentsBuilder::new().schemas_from_iter(schemas).build());
     document
 }
 
-/// What a header may look like.
+/// Adds what the middlewares and the service do for every GET.
+fn describe_read(operation: &mut Operation) {
+    let responses = &mut operation.responses.responses;
+    // Only routes that read from the stores can fail with 500.
+    let reads_stores = responses.contains_key("500");
+    let Some(RefOr::T(success)) = responses.get_mut("200") else {
+        return;
+    };
+    if reads_stores {
+        let stale = "`stale`: the queue was out of reach, so only what is stored could be read.";
+        let mut state = header(stale);
+        state.example = Some("stale".into());
+        success.headers.insert("Confab-State".into(), state.into());
+    }
+    let etag = header("For `If-None-Match`.");
+    success.headers.insert("ETag".into(), etag.clone().into());
+    let not_modified = ResponseBuilder::new()
+        .description("Nothing changed since it was read with the tag in `If-None-Match`.")
+        .header("ETag", etag);
+    responses.insert("304".into(), not_modified.build().into());
+}
+
+/// Examples of headers.
 const HEADERS: [(&str, &str); 4] = [
     ("X-Request-Id", "9f2c1a7be04d3358"),
     ("ETag", "W/\"8c3f1a0e5b7d9246\""),
@@ -75,74 +98,23 @@ const HEADERS: [(&str, &str); 4] = [
     ),
 ];
 
-/// Adds what goes for all routes of a kind.
-fn complete(route: &mut Route) {
-    let responses = &mut route.operation.responses.responses;
-    // What is read from the stores can be out of their reach.
-    let reads = route.method == HttpMethod::Get && responses.contains_key("500");
-    if let Some(RefOr::T(read)) = responses.get_mut("200").filter(|_| reads) {
-        let mut state = HeaderBuilder::new()
-            .description(Some(
-                "`stale`: the queue was out of reach, so only what is stored could be read.",
-            ))
-            .build();
-        state.example = Some("stale".into());
-        read.headers.insert("Confab-State".into(), state.into());
-    }
-    // So does `reading`, with every answer to a GET.
-    let tagged = route.method == HttpMethod::Get;
-    if let Some(RefOr::T(read)) = responses.get_mut("200").filter(|_| tagged) {
-        let tag = HeaderBuilder::new()
-            .description(Some("For `If-None-Match`."))
-            .build();
-        read.headers.insert("ETag".into(), tag.clone().into());
-        let same = ResponseBuilder::new()
-            .description("Nothing changed since it was read with the tag in `If-None-Match`.")
-            .header("ETag", tag);
-        responses.insert("304".into(), same.build().into());
-    }
-    if !["/up", "/readyz"].contains(&route.path.as_str()) {
-        responses.extend(describe(vec![HttpError::TooManyRequests { seconds: 1 }]));
-    }
-    let id = HeaderBuilder::new()
-        .description(Some(
-            "Names the request, as the log does: the one that came with it, else a new one.",
-        ))
-        .build();
-    for response in responses.values_mut() {
-        let RefOr::T(response) = response else {
+/// Adds the request's ID and the examples of headers to every response.
+fn describe_headers(operation: &mut Operation) {
+    let id =
+        header("Names the request, as the log does: the one that came with it, else a new one.");
+    for response in operation.responses.responses.values_mut() {
+        let RefOr::T(Response { headers, .. }) = response else {
             continue;
         };
-        response
-            .headers
-            .insert("X-Request-Id".into(), id.clone().into());
+        headers.insert("X-Request-Id".into(), id.clone().into());
         for (name, example) in HEADERS {
-            if let Some(RefOr::T(header)) = response.headers.get_mut(name) {
+            if let Some(RefOr::T(header)) = headers.get_mut(name) {
                 header.example = Some(example.into());
             }
         }
     }
 }
 
-/// As it is sent; made once.
-static JSON: LazyLock<Bytes> =
-    LazyLock::new(|| Bytes::from(document().to_json().unwrap_or_default()));
-
-/// This description
-#[utoipa::path(
-    get,
-    path = "/openapi.json",
-    operation_id = "describe",
-    tag = "Operation",
-    responses((
-        status = 200,
-        description = "OpenAPI 3.1. `/docs` shows it as a page.",
-        body = Object,
-        example = json!({"openapi": "3.1.0", "info": {"title": "Confab", "version": "0.1.0"}, "paths": {}}),
-    )),
-)]
-pub async fn show() -> HttpResponse {
-    HttpResponse::Ok()
-        .insert_header(ContentType::json())
-        .body(JSON.clone())
+fn header(description: &str) -> Header {
+    HeaderBuilder::new().description(Some(description)).build()
 }

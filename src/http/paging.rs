@@ -14,6 +14,18 @@ pub struct Limits {
     pub most: usize,
 }
 
+/// How long the pages of lists are.
+pub const LIST_LIMITS: Limits = Limits {
+    default: 100,
+    most: 1000,
+};
+
+/// How many hits a page holds.
+pub const SEARCH_LIMITS: Limits = Limits {
+    default: 20,
+    most: 100,
+};
+
 /// What the query of a list may hold.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]

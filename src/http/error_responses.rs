@@ -12,7 +12,10 @@ use utoipa::{
     },
 };
 
-use super::{chats::LIST_LIMITS, error::HttpError, paging::Limits, search};
+use super::{
+    error::HttpError,
+    paging::{LIST_LIMITS, Limits, SEARCH_LIMITS},
+};
 use crate::domain::{
     Entity, Error, Invalid, application::MAX_USERNAME_CHARS, message::MAX_MESSAGE_CHARS,
     number::MAX_NUMBER, text::MAX_QUERY_CHARS,
@@ -46,7 +49,7 @@ answers! {
     BadPage: page(&LIST_LIMITS);
     /// The query names a page of hits.
     BadSearch: {
-        let mut errors = page(&search::LIMITS);
+        let mut errors = page(&SEARCH_LIMITS);
         errors.push(Invalid::TooLong { field: "Query", limit: MAX_QUERY_CHARS }.into());
         errors
     };

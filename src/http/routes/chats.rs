@@ -8,22 +8,16 @@ use actix_web::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{
-    answers::{BadPage, NoApplication, NoChat, ReadFails, WriteFails},
+use crate::http::{
     error::HttpError,
-    paging::{self, Limits, ListPage},
+    error_responses::{BadPage, NoApplication, NoChat, ReadFails, WriteFails},
+    paging::{self, LIST_LIMITS, ListPage},
     path::{self, AppPath, ChatPath},
     respond,
 };
 use crate::{
     domain::{Chat, Number, RequestId, time::rfc3339},
     service::Service,
-};
-
-/// How long the pages of lists are.
-pub const LIST_LIMITS: Limits = Limits {
-    default: 100,
-    most: 1000,
 };
 
 /// A chat that was created.

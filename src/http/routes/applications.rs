@@ -8,10 +8,10 @@ use actix_web::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{
-    answers::{BadUsername, NoApplication, ReadFails, WriteFails},
+use crate::http::{
     body,
     error::HttpError,
+    error_responses::{BadUsername, NoApplication, ReadFails, WriteFails},
     path::{self, AppPath},
     respond,
 };

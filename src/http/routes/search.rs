@@ -4,11 +4,11 @@ use actix_web::{HttpRequest, HttpResponse, web::Data};
 
 use utoipa::IntoParams;
 
-use super::{
-    answers::{BadSearch, NoChat, ReadFails},
+use super::messages::{Listed, array};
+use crate::http::{
     error::HttpError,
-    messages::{Listed, array},
-    paging::{self, Limits, SearchPage, parameter},
+    error_responses::{BadSearch, NoChat, ReadFails},
+    paging::{self, SEARCH_LIMITS, SearchPage, parameter},
     path::{self, ChatPath, segment},
 };
 use crate::{
@@ -17,12 +17,6 @@ use crate::{
         text::{MAX_QUERY_CHARS, Query},
     },
     service::Service,
-};
-
-/// How many hits a page holds.
-pub const LIMITS: Limits = Limits {
-    default: 20,
-    most: 100,
 };
 
 /// A search text in the path.
@@ -102,7 +96,7 @@ async fn search(
     text: &str,
 ) -> Result<HttpResponse, HttpError> {
     let chat = path::chat_key(request)?;
-    let page = paging::page(request, &LIMITS)?;
+    let page = paging::page(request, &SEARCH_LIMITS)?;
     if text.chars().count() > MAX_QUERY_CHARS {
         return Err(Invalid::TooLong {
             field: "Query",

@@ -8,12 +8,11 @@ use actix_web::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{
-    answers::{BadMessage, BadPage, NoChat, NoMessage, ReadFails, WriteFails},
+use crate::http::{
     body,
-    chats::LIST_LIMITS,
     error::HttpError,
-    paging::{self, ListPage},
+    error_responses::{BadMessage, BadPage, NoChat, NoMessage, ReadFails, WriteFails},
+    paging::{self, LIST_LIMITS, ListPage},
     path::{self, ChatPath, MessagePath},
     respond,
 };

@@ -11,8 +11,8 @@ use actix_web::{
 };
 use utoipa_swagger_ui::{Config, serve};
 
-use super::{error::HttpError, path::segment};
 use crate::domain::Error;
+use crate::http::{error::HttpError, path::segment};
 
 static CONFIG: LazyLock<Arc<Config<'_>>> = LazyLock::new(|| {
     let config = Config::from("/openapi.json")
@@ -28,7 +28,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// `GET /docs`: the page's own links start from a folder.
-pub async fn enter() -> HttpResponse {
+pub async fn redirect() -> HttpResponse {
     HttpResponse::PermanentRedirect()
         .insert_header((LOCATION, "/docs/"))
         .finish()

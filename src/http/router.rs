@@ -1,0 +1,90 @@
+//! Router: every route of the API, the pages under `/docs`, and the errors of other paths and methods.
+
+use actix_web::{
+    HttpResponse, Resource,
+    http::{Method, header::ALLOW},
+    middleware::from_fn,
+    web::{self, Data, ServiceConfig},
+};
+use utoipa::openapi::HttpMethod;
+
+use super::{
+    error::HttpError,
+    middleware::{compression, etag},
+    routes::{self, Handler, docs},
+};
+use crate::telemetry::access_log::Template;
+
+/// Registers all routes.
+pub fn register(app: &mut ServiceConfig) {
+    for routes in routes::all().chunk_by(|one, other| one.path == other.path) {
+        let methods = routes
+            .iter()
+            .map(|route| (method(&route.method), route.handler));
+        app.service(resource(&routes[0].path, methods));
+    }
+    // Pages for people are not part of the API and have no description.
+    let get = |handler: Handler| [(Method::GET, handler)];
+    app.service(resource("/docs", get(|route| route.to(docs::redirect))));
+    app.service(resource(
+        "/docs/{file:.*}",
+        get(|route| route.to(docs::file)),
+    ));
+    app.default_service(web::to(async || {
+        Err::<HttpResponse, _>(HttpError::NoSuchPath)
+    }));
+}
+
+fn method(method: &HttpMethod) -> Method {
+    match method {
+        HttpMethod::Get => Method::GET,
+        HttpMethod::Post => Method::POST,
+        HttpMethod::Put => Method::PUT,
+        HttpMethod::Delete => Method::DELETE,
+        HttpMethod::Options => Method::OPTIONS,
+        HttpMethod::Head => Method::HEAD,
+        HttpMethod::Patch => Method::PATCH,
+        HttpMethod::Trace => Method::TRACE,
+    }
+}
+
+/// Resource of a path: its methods, HEAD beside GET (the server drops the body), and OPTIONS. Others are a 405.
+fn resource(path: &str, methods: impl IntoIterator<Item = (Method, Handler)>) -> Resource {
+    let mut resource = web::resource(path).app_data(Template::new(path));
+    let mut allowed = Vec::new();
+    for (method, handler) in methods {
+        if method == Method::GET {
+            let read = |method| {
+                handler(method)
+                    .wrap(from_fn(etag::add))
+                    .wrap(from_fn(compression::compress))
+            };
+            resource = resource.route(read(web::head())).route(read(web::get()));
+            allowed.push(Method::HEAD.to_string());
+        } else {
+            resource = resource.route(handler(web::method(method.clone())));
+        }
+        allowed.push(method.to_string());
+    }
+    allowed.push(Method::OPTIONS.to_string());
+    let allow = Allow(allowed.join(", "));
+    resource
+        .app_data(Data::new(allow))
+        .route(web::method(Method::OPTIONS).to(options))
+        .default_service(web::to(method_not_allowed))
+}
+
+/// `Allow` header of a path.
+struct Allow(String);
+
+async fn options(allow: Data<Allow>) -> HttpResponse {
+    HttpResponse::NoContent()
+        .insert_header((ALLOW, allow.0.as_str()))
+        .finish()
+}
+
+async fn method_not_allowed(allow: Data<Allow>) -> Result<HttpResponse, HttpError> {
+    Err(HttpError::MethodNotAllowed {
+        allow: allow.0.clone(),
+    })
+}
