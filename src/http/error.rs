@@ -1,6 +1,4 @@
-//! Errors as clients see them: one body, and one table from meaning to status.
-
-use std::fmt;
+//! Errors as clients receive them: one body, and one table of statuses.
 
 use actix_web::{
     HttpMessage as _, HttpResponse, ResponseError,
@@ -16,66 +14,60 @@ use crate::domain::{Error, Invalid, RequestId};
 /// The largest request body, in bytes: 16,000 escaped characters outside the BMP take 192,000.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
 
-/// How soon a client may try again, in seconds.
+/// Seconds after which a client may retry when a store is unavailable.
 const RETRY_AFTER: u64 = 1;
 
-/// What can go wrong on the way to a use case, or in it.
-#[derive(Debug)]
+/// Response of a handler, or the error that becomes one.
+pub type HttpResult = Result<HttpResponse, HttpError>;
+
+/// Error of a request. Its text is what the client receives.
+#[derive(Debug, thiserror::Error)]
 pub enum HttpError {
-    /// The use case's own.
-    Domain(Error),
-    /// No route has this path.
+    /// Error of the use case.
+    #[error("{}", text(.0))]
+    Domain(#[from] Error),
+    /// Path of no route.
+    #[error("Not found")]
     NoSuchPath,
-    /// The path has other methods.
+    /// Method that the path does not have.
+    #[error("Method not allowed")]
     MethodNotAllowed {
-        /// Which, as in the `Allow` header.
+        /// Methods of the path, as in the `Allow` header.
         allow: String,
     },
-    /// The body is longer than [`MAX_BODY_BYTES`].
+    /// Body longer than [`MAX_BODY_BYTES`].
+    #[error("Body must be at most {MAX_BODY_BYTES} bytes")]
     BodyTooLarge,
-    /// The body is declared as something else than JSON.
+    /// Body whose `Content-Type` is not JSON.
+    #[error("Content-Type must be application/json")]
     NotDeclaredJson,
-    /// The body broke off.
+    /// Body that ended early.
+    #[error("Body could not be read to its end")]
     BodyUnreadable,
-    /// The client makes more than `limits.requests_per_second`.
+    /// Body that did not arrive in time.
+    #[error("Body took too long to arrive")]
+    BodyTooSlow,
+    /// Request over the limit of `limits.requests_per_second`.
+    #[error("Too many requests")]
     TooManyRequests {
-        /// How long it has to wait, in seconds.
+        /// Seconds until the next request is accepted.
         seconds: u64,
     },
-    /// The body did not arrive in time.
-    BodyTooSlow,
-}
-
-impl From<Error> for HttpError {
-    fn from(error: Error) -> Self {
-        Self::Domain(error)
-    }
 }
 
 impl From<Invalid> for HttpError {
     fn from(invalid: Invalid) -> Self {
-        Self::Domain(Error::Invalid(invalid))
+        Self::Domain(invalid.into())
     }
 }
 
-/// The text that the client is shown: nothing of what stores said.
-impl fmt::Display for HttpError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Domain(error @ (Error::Invalid(_) | Error::NotFound(_))) => error.fmt(f),
-            Self::Domain(Error::Unavailable { .. }) => {
-                f.write_str("Try again shortly: a store is out of reach")
-            }
-            Self::Domain(Error::Full { .. }) => f.write_str("Try again shortly: the queue is full"),
-            Self::Domain(Error::Internal { .. }) => f.write_str("Internal error"),
-            Self::NoSuchPath => f.write_str("Not found"),
-            Self::MethodNotAllowed { .. } => f.write_str("Method not allowed"),
-            Self::BodyTooLarge => write!(f, "Body must be at most {MAX_BODY_BYTES} bytes"),
-            Self::TooManyRequests { .. } => f.write_str("Too many requests"),
-            Self::NotDeclaredJson => f.write_str("Content-Type must be application/json"),
-            Self::BodyUnreadable => f.write_str("Body could not be read to its end"),
-            Self::BodyTooSlow => f.write_str("Body took too long to arrive"),
-        }
+/// Text of an error without the details, which are for the log.
+fn text(error: &Error) -> String {
+    match error {
+        Error::Invalid(_) | Error::NotFound(_) => error.to_string(),
+        Error::Unavailable { .. } => "Try again shortly: a store is out of reach".into(),
+        Error::Full { .. } => "Try again shortly: the queue is full".into(),
+        Error::Internal { .. } => "Internal error".into(),
     }
 }
 
@@ -88,8 +80,18 @@ pub struct ErrorBody {
 }
 
 impl HttpError {
-    /// The status that it is answered with.
-    pub fn status(&self) -> StatusCode {
+    /// Value of the `Retry-After` header in seconds, if a retry can succeed.
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Domain(Error::Unavailable { .. } | Error::Full { .. }) => Some(RETRY_AFTER),
+            Self::TooManyRequests { seconds } => Some(*seconds),
+            _ => None,
+        }
+    }
+}
+
+impl ResponseError for HttpError {
+    fn status_code(&self) -> StatusCode {
         match self {
             Self::Domain(Error::Invalid(_)) | Self::BodyUnreadable => StatusCode::BAD_REQUEST,
             Self::Domain(Error::NotFound(_)) | Self::NoSuchPath => StatusCode::NOT_FOUND,
@@ -105,23 +107,8 @@ impl HttpError {
         }
     }
 
-    /// How soon it is worth another try, in seconds, if that would help.
-    pub fn retry_after(&self) -> Option<u64> {
-        match self {
-            Self::Domain(Error::Unavailable { .. } | Error::Full { .. }) => Some(RETRY_AFTER),
-            Self::TooManyRequests { seconds } => Some(*seconds),
-            _ => None,
-        }
-    }
-}
-
-impl ResponseError for HttpError {
-    fn status_code(&self) -> StatusCode {
-        self.status()
-    }
-
     fn error_response(&self) -> HttpResponse {
-        let mut response = HttpResponse::build(self.status());
+        let mut response = HttpResponse::build(self.status_code());
         if let Some(seconds) = self.retry_after() {
             response.insert_header((header::RETRY_AFTER, seconds));
         }
@@ -134,7 +121,7 @@ impl ResponseError for HttpError {
     }
 }
 
-/// Logs why a request failed, where a store or a bug is the reason.
+/// Logs the error of a response, if a store or a bug caused it.
 pub fn log<B>(response: &ServiceResponse<B>) {
     let error = response.response().error();
     let Some(HttpError::Domain(error)) = error.and_then(|error| error.as_error()) else {

@@ -1,12 +1,11 @@
-//! The HTTP contract: one handler a route, thin. What it means is in `service`.
+//! HTTP server of the API. Handlers parse requests and make responses; the use cases are in `service`.
 
-mod body;
 mod error;
 mod error_responses;
+mod extract;
 mod middleware;
 pub mod openapi;
-mod paging;
-mod path;
+mod response;
 mod router;
 mod routes;
 
@@ -14,7 +13,7 @@ use std::{io, num::NonZero, sync::Arc, thread};
 
 use actix_cors::Cors;
 use actix_web::{
-    App, HttpResponse, HttpResponseBuilder, HttpServer,
+    App, HttpServer,
     dev::Server,
     middleware::{Condition, Next, from_fn},
     web::Data,
@@ -24,7 +23,7 @@ use tokio_util::context::TokioContext;
 use tracing_actix_web::TracingLogger;
 
 use self::{
-    body::BodyTimeout,
+    extract::body::BodyTimeout,
     middleware::rate_limit::{self, RateLimit},
     routes::openapi::Json,
 };
@@ -35,11 +34,11 @@ use crate::{
     telemetry::worker_status::Health,
 };
 
-/// Starts to listen; what comes is answered once the server is polled.
+/// Starts the server. It listens at once and serves requests while it is polled.
 ///
 /// # Errors
 ///
-/// An address that cannot be listened on.
+/// Fails if it cannot listen on an address of the settings.
 pub fn serve(
     settings: &config::Settings,
     service: Arc<Service>,
@@ -52,22 +51,22 @@ pub fn serve(
     let json = openapi::document().to_json().map_err(io::Error::other)?;
     let description = Data::new(Json(json.into()));
     let body_timeout = BodyTimeout(settings.client_timeout);
-    // Each of the server's threads has a runtime of its own, which ends with it. What a request leaves behind for others,
-    // a connection to a store above all, must live as long as the process.
-    let lasting = Handle::current();
+    // Each thread of the server has its own runtime, which ends with the thread. Connections to stores that a request
+    // opens must live as long as the process, so requests run in the context of the main runtime.
+    let runtime = Handle::current();
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let mut server = HttpServer::new(move || {
-        let lasting = lasting.clone();
+        let runtime = runtime.clone();
         App::new()
             .wrap(from_fn(rate_limit::check))
             .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
             .wrap(from_fn(move |request, next: Next<_>| {
-                let answered = async {
+                let response = async {
                     let response = observe(request, next).await?;
                     error::log(&response);
                     Ok(response)
                 };
-                TokioContext::new(answered, lasting.clone())
+                TokioContext::new(response, runtime.clone())
             }))
             .wrap(TracingLogger::<RequestSpan>::new())
             .app_data(rate_limit.clone())
@@ -80,7 +79,7 @@ pub fn serve(
     })
     .disable_signals()
     .workers(threads)
-    // It counts them thread by thread.
+    // actix counts connections per thread.
     .max_connections(settings.connections.div_ceil(threads))
     .client_request_timeout(settings.client_timeout)
     .shutdown_timeout(settings.shutdown_timeout.as_secs())
@@ -94,7 +93,7 @@ pub fn serve(
     Ok(server.run())
 }
 
-/// Lets the pages of these origins use the API, without cookies or the like, as it knows none.
+/// CORS for these origins, without credentials: the API uses no cookies.
 fn cors(origins: &[String]) -> Cors {
     let cors = Cors::default()
         .allowed_methods(["GET", "HEAD", "POST", "PUT"])
@@ -111,13 +110,4 @@ fn cors(origins: &[String]) -> Cors {
     origins
         .iter()
         .fold(cors, |cors, origin| cors.allowed_origin(origin))
-}
-
-/// The beginning of every answer to a read. Where the queue was out of reach, only what is stored could be read.
-fn respond(stale: bool) -> HttpResponseBuilder {
-    let mut response = HttpResponse::Ok();
-    if stale {
-        response.insert_header(("Confab-State", "stale"));
-    }
-    response
 }

@@ -2,12 +2,7 @@
 
 use utoipa::{
     OpenApi,
-    openapi::{
-        OpenApi as Document, RefOr, Response,
-        header::{Header, HeaderBuilder},
-        path::Operation,
-        response::ResponseBuilder,
-    },
+    openapi::{OpenApi as Document, RefOr, Response, header::HeaderBuilder, path::Operation},
 };
 
 use super::{
@@ -15,6 +10,7 @@ use super::{
     error_responses::describe,
     routes,
 };
+use crate::domain::Error;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -44,77 +40,82 @@ struct Info;
 pub fn document() -> Document {
     let mut document = Info::openapi().merge_from(routes::Description::openapi());
     for (path, item) in &mut document.paths.paths {
-        if let Some(get) = &mut item.get {
-            describe_read(get);
-        }
-        let operations = [
-            &mut item.get,
+        let writes = [
             &mut item.post,
             &mut item.put,
             &mut item.patch,
             &mut item.delete,
         ];
-        for operation in operations.into_iter().flatten() {
-            if !["/up", "/readyz"].contains(&path.as_str()) {
-                let limited = describe(vec![HttpError::TooManyRequests { seconds: 1 }]);
-                operation.responses.responses.extend(limited);
-            }
-            describe_headers(operation);
+        let writes = writes.into_iter().flatten().map(|write| (false, write));
+        for (is_get, operation) in writes.chain(item.get.iter_mut().map(|read| (true, read))) {
+            complete(path, is_get, operation);
         }
     }
     document
 }
 
-/// Adds what the middlewares and the service do for every GET.
-fn describe_read(operation: &mut Operation) {
+/// Adds the errors and headers that all routes of a kind have.
+fn complete(path: &str, is_get: bool, operation: &mut Operation) {
+    let uses_stores = path.starts_with("/application");
+    let mut parameters = operation.parameters.iter().flatten();
+    let has_pages = parameters
+        .any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == "limit"));
     let responses = &mut operation.responses.responses;
-    // Only routes that read from the stores can fail with 500.
-    let reads_stores = responses.contains_key("500");
-    let Some(RefOr::T(success)) = responses.get_mut("200") else {
-        return;
-    };
-    if reads_stores {
-        let stale = "`stale`: the queue was out of reach, so only what is stored could be read.";
-        let mut state = header(stale);
-        state.example = Some("stale".into());
-        success.headers.insert("Confab-State".into(), state.into());
+    if uses_stores {
+        responses.extend(describe(store_errors(is_get)));
     }
-    let etag = header("For `If-None-Match`.");
-    success.headers.insert("ETag".into(), etag.clone().into());
-    let not_modified = ResponseBuilder::new()
-        .description("Nothing changed since it was read with the tag in `If-None-Match`.")
-        .header("ETag", etag);
-    responses.insert("304".into(), not_modified.build().into());
-}
-
-/// Examples of headers.
-const HEADERS: [(&str, &str); 4] = [
-    ("X-Request-Id", "9f2c1a7be04d3358"),
-    ("ETag", "W/\"8c3f1a0e5b7d9246\""),
-    ("Location", "/application/dec969c6/chat/5/message/3"),
-    (
-        "Link",
-        "</application/dec969c6/chats?limit=10&after=20>; rel=\"next\"",
-    ),
-];
-
-/// Adds the request's ID and the examples of headers to every response.
-fn describe_headers(operation: &mut Operation) {
-    let id =
-        header("Names the request, as the log does: the one that came with it, else a new one.");
-    for response in operation.responses.responses.values_mut() {
-        let RefOr::T(Response { headers, .. }) = response else {
+    if !["/up", "/readyz"].contains(&path) {
+        responses.extend(describe([HttpError::TooManyRequests { seconds: 1 }]));
+    }
+    if is_get {
+        let description = "Nothing changed since it was read with the tag in `If-None-Match`.";
+        responses.insert("304".into(), Response::new(description).into());
+    }
+    for (status, response) in responses {
+        let RefOr::T(response) = response else {
             continue;
         };
-        headers.insert("X-Request-Id".into(), id.clone().into());
-        for (name, example) in HEADERS {
-            if let Some(RefOr::T(header)) = headers.get_mut(name) {
-                header.example = Some(example.into());
-            }
+        let is_ok = status == "200";
+        let id = "Names the request, as the log does: the one that came with it, else a new one.";
+        add_header(response, "X-Request-Id", id, "9f2c1a7be04d3358");
+        if status == "201" {
+            let example = "/application/dec969c6/chat/5/message/3";
+            add_header(response, "Location", "Where it can be read.", example);
+        }
+        if is_get && (is_ok || status == "304") {
+            let example = "W/\"8c3f1a0e5b7d9246\"";
+            add_header(response, "ETag", "For `If-None-Match`.", example);
+        }
+        if is_get && is_ok && uses_stores {
+            let stale =
+                "`stale`: the queue was out of reach, so only what is stored could be read.";
+            add_header(response, "Confab-State", stale, "stale");
+        }
+        if is_ok && has_pages {
+            let neighbours = "The neighbours that there are (RFC 8288): `next`, `prev`.";
+            let example = "</application/dec969c6/chats?limit=10&after=20>; rel=\"next\"";
+            add_header(response, "Link", neighbours, example);
         }
     }
 }
 
-fn header(description: &str) -> Header {
-    HeaderBuilder::new().description(Some(description)).build()
+fn add_header(response: &mut Response, name: &str, description: &str, example: &str) {
+    let header = HeaderBuilder::new().description(Some(description));
+    let mut header = header.build();
+    header.example = Some(example.into());
+    response.headers.insert(name.into(), header.into());
+}
+
+/// Errors of reads, or of writes, when a store fails.
+fn store_errors(is_get: bool) -> Vec<HttpError> {
+    let (store, detail) = ("", String::new);
+    let mut errors = vec![Error::Unavailable {
+        store,
+        detail: detail(),
+    }];
+    if !is_get {
+        errors.push(Error::Full { detail: detail() });
+    }
+    errors.push(Error::Internal { detail: detail() });
+    errors.into_iter().map(HttpError::from).collect()
 }

@@ -9,8 +9,8 @@ use actix_web::{
 use utoipa::openapi::HttpMethod;
 
 use super::{
-    error::HttpError,
-    middleware::{compression, etag},
+    error::{HttpError, HttpResult},
+    middleware::etag,
     routes::{self, Handler, docs},
 };
 use crate::telemetry::access_log::Template;
@@ -18,9 +18,10 @@ use crate::telemetry::access_log::Template;
 /// Registers all routes.
 pub fn register(app: &mut ServiceConfig) {
     for routes in routes::all().chunk_by(|one, other| one.path == other.path) {
-        let methods = routes
-            .iter()
-            .map(|route| (method(&route.method), route.handler));
+        let methods = routes.iter().flat_map(|route| {
+            let methods = route.methods.iter().map(method);
+            methods.map(|method| (method, route.handler))
+        });
         app.service(resource(&routes[0].path, methods));
     }
     // Pages for people are not part of the API and have no description.
@@ -30,9 +31,7 @@ pub fn register(app: &mut ServiceConfig) {
         "/docs/{file:.*}",
         get(|route| route.to(docs::file)),
     ));
-    app.default_service(web::to(async || {
-        Err::<HttpResponse, _>(HttpError::NoSuchPath)
-    }));
+    app.default_service(web::to(async || HttpResult::Err(HttpError::NoSuchPath)));
 }
 
 fn method(method: &HttpMethod) -> Method {
@@ -54,11 +53,7 @@ fn resource(path: &str, methods: impl IntoIterator<Item = (Method, Handler)>) ->
     let mut allowed = Vec::new();
     for (method, handler) in methods {
         if method == Method::GET {
-            let read = |method| {
-                handler(method)
-                    .wrap(from_fn(etag::add))
-                    .wrap(from_fn(compression::compress))
-            };
+            let read = |method| handler(method).wrap(from_fn(etag::complete));
             resource = resource.route(read(web::head())).route(read(web::get()));
             allowed.push(Method::HEAD.to_string());
         } else {
@@ -83,7 +78,7 @@ async fn options(allow: Data<Allow>) -> HttpResponse {
         .finish()
 }
 
-async fn method_not_allowed(allow: Data<Allow>) -> Result<HttpResponse, HttpError> {
+async fn method_not_allowed(allow: Data<Allow>) -> HttpResult {
     Err(HttpError::MethodNotAllowed {
         allow: allow.0.clone(),
     })

@@ -1,5 +1,5 @@
-//! Middleware: steps that many routes share, each around the handler.
+//! Middleware.
 
-pub mod compression;
+mod compression;
 pub mod etag;
 pub mod rate_limit;

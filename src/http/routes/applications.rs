@@ -1,44 +1,45 @@
-//! Applications.
+//! Routes of applications.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::header::LOCATION,
-    web::{Data, Payload, ReqData},
-};
+use actix_web::web::{Data, ReqData};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::http::{
-    body,
-    error::HttpError,
-    error_responses::{BadUsername, NoApplication, ReadFails, WriteFails},
-    path::{self, AppPath},
-    respond,
-};
 use crate::{
-    domain::{RequestId, Username, time::rfc3339},
+    domain::{AppId, Invalid, RequestId, Username, application::MAX_USERNAME_CHARS, time::rfc3339},
+    http::{
+        error::HttpResult,
+        extract::{
+            JsonBody,
+            body::{Body, Members, TextMember},
+        },
+        response,
+    },
     service::Service,
 };
 
 /// What makes an application.
 #[derive(ToSchema)]
 #[schema(example = json!({"username": "Shetewi"}))]
-#[expect(dead_code, reason = "it is there to be described")]
-struct NewApplication {
+pub struct NewApplication {
     /// Who it belongs to: not only white space, and without U+0000.
-    #[schema(
-        min_length = 1,
-        max_length = 255,
-        pattern = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
-    )]
-    username: String,
+    #[schema(value_type = String, min_length = 1, max_length = 255, pattern = r"^[^\u0000]*[^\s\u0000][^\u0000]*$")]
+    username: Username,
+}
+
+impl Body for NewApplication {
+    const TEXTS: &'static [TextMember] = &[TextMember("username", "Username", MAX_USERNAME_CHARS)];
+
+    fn parse(members: &Members<'_>) -> Result<Self, Invalid> {
+        let username = Username::parse(members.text(&Self::TEXTS[0])?)?;
+        Ok(Self { username })
+    }
 }
 
 /// An application that was created.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
-#[schema(as = ApplicationCreated, example = json!({"Application": "dec969c6", "Username": "Shetewi"}))]
-struct Created {
+#[schema(example = json!({"Application": "dec969c6", "Username": "Shetewi"}))]
+struct ApplicationCreated {
     /// Its id.
     #[schema(pattern = "^[0-9a-f]{8}$")]
     application: String,
@@ -50,10 +51,10 @@ struct Created {
 // A decimal string for the count, and no longer a number: clients of the original rely on it.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
-#[schema(as = Application, example = json!({
+#[schema(example = json!({
     "Application": "7aa269eb", "Username": "Shetewi", "ChatsCount": "0", "CreatedAt": "2026-11-23T22:02:53.218Z",
 }))]
-struct Shown {
+struct Application {
     /// Its id.
     #[schema(pattern = "^[0-9a-f]{8}$")]
     application: String,
@@ -69,50 +70,35 @@ struct Shown {
 
 /// Create an application
 #[utoipa::path(
-    post,
-    path = "/application",
-    operation_id = "createApplication",
-    tag = "Applications",
+    post, path = "/application", operation_id = "createApplication", tag = "Applications",
     request_body(content = NewApplication, description = "JSON in UTF-8, up to 256 KiB."),
-    responses(
-        (status = 201, description = "It is created.", body = Created, headers(
-            ("Location" = String, description = "Where it can be read."),
-        )),
-        BadUsername,
-        WriteFails,
-    ),
+    responses((status = 201, description = "It is created.", body = ApplicationCreated), JsonBody<NewApplication>),
 )]
 pub async fn create(
-    request: HttpRequest,
-    payload: Payload,
     request_id: ReqData<RequestId>,
     service: Data<Service>,
-) -> Result<HttpResponse, HttpError> {
-    let username = body::text(&request, payload, "username", "Username").await?;
+    JsonBody(new): JsonBody<NewApplication>,
+) -> HttpResult {
     let id = service
-        .create_application(Username::parse(username.clone())?, &request_id)
+        .create_application(new.username.clone(), &request_id)
         .await?;
-    Ok(HttpResponse::Created()
-        .insert_header((LOCATION, format!("/application/{id}")))
-        .json(Created {
-            application: id.to_string(),
-            username,
-        }))
+    let body = ApplicationCreated {
+        application: id.to_string(),
+        username: new.username.into_string(),
+    };
+    Ok(response::created(format!("/application/{id}"), body))
 }
 
 /// Read an application
 #[utoipa::path(
-    get,
-    path = "/application/{app}",
-    operation_id = "readApplication",
-    tag = "Applications",
-    params(AppPath),
-    responses((status = 200, description = "The application.", body = Shown), NoApplication, ReadFails),
+    get, path = "/application/{app}", operation_id = "readApplication", tag = "Applications",
+    params(AppId),
+    responses((status = 200, description = "The application.", body = Application), AppId),
 )]
-pub async fn show(request: HttpRequest, service: Data<Service>) -> Result<HttpResponse, HttpError> {
-    let read = service.application(path::app_id(&request)?).await?;
+pub async fn show(app: AppId, service: Data<Service>) -> HttpResult {
+    let read = service.application(app).await?;
     let (application, chats) = read.value;
-    Ok(respond(read.stale).json(Shown {
+    Ok(response::read(read.stale).json(Application {
         application: application.id.to_string(),
         username: application.username,
         chats_count: chats.to_string(),

@@ -1,30 +1,24 @@
-//! Chats.
+//! Routes of chats.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::header::LOCATION,
-    web::{Data, ReqData},
-};
+use actix_web::web::{Data, ReqData};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::http::{
-    error::HttpError,
-    error_responses::{BadPage, NoApplication, NoChat, ReadFails, WriteFails},
-    paging::{self, LIST_LIMITS, ListPage},
-    path::{self, AppPath, ChatPath},
-    respond,
-};
 use crate::{
-    domain::{Chat, Number, RequestId, time::rfc3339},
+    domain::{self, AppId, ChatKey, Number, RequestId, time::rfc3339},
+    http::{
+        error::HttpResult,
+        extract::{PageQuery, page::List},
+        response,
+    },
     service::Service,
 };
 
 /// A chat that was created.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
-#[schema(as = ChatCreated, example = json!({"Application": "dec969c6", "Chat": 8}))]
-struct Created {
+#[schema(example = json!({"Application": "dec969c6", "Chat": 8}))]
+struct ChatCreated {
     /// Its application's id.
     #[schema(pattern = "^[0-9a-f]{8}$")]
     application: String,
@@ -36,10 +30,10 @@ struct Created {
 /// A chat.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
-#[schema(as = Chat, example = json!({
+#[schema(example = json!({
     "Application": "dec969c6", "Chat": 5, "MessagesCount": null, "CreatedAt": "2026-11-23T22:02:53.218Z",
 }))]
-struct Shown {
+struct Chat {
     /// Its application's id.
     #[schema(pattern = "^[0-9a-f]{8}$")]
     application: String,
@@ -57,10 +51,10 @@ struct Shown {
 /// A chat, as an item of a list.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[schema(as = ListedChat, example = json!({
+#[schema(example = json!({
     "appID": "dec969c6", "chatID": 5, "messagesCount": 3, "createdAt": "2026-11-23T22:02:53.218Z",
 }))]
-struct Listed {
+struct ListedChat {
     /// Its application's id.
     #[serde(rename = "appID")]
     #[schema(pattern = "^[0-9a-f]{8}$")]
@@ -77,8 +71,8 @@ struct Listed {
     created_at: String,
 }
 
-impl From<Chat> for Listed {
-    fn from(chat: Chat) -> Self {
+impl From<domain::Chat> for ListedChat {
+    fn from(chat: domain::Chat) -> Self {
         Self {
             app: chat.key.app.to_string(),
             chat: chat.key.number,
@@ -92,73 +86,49 @@ impl From<Chat> for Listed {
 ///
 /// It takes no body; one that comes is not looked at.
 #[utoipa::path(
-    post,
-    path = "/application/{app}/chat",
-    operation_id = "createChat",
-    tag = "Chats",
-    params(AppPath),
-    responses(
-        (status = 201, description = "It is created.", body = Created, headers(
-            ("Location" = String, description = "Where it can be read."),
-        )),
-        NoApplication,
-        WriteFails,
-    ),
+    post, path = "/application/{app}/chat", operation_id = "createChat", tag = "Chats",
+    params(AppId),
+    responses((status = 201, description = "It is created.", body = ChatCreated), AppId),
 )]
 pub async fn create(
-    request: HttpRequest,
+    app: AppId,
     request_id: ReqData<RequestId>,
     service: Data<Service>,
-) -> Result<HttpResponse, HttpError> {
-    let key = service
-        .create_chat(path::app_id(&request)?, &request_id)
-        .await?;
-    let location = format!("/application/{}/chat/{}", key.app, key.number);
-    Ok(HttpResponse::Created()
-        .insert_header((LOCATION, location))
-        .json(Created {
-            application: key.app.to_string(),
-            chat: key.number,
-        }))
+) -> HttpResult {
+    let key = service.create_chat(app, &request_id).await?;
+    let location = format!("/application/{app}/chat/{}", key.number);
+    let body = ChatCreated {
+        application: app.to_string(),
+        chat: key.number,
+    };
+    Ok(response::created(location, body))
 }
 
 /// Create a chat
 ///
 /// The same as `POST /application/{app}/chat`.
 #[utoipa::path(
-    post,
-    path = "/application/{app}/chats",
-    operation_id = "createChatInList",
-    tag = "Chats",
-    params(AppPath),
-    responses(
-        (status = 201, description = "It is created.", body = Created, headers(
-            ("Location" = String, description = "Where it can be read."),
-        )),
-        NoApplication,
-        WriteFails,
-    ),
+    post, path = "/application/{app}/chats", operation_id = "createChatInList", tag = "Chats",
+    params(AppId),
+    responses((status = 201, description = "It is created.", body = ChatCreated), AppId),
 )]
 pub async fn create_in_list(
-    request: HttpRequest,
+    app: AppId,
     request_id: ReqData<RequestId>,
     service: Data<Service>,
-) -> Result<HttpResponse, HttpError> {
-    create(request, request_id, service).await
+) -> HttpResult {
+    create(app, request_id, service).await
 }
 
 /// Read a chat
 #[utoipa::path(
-    get,
-    path = "/application/{app}/chat/{chat}",
-    operation_id = "readChat",
-    tag = "Chats",
-    params(ChatPath),
-    responses((status = 200, description = "The chat.", body = Shown), NoChat, ReadFails),
+    get, path = "/application/{app}/chat/{chat}", operation_id = "readChat", tag = "Chats",
+    params(ChatKey),
+    responses((status = 200, description = "The chat.", body = Chat), ChatKey),
 )]
-pub async fn show(request: HttpRequest, service: Data<Service>) -> Result<HttpResponse, HttpError> {
-    let read = service.chat(path::chat_key(&request)?).await?;
-    Ok(respond(read.stale).json(Shown {
+pub async fn show(key: ChatKey, service: Data<Service>) -> HttpResult {
+    let read = service.chat(key).await?;
+    Ok(response::read(read.stale).json(Chat {
         application: read.value.key.app.to_string(),
         chat: read.value.key.number,
         messages_count: read.value.messages_count,
@@ -168,28 +138,14 @@ pub async fn show(request: HttpRequest, service: Data<Service>) -> Result<HttpRe
 
 /// List an application's chats
 #[utoipa::path(
-    get,
-    path = "/application/{app}/chats",
-    operation_id = "listChats",
-    tag = "Chats",
-    params(AppPath, ListPage),
+    get, path = "/application/{app}/chats", operation_id = "listChats", tag = "Chats",
+    params(AppId, PageQuery<List>),
     responses(
-        (status = 200, description = "A page of them, by number.", body = Vec<Listed>, headers(
-            ("Link" = String, description = "The neighbours that there are (RFC 8288): `next`, `prev`."),
-        )),
-        BadPage,
-        NoApplication,
-        ReadFails,
+        (status = 200, description = "A page of them, by number.", body = Vec<ListedChat>),
+        AppId, PageQuery<List>,
     ),
 )]
-pub async fn list(request: HttpRequest, service: Data<Service>) -> Result<HttpResponse, HttpError> {
-    let app = path::app_id(&request)?;
-    let page = paging::page(&request, &LIST_LIMITS)?;
-    let read = service.chats(app, &page).await?;
-    let mut response = respond(read.stale);
-    if let Some(link) = paging::link(&request, &page, &read.value) {
-        response.insert_header(link);
-    }
-    let chats: Vec<Listed> = read.value.items.into_iter().map(Listed::from).collect();
-    Ok(response.json(chats))
+pub async fn list(app: AppId, page: PageQuery<List>, service: Data<Service>) -> HttpResult {
+    let chats = service.chats(app, &page.page).await?;
+    Ok(response::list::<ListedChat>(&page, chats))
 }

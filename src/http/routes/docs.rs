@@ -1,4 +1,4 @@
-//! The page on which the API can be tried out: Swagger UI, from inside the binary.
+//! `/docs`: Swagger UI, embedded in the binary, to try out the API.
 
 use std::sync::{Arc, LazyLock};
 
@@ -12,30 +12,33 @@ use actix_web::{
 use utoipa_swagger_ui::{Config, serve};
 
 use crate::domain::Error;
-use crate::http::{error::HttpError, path::segment};
+use crate::http::{
+    error::{HttpError, HttpResult},
+    extract::path::segment,
+};
 
 static CONFIG: LazyLock<Arc<Config<'_>>> = LazyLock::new(|| {
     let config = Config::from("/openapi.json")
         .try_it_out_enabled(true)
         .display_request_duration(true)
-        // The default sends the description to a validator on the internet.
+        // By default, Swagger UI sends the description to a validator on the internet.
         .validator_url("none");
     Arc::new(config)
 });
 
-/// All that the page needs comes from here; Swagger UI sets styles of its own, and has its pictures in `data:` URLs.
+/// Content security policy: no other origins. Swagger UI sets inline styles and has its images in `data:` URLs.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// `GET /docs`: the page's own links start from a folder.
+/// `GET /docs`: redirects to `/docs/`, because the links of the page are relative to a folder.
 pub async fn redirect() -> HttpResponse {
     HttpResponse::PermanentRedirect()
         .insert_header((LOCATION, "/docs/"))
         .finish()
 }
 
-/// `GET /docs/{file}`
-pub async fn file(request: HttpRequest) -> Result<HttpResponse, HttpError> {
+/// `GET /docs/{file}`: a file of Swagger UI.
+pub async fn file(request: HttpRequest) -> HttpResult {
     let file = serve(&segment(&request, "file"), CONFIG.clone());
     let file = file.map_err(|error| Error::Internal {
         detail: format!("Swagger UI: {error}"),
@@ -46,7 +49,7 @@ pub async fn file(request: HttpRequest) -> Result<HttpResponse, HttpError> {
         .insert_header((CONTENT_SECURITY_POLICY, POLICY))
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((REFERRER_POLICY, "no-referrer"))
-        // The files change with the binary, and their names do not.
+        // The files change with the binary, but their names do not.
         .insert_header((CACHE_CONTROL, "no-cache"))
         .body(file.bytes.into_owned()))
 }

@@ -1,4 +1,4 @@
-//! Routes for operators.
+//! Routes for operators: liveness and readiness.
 
 use actix_web::{HttpResponse, web::Data};
 use serde::Serialize;
@@ -10,10 +10,7 @@ use crate::{service::Service, telemetry::worker_status::Health};
 ///
 /// Nothing is said of its stores.
 #[utoipa::path(
-    get,
-    path = "/up",
-    operation_id = "up",
-    tag = "Operation",
+    get, path = "/up", operation_id = "up", tag = "Operation",
     responses((status = 200, description = "It is. The body is empty.")),
 )]
 pub async fn up() -> HttpResponse {
@@ -33,7 +30,7 @@ struct Readiness {
     workers: Vec<Worker>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Status {
     Ready,
@@ -79,10 +76,7 @@ struct Worker {
 
 /// Whether requests should be sent here
 #[utoipa::path(
-    get,
-    path = "/readyz",
-    operation_id = "ready",
-    tag = "Operation",
+    get, path = "/readyz", operation_id = "ready", tag = "Operation",
     responses(
         (status = 200, description = "They should; `degraded` says that search is out of reach.", body = Readiness),
         (status = 503, description = "They should not, for the reasons told.", body = Readiness, example = json!({
@@ -95,24 +89,21 @@ struct Worker {
 pub async fn ready(service: Data<Service>, health: Data<Health>) -> HttpResponse {
     let stores = service.stores().await;
     let workers = health.workers();
-    let of_stores = stores
+    let write_fails = stores
         .iter()
-        .filter(|store| store.error.is_some())
-        .map(|store| match store.needed {
-            true => Status::Unavailable,
-            false => Status::Degraded,
-        });
-    let of_workers = workers
-        .iter()
-        .filter(|worker| worker.stalled.is_some())
-        .map(|_| Status::Unavailable);
-    let of_process = health.is_ending().then_some(Status::Ending);
-    let status = of_stores.chain(of_workers).chain(of_process).max();
-    let status = status.unwrap_or(Status::Ready);
-    let mut response = if status <= Status::Degraded {
-        HttpResponse::Ok()
+        .any(|store| store.needed && store.error.is_some());
+    let status = if health.is_ending() {
+        Status::Ending
+    } else if write_fails || workers.iter().any(|worker| worker.stalled.is_some()) {
+        Status::Unavailable
+    } else if stores.iter().any(|store| store.error.is_some()) {
+        Status::Degraded
     } else {
-        HttpResponse::ServiceUnavailable()
+        Status::Ready
+    };
+    let mut response = match status {
+        Status::Ready | Status::Degraded => HttpResponse::Ok(),
+        Status::Unavailable | Status::Ending => HttpResponse::ServiceUnavailable(),
     };
     response.json(Readiness {
         status,

@@ -4,6 +4,7 @@ mod applications;
 mod chats;
 pub mod docs;
 mod health;
+mod listed_message;
 mod messages;
 pub mod openapi;
 mod search;
@@ -13,25 +14,11 @@ use utoipa::{OpenApi, Path, openapi::HttpMethod};
 /// Handler that can be put behind the guards of a route.
 pub type Handler = fn(actix_web::Route) -> actix_web::Route;
 
-/// One method of one path.
+/// Template of a path, method and handler.
 pub struct Route {
-    /// Template of the path, such as `/application/{app}`.
     pub path: String,
-    /// Method.
-    pub method: HttpMethod,
-    /// Handler.
+    pub methods: Vec<HttpMethod>,
     pub handler: Handler,
-}
-
-impl Route {
-    fn new<D: Path>(handler: Handler) -> Self {
-        Self {
-            path: D::path(),
-            // `utoipa::path` of a handler names exactly one.
-            method: D::methods().pop().unwrap_or(HttpMethod::Get),
-            handler,
-        }
-    }
 }
 
 /// Defines `all` and `Description` from one list of handlers. A handler without `#[utoipa::path]` does not compile.
@@ -45,7 +32,11 @@ macro_rules! routes {
         /// All routes. Those of one path are adjacent.
         pub fn all() -> Vec<Route> {
             pastey::paste! {
-                vec![$(Route::new::<$module::[<__path_ $handler>]>(|route| route.to($module::$handler))),+]
+                vec![$(Route {
+                    path: $module::[<__path_ $handler>]::path(),
+                    methods: $module::[<__path_ $handler>]::methods(),
+                    handler: |route| route.to($module::$handler),
+                }),+]
             }
         }
     };

@@ -11,10 +11,7 @@ pub struct Json(pub Bytes);
 
 /// This description
 #[utoipa::path(
-    get,
-    path = "/openapi.json",
-    operation_id = "describe",
-    tag = "Operation",
+    get, path = "/openapi.json", operation_id = "describe", tag = "Operation",
     responses((
         status = 200,
         description = "OpenAPI 3.1. `/docs` shows it as a page.",

@@ -1,109 +1,110 @@
 //! Search within a chat.
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
+use actix_web::{HttpRequest, web::Data};
+use utoipa::openapi::path::{Parameter, ParameterIn};
 
-use utoipa::IntoParams;
-
-use super::messages::{Listed, array};
-use crate::http::{
-    error::HttpError,
-    error_responses::{BadSearch, NoChat, ReadFails},
-    paging::{self, SEARCH_LIMITS, SearchPage, parameter},
-    path::{self, ChatPath, segment},
-};
+use super::listed_message::ListedMessage;
 use crate::{
     domain::{
-        Invalid,
+        ChatKey, Invalid,
         text::{MAX_QUERY_CHARS, Query},
+    },
+    http::{
+        error::{HttpError, HttpResult},
+        extract::{
+            PageQuery, extractor,
+            page::{Hits, value},
+            parameter,
+            path::segment,
+            text,
+        },
+        response,
     },
     service::Service,
 };
 
-/// A search text in the path.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Path)]
-#[expect(dead_code, reason = "it is there to be described")]
-struct TextInPath {
-    /// Every word must be there, in any order; the last one may be unfinished; `"quoted words"` follow each other.
-    #[param(min_length = 1, max_length = 1000, example = "hello wor")]
-    query: String,
+/// Extractor of a search: its page, and its text from the path or from the query.
+pub struct Search<const IN_PATH: bool> {
+    page: PageQuery<Hits>,
+    query: Query,
 }
 
-/// A search text in the query.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "it is there to be described")]
-struct TextInQuery {
-    /// Every word must be there, in any order; the last one may be unfinished; `"quoted words"` follow each other. Without
-    /// a word nothing is found.
-    #[param(max_length = 1000, example = "hello wor", nullable = false)]
-    q: Option<String>,
+const TOO_LONG: Invalid = Invalid::TooLong {
+    field: "Query",
+    limit: MAX_QUERY_CHARS,
+};
+
+impl<const IN_PATH: bool> Search<IN_PATH> {
+    fn parse(request: &HttpRequest) -> Result<Self, Invalid> {
+        let page = PageQuery::parse(request)?;
+        let text = match IN_PATH {
+            true => segment(request, "query"),
+            false => value(request, "q").unwrap_or_default(),
+        };
+        if text.chars().count() > MAX_QUERY_CHARS {
+            return Err(TOO_LONG);
+        }
+        let query = Query::parse(&text);
+        Ok(Self { page, query })
+    }
+
+    fn parameters() -> Vec<Parameter> {
+        let description = "Every word must be there, in any order; the last one may be unfinished; \
+            `\"quoted words\"` follow each other.";
+        let (schema, example) = (text().max_length(Some(MAX_QUERY_CHARS)), "hello wor");
+        let query = if IN_PATH {
+            let schema = schema.min_length(Some(1));
+            parameter(ParameterIn::Path, ("query", description), schema, example)
+        } else {
+            let description = format!("{description} Without\na word nothing is found.");
+            parameter(ParameterIn::Query, ("q", &description), schema, example)
+        };
+        [vec![query], PageQuery::<Hits>::parameters()].concat()
+    }
+
+    fn errors() -> [Invalid; 4] {
+        let [limit, after, before] = PageQuery::<Hits>::errors();
+        [limit, after, before, TOO_LONG]
+    }
+
+    async fn run(self, chat: ChatKey, service: &Service) -> HttpResult {
+        let hits = service.search(chat, &self.query, &self.page.page).await?;
+        Ok(response::list::<ListedMessage>(&self.page, hits))
+    }
 }
+
+extractor!([const IN_PATH: bool] Search<IN_PATH>, Self::parse, Self::parameters(), Self::errors());
 
 /// Search a chat, with the text in the path
 ///
 /// A text with a `/` in it goes into the query instead: see `/search?q=`.
 #[utoipa::path(
-    get,
-    path = "/application/{app}/chat/{chat}/search/{query}",
-    operation_id = "searchByPath",
-    tag = "Search",
-    params(ChatPath, TextInPath, SearchPage),
+    get, path = "/application/{app}/chat/{chat}/search/{query}", operation_id = "searchByPath", tag = "Search",
+    params(ChatKey, Search<true>),
     responses(
-        (status = 200, description = "The newest hits, by number.", body = Vec<Listed>, headers(
-            ("Link" = String, description = "The neighbours that there are (RFC 8288): `next`, `prev`."),
-        )),
-        BadSearch,
-        NoChat,
-        ReadFails,
+        (status = 200, description = "The newest hits, by number.", body = Vec<ListedMessage>),
+        ChatKey,
+        Search<true>,
     ),
 )]
-pub async fn by_path(
-    request: HttpRequest,
-    service: Data<Service>,
-) -> Result<HttpResponse, HttpError> {
-    let text = segment(&request, "query");
-    search(&request, &service, &text).await
+pub async fn by_path(chat: ChatKey, search: Search<true>, service: Data<Service>) -> HttpResult {
+    search.run(chat, &service).await
 }
 
 /// Search a chat
 #[utoipa::path(
-    get,
-    path = "/application/{app}/chat/{chat}/search",
-    operation_id = "search",
-    tag = "Search",
-    params(ChatPath, TextInQuery, SearchPage),
+    get, path = "/application/{app}/chat/{chat}/search", operation_id = "search", tag = "Search",
+    params(ChatKey, Search<false>),
     responses(
-        (status = 200, description = "The newest hits, by number.", body = Vec<Listed>, headers(
-            ("Link" = String, description = "The neighbours that there are (RFC 8288): `next`, `prev`."),
-        )),
-        BadSearch,
-        NoChat,
-        ReadFails,
+        (status = 200, description = "The newest hits, by number.", body = Vec<ListedMessage>),
+        ChatKey,
+        Search<false>,
     ),
 )]
 pub async fn by_parameter(
-    request: HttpRequest,
+    chat: ChatKey,
+    search: Search<false>,
     service: Data<Service>,
-) -> Result<HttpResponse, HttpError> {
-    let text = parameter(&request, "q").unwrap_or_default();
-    search(&request, &service, &text).await
-}
-
-async fn search(
-    request: &HttpRequest,
-    service: &Service,
-    text: &str,
-) -> Result<HttpResponse, HttpError> {
-    let chat = path::chat_key(request)?;
-    let page = paging::page(request, &SEARCH_LIMITS)?;
-    if text.chars().count() > MAX_QUERY_CHARS {
-        return Err(Invalid::TooLong {
-            field: "Query",
-            limit: MAX_QUERY_CHARS,
-        }
-        .into());
-    }
-    let read = service.search(chat, &Query::parse(text), &page).await?;
-    Ok(array(request, &page, read))
+) -> HttpResult {
+    search.run(chat, &service).await
 }

@@ -1,0 +1,73 @@
+//! Keys in a path. A segment that is not valid is a 404 with the text of the route.
+
+use actix_web::HttpRequest;
+use percent_encoding::percent_decode_str;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+
+use super::{integer, parameter, text};
+use crate::{
+    domain::{
+        AppId, ChatKey, Entity, Error, MessageKey,
+        number::{MAX_NUMBER, parse_number},
+    },
+    http::error::HttpError,
+};
+
+extractor!(
+    [] AppId,
+    |request| app(request).ok_or(Error::NotFound(Entity::Application)),
+    app_parameters(),
+    [Error::NotFound(Entity::Application)],
+);
+extractor!(
+    [] ChatKey,
+    |request| chat(request).ok_or(Error::NotFound(Entity::Chat)),
+    chat_parameters(),
+    [Error::NotFound(Entity::Chat)],
+);
+extractor!(
+    [] MessageKey,
+    |request| message(request).ok_or(Error::NotFound(Entity::Message)),
+    message_parameters(),
+    [Error::NotFound(Entity::Message)],
+);
+
+fn app(request: &HttpRequest) -> Option<AppId> {
+    AppId::parse(&segment(request, "app"))
+}
+
+fn app_parameters() -> Vec<Parameter> {
+    let schema = text().pattern(Some("^[0-9a-f]{8}$"));
+    let app = ("app", "The application's id.");
+    vec![parameter(ParameterIn::Path, app, schema, "dec969c6")]
+}
+
+fn chat(request: &HttpRequest) -> Option<ChatKey> {
+    let app = app(request)?;
+    let number = parse_number(&segment(request, "chat"))?;
+    Some(ChatKey { app, number })
+}
+
+fn chat_parameters() -> Vec<Parameter> {
+    let chat = ("chat", "The chat's number within its application.");
+    let chat = parameter(ParameterIn::Path, chat, integer(1, MAX_NUMBER), 5);
+    [app_parameters(), vec![chat]].concat()
+}
+
+fn message(request: &HttpRequest) -> Option<MessageKey> {
+    let chat = chat(request)?;
+    let number = parse_number(&segment(request, "message"))?;
+    Some(MessageKey { chat, number })
+}
+
+fn message_parameters() -> Vec<Parameter> {
+    let message = ("message", "The message's number within its chat.");
+    let message = parameter(ParameterIn::Path, message, integer(1, MAX_NUMBER), 3);
+    [chat_parameters(), vec![message]].concat()
+}
+
+/// Decodes a segment. Bytes that are not UTF-8 become U+FFFD, which no valid segment holds.
+pub fn segment(request: &HttpRequest, name: &str) -> String {
+    let raw = request.match_info().get(name).unwrap_or_default();
+    percent_decode_str(raw).decode_utf8_lossy().into_owned()
+}

@@ -1,0 +1,39 @@
+//! Responses that several routes share.
+
+use actix_web::{
+    HttpResponse, HttpResponseBuilder,
+    http::header::{LINK, LOCATION},
+};
+use serde::Serialize;
+
+use super::extract::{PageQuery, page::PageKind};
+use crate::{domain::page::Listing, service::Read};
+
+/// Starts the response to a read. A stale one holds only what is stored, because the queue is unreachable.
+pub fn read(stale: bool) -> HttpResponseBuilder {
+    let mut response = HttpResponse::Ok();
+    if stale {
+        response.insert_header(("Confab-State", "stale"));
+    }
+    response
+}
+
+/// Page of a list, as an array of `I`, with links to its neighbours.
+pub fn list<I: Serialize>(
+    query: &PageQuery<impl PageKind>,
+    listing: Read<Listing<impl Into<I>>>,
+) -> HttpResponse {
+    let mut response = read(listing.stale);
+    if let Some(link) = query.link(&listing.value) {
+        response.insert_header((LINK, link));
+    }
+    let items: Vec<I> = listing.value.items.into_iter().map(Into::into).collect();
+    response.json(items)
+}
+
+/// Response to a creation.
+pub fn created(location: String, body: impl Serialize) -> HttpResponse {
+    HttpResponse::Created()
+        .insert_header((LOCATION, location))
+        .json(body)
+}
