@@ -3,14 +3,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use actix_web::{
-    FromRequest, HttpRequest,
+    FromRequest, HttpMessage, HttpRequest,
     body::{BodyStream, to_bytes_limited},
     dev::Payload,
-    http::header,
     web::Bytes,
 };
 use futures_util::future::{FutureExt, LocalBoxFuture};
-use mime::Mime;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 use tokio::time::timeout;
@@ -114,17 +112,14 @@ async fn read(request: &HttpRequest, payload: Payload) -> Result<Bytes, HttpErro
 
 /// Checks that the `Content-Type` is JSON or missing.
 fn is_json(request: &HttpRequest) -> bool {
-    let Some(declared) = request.headers().get(header::CONTENT_TYPE) else {
-        return true;
-    };
-    let declared = declared
-        .to_str()
-        .ok()
-        .and_then(|text| text.parse::<Mime>().ok());
-    declared.is_some_and(|mime| {
-        mime.type_() == mime::APPLICATION
-            && (mime.subtype() == mime::JSON || mime.suffix() == Some(mime::JSON))
-    })
+    match request.mime_type() {
+        Ok(Some(mime)) => {
+            mime.type_() == mime::APPLICATION
+                && (mime.subtype() == mime::JSON || mime.suffix() == Some(mime::JSON))
+        }
+        Ok(None) => true,
+        Err(_) => false,
+    }
 }
 
 /// Parses an object without its values: those of unknown members can have any size and depth.

@@ -14,10 +14,7 @@ use actix_web::{
     middleware::Next,
     web::Data,
 };
-use governor::{
-    DefaultKeyedRateLimiter, Quota, RateLimiter,
-    clock::{Clock, DefaultClock},
-};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock};
 
 use crate::{config::Limits, http::error::HttpError};
 
@@ -28,7 +25,6 @@ const CLEANUP_INTERVAL: u32 = 10_000;
 /// Quotas of all clients.
 pub struct RateLimit {
     limiter: DefaultKeyedRateLimiter<IpAddr>,
-    clock: DefaultClock,
     checked: AtomicU32,
     proxies: usize,
 }
@@ -40,7 +36,6 @@ impl RateLimit {
         let burst = NonZeroU32::new(limits.burst)?;
         Some(Self {
             limiter: RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst)),
-            clock: DefaultClock::default(),
             checked: AtomicU32::new(0),
             proxies: limits.proxies,
         })
@@ -58,7 +53,7 @@ impl RateLimit {
             self.limiter.shrink_to_fit();
         }
         self.limiter.check_key(&client).map_err(|until| {
-            let wait = until.wait_time_from(self.clock.now());
+            let wait = until.wait_time_from(self.limiter.clock().now());
             HttpError::TooManyRequests {
                 seconds: wait.as_secs() + 1,
             }

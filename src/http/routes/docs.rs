@@ -11,10 +11,12 @@ use actix_web::{
 };
 use utoipa_swagger_ui::{Config, serve};
 
-use crate::domain::Error;
-use crate::http::{
-    error::{HttpError, HttpResult},
-    extract::path::segment,
+use crate::{
+    domain::Error,
+    http::{
+        error::{HttpError, HttpResult},
+        extract::path::segment,
+    },
 };
 
 static CONFIG: LazyLock<Arc<Config<'_>>> = LazyLock::new(|| {
