@@ -18,7 +18,7 @@ put 644 confab.sysusers /etc/sysusers.d/confab.conf
 put 644 completions/confab.bash /usr/local/share/bash-completion/completions/confab
 put 644 completions/_confab /usr/local/share/zsh/site-functions/_confab
 put 644 completions/confab.fish /usr/local/share/fish/vendor_completions.d/confab.fish
-for file in README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE THIRD-PARTY default.toml; do
+for file in README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE THIRD-PARTY default.toml docs/*.md; do
   put 644 "$file" "/usr/local/share/doc/confab/$file"
 done
 

@@ -6,6 +6,7 @@ pub mod config;
 pub mod domain;
 mod failpoints;
 pub mod http;
+pub mod maintenance;
 pub mod service;
 pub mod shutdown;
 pub mod startup;

@@ -6,7 +6,7 @@ use sd_notify::NotifyState;
 use tokio::time::MissedTickBehavior;
 use tracing::warn;
 
-use crate::telemetry::worker_status::Health;
+use crate::telemetry::worker_status::{Condition, Health};
 
 /// How often the status line is sent where no watchdog waits for more.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -59,27 +59,26 @@ impl Supervisor {
 
     fn beat(&self) {
         let workers = self.health.workers();
-        let stalled: Vec<&str> = workers
-            .iter()
-            .filter(|worker| worker.stalled.is_some())
-            .map(|worker| worker.name)
-            .collect();
+        let names = |chosen: fn(&Condition) -> bool| {
+            let chosen = workers.iter().filter(|worker| chosen(worker));
+            chosen
+                .map(|worker| worker.name)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let stalled = names(|worker| worker.stalled.is_some());
         if !stalled.is_empty() {
-            let status = format!("stands still: {}", stalled.join(", "));
+            let status = format!("stands still: {stalled}");
             warn!(status, "the watchdog is not fed");
             return self.tell(&[NotifyState::Status(&status)]);
         }
-        let failing: Vec<&str> = workers
-            .iter()
-            .filter(|worker| worker.error.is_some())
-            .map(|worker| worker.name)
-            .collect();
-        let status = match (self.health.is_ending(), workers.len(), failing.as_slice()) {
+        let failing = names(|worker| worker.error.is_some());
+        let status = match (self.health.is_ending(), workers.len(), failing.as_str()) {
             // It was said already.
             (true, ..) => return self.tell(&[NotifyState::Watchdog]),
             (false, 0, _) => "serving; the workers wait for the database's schema".into(),
-            (false, _, []) => "serving; all workers are well".into(),
-            (false, _, failing) => format!("serving; out of order: {}", failing.join(", ")),
+            (false, _, "") => "serving; all workers are well".into(),
+            (false, _, failing) => format!("serving; out of order: {failing}"),
         };
         self.tell(&[NotifyState::Watchdog, NotifyState::Status(&status)]);
     }

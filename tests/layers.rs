@@ -1,45 +1,44 @@
-//! Which part of the program may know which: ARCHITECTURE.md, "The picture".
+//! Dependencies between modules: ARCHITECTURE.md, "Structure".
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
-/// What each part may use, besides itself. `startup` wires everything up, and `cli` starts it.
-const MAY_USE: [(&str, &[&str]); 15] = [
+/// What each top-level module may use, besides itself.
+const MAY_USE: [(&str, &[&str]); 16] = [
     ("config", &[]),
     ("domain", &[]),
     ("failpoints", &[]),
     ("lib", &[]),
-    ("main", &[]),
+    ("main", &["cli"]),
     ("shutdown", &[]),
     ("telemetry", &["config", "domain"]),
     ("systemd", &["telemetry"]),
     ("stores", &["domain", "failpoints", "telemetry"]),
-    ("service", &["domain", "failpoints", "stores", "telemetry"]),
+    ("service", &["domain", "stores", "telemetry"]),
+    ("maintenance", &["domain", "failpoints", "stores"]),
     (
         "workers",
         &[
             "config",
             "domain",
             "failpoints",
-            "service",
+            "maintenance",
             "stores",
             "telemetry",
         ],
     ),
     ("http", &["config", "domain", "service", "telemetry"]),
-    (
-        "admin",
-        &["config", "domain", "service", "stores", "telemetry"],
-    ),
+    ("admin", &["config", "domain", "maintenance", "telemetry"]),
     (
         "startup",
         &[
             "admin",
             "config",
             "http",
+            "maintenance",
             "service",
             "shutdown",
             "stores",
@@ -54,116 +53,170 @@ const MAY_USE: [(&str, &[&str]); 15] = [
             "config",
             "domain",
             "http",
-            "service",
+            "maintenance",
             "startup",
-            "stores",
             "telemetry",
         ],
     ),
 ];
 
-fn source_files(folder: &Path, files: &mut Vec<PathBuf>) {
+/// A module: its path from the root of the crate on.
+type Module = Vec<String>;
+
+/// Every module of `src/`, with the text of its file.
+fn modules() -> BTreeMap<Module, String> {
+    let mut modules = BTreeMap::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    collect(&root, &Vec::new(), &mut modules);
+    modules
+}
+
+fn collect(folder: &Path, path: &Module, modules: &mut BTreeMap<Module, String>) {
     for entry in fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            source_files(&path, files);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
+        let file = entry.expect("an entry").path();
+        let name = file.file_stem().expect("a name").to_string_lossy();
+        let child = [path.as_slice(), &[name.to_string()]].concat();
+        if file.is_dir() {
+            collect(&file, &child, modules);
+        } else if file.extension().is_some_and(|extension| extension == "rs") {
+            let module = if name == "mod" { path.clone() } else { child };
+            modules.insert(module, fs::read_to_string(&file).expect("a text"));
         }
     }
 }
 
-/// The files of `src/`, each with its path there and its text.
-fn sources() -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = Vec::new();
-    source_files(&root, &mut files);
-    files
-        .into_iter()
-        .map(|path| {
-            let name = path
-                .strip_prefix(&root)
-                .expect("a file of src")
-                .display()
-                .to_string();
-            (name, fs::read_to_string(&path).expect("a text"))
-        })
-        .collect()
+/// The paths that a file names from `crate::`, `super::` or `self::` on, with braces resolved, up to the first segment
+/// that is no name.
+fn paths(text: &str) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    for line in text.lines() {
+        assert!(!line.contains("#[path"), "{line}");
+    }
+    for start in ["crate::", "super::", "self::"] {
+        for (at, _) in text.match_indices(start) {
+            let follows_a_name = text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+            let is_inner = text[..at].ends_with("::");
+            if !follows_a_name && !is_inner {
+                read_path(&text[at..], Vec::new(), &mut found);
+            }
+        }
+    }
+    found
 }
 
-/// The names that follow `crate::`, alone or in braces.
-fn used_parts(text: &str) -> BTreeSet<&str> {
-    let mut used = BTreeSet::new();
-    for (at, _) in text.match_indices("crate::") {
-        let rest = &text[at + "crate::".len()..];
-        let Some(group) = rest.strip_prefix('{') else {
-            used.insert(word(rest));
-            continue;
-        };
-        // A name stands at the beginning of each item of the outermost braces.
-        let (mut depth, mut begins) = (1, true);
-        for (at, character) in group.char_indices() {
-            match character {
-                '{' => depth += 1,
-                '}' => depth -= 1,
-                ',' if depth == 1 => begins = true,
-                _ if begins && character.is_alphabetic() => {
-                    used.insert(word(&group[at..]));
-                    begins = false;
+/// Reads one path and all that its braces hold; returns how many bytes it takes.
+fn read_path(text: &str, mut path: Vec<String>, found: &mut Vec<Vec<String>>) -> usize {
+    let mut at = 0;
+    loop {
+        let rest = &text[at..];
+        if rest.starts_with('{') {
+            at += 1;
+            loop {
+                at += text[at..].len() - text[at..].trim_start().len();
+                if text[at..].starts_with('}') {
+                    return at + 1;
                 }
-                _ => {}
+                let read = read_path(&text[at..], path.clone(), found);
+                // A character that begins no path: a comma, or the `*` of a glob.
+                at += read.max(text[at..].chars().next().map_or(1, char::len_utf8));
+                if at >= text.len() {
+                    return at;
+                }
             }
-            if depth == 0 {
-                break;
+        }
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
+        let name = &rest[..end.unwrap_or(rest.len())];
+        at += name.len();
+        if !name.is_empty() {
+            path.push(name.to_owned());
+        }
+        if name.is_empty() || !text[at..].starts_with("::") {
+            found.push(path);
+            return at;
+        }
+        at += 2;
+    }
+}
+
+/// The modules that a module uses.
+fn used(module: &Module, text: &str, modules: &BTreeMap<Module, String>) -> BTreeSet<Module> {
+    // Tests of a module are part of it; what they use counts from one level deeper.
+    let (program, tests) = text
+        .split_once("#[cfg(test)]\nmod tests")
+        .unwrap_or((text, ""));
+    let mut used = BTreeSet::new();
+    for (text, deeper) in [(program, 0), (tests, 1)] {
+        for path in paths(text) {
+            let mut at = module.clone();
+            let mut ups = deeper;
+            let mut names = path.into_iter().peekable();
+            while let Some(name) =
+                names.next_if(|name| ["crate", "super", "self"].contains(&&**name))
+            {
+                match &*name {
+                    "crate" => at.clear(),
+                    "super" if ups > 0 => ups -= 1,
+                    "super" => drop(at.pop()),
+                    _ => {}
+                }
             }
+            for name in names {
+                at.push(name);
+                if !modules.contains_key(&at) {
+                    at.pop();
+                    break;
+                }
+            }
+            used.insert(at);
         }
     }
     used
 }
 
-fn word(text: &str) -> &str {
-    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_');
-    &text[..end.unwrap_or(text.len())]
-}
-
 #[test]
-fn each_part_uses_only_what_it_may() {
-    for (file, text) in sources() {
-        let part = word(&file);
+fn top_level_modules_use_only_what_they_may() {
+    let modules = modules();
+    for (module, text) in &modules {
+        let Some(part) = module.first() else { continue };
         let (_, allowed) = MAY_USE
             .iter()
-            .find(|(name, _)| *name == part)
-            .unwrap_or_else(|| panic!("{file}: a new part; say in MAY_USE what it may use"));
-        for used in used_parts(&text) {
+            .find(|(name, _)| name == part)
+            .unwrap_or_else(|| panic!("{module:?}: a new module; say in MAY_USE what it may use"));
+        for used in used(module, text, &modules) {
+            let Some(used) = used.first() else { continue };
             assert!(
-                used == part || allowed.contains(&used),
-                "{file} uses {used}"
+                used == part || allowed.contains(&used.as_str()),
+                "{module:?} uses {used}"
             );
         }
     }
 }
 
 #[test]
-fn stores_do_not_know_each_other_and_only_startup_names_one() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/stores");
-    let stores: Vec<String> = fs::read_dir(root)
-        .expect("a folder")
-        .map(|entry| entry.expect("an entry"))
-        .filter(|entry| entry.path().is_dir())
-        .map(|entry| entry.file_name().into_string().expect("a name"))
-        .collect();
-    assert!(stores.len() >= 3, "{stores:?}");
-    for (file, text) in sources() {
-        for store in &stores {
-            let own = file.starts_with(&format!("stores/{store}/"));
-            let names_it = [format!("stores::{store}"), format!("super::{store}::")]
-                .iter()
-                .any(|name| text.contains(name.as_str()))
-                || (text.contains("stores::{") && text.contains(&format!("{store}::")));
-            assert!(
-                !names_it || own || file == "startup.rs",
-                "{file} names {store}"
-            );
+fn sibling_modules_do_not_use_each_other_in_a_circle() {
+    let modules = modules();
+    // Of each module, which of its children use which.
+    let mut siblings: BTreeMap<Module, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
+    for (module, text) in &modules {
+        for used in used(module, text, &modules) {
+            let common = module.iter().zip(&used).take_while(|(a, b)| a == b).count();
+            if let (Some(from), Some(to)) = (module.get(common), used.get(common)) {
+                let of = siblings.entry(module[..common].to_vec()).or_default();
+                of.entry(from.clone()).or_default().insert(to.clone());
+            }
         }
+    }
+    assert!(siblings.len() > 10, "{siblings:?}");
+    for (parent, mut uses) in siblings {
+        // What uses nothing that is left is in no circle.
+        loop {
+            let left: BTreeSet<String> = uses.keys().cloned().collect();
+            let before = uses.len();
+            uses.retain(|_, used| used.iter().any(|used| left.contains(used)));
+            if uses.len() == before {
+                break;
+            }
+        }
+        assert!(uses.is_empty(), "a circle in {parent:?}: {uses:#?}");
     }
 }

@@ -1,6 +1,6 @@
 //! The requests that are measured, and what their answers are like.
 
-use crate::{texts, wrk::Expect};
+use crate::texts;
 
 /// One request.
 #[derive(Debug, Clone)]
@@ -11,6 +11,17 @@ pub struct Ask {
     pub path: String,
     /// Empty, or JSON.
     pub body: String,
+}
+
+/// What all answers of a load must be like.
+#[derive(Debug, Clone, Copy)]
+pub struct Expect {
+    /// The status.
+    pub status: u16,
+    /// A pattern of Lua that the body holds.
+    pub pattern: &'static str,
+    /// How often.
+    pub count: u32,
 }
 
 /// A chat, as it stands in paths.

@@ -4,18 +4,10 @@ use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::{folder, requests::Ask};
-
-/// What all answers of a load must be like.
-#[derive(Debug, Clone, Copy)]
-pub struct Expect {
-    /// The status.
-    pub status: u16,
-    /// A pattern of Lua that the body holds.
-    pub pattern: &'static str,
-    /// How often.
-    pub count: u32,
-}
+use crate::{
+    folder,
+    requests::{Ask, Expect},
+};
 
 /// What wrk saw.
 #[derive(Debug, Clone, Copy)]

@@ -8,15 +8,12 @@ use actix_web::{
 };
 use serde_json::json;
 
-use super::{Desk, error::AdminError, listing::Listing};
-use crate::{
-    domain::{Kind, Revision},
-    service::jobs,
-};
+use super::{AdminState, error::AdminError, listing::Listing};
+use crate::domain::{Kind, Revision};
 
 type Answer = Result<HttpResponse, AdminError>;
 
-/// All of them; README's "The dashboard" has the table.
+/// All routes of the admin API: docs/operating.md, "Admin API".
 pub fn routes(app: &mut ServiceConfig) {
     app.route("/api/jobs/stats", web::get().to(stats))
         .route("/api/jobs", web::get().to(list))
@@ -28,46 +25,46 @@ pub fn routes(app: &mut ServiceConfig) {
         .route("/api/kinds/{kind}/resume", web::post().to(resume));
 }
 
-async fn stats(desk: Data<Desk>) -> Answer {
-    Ok(HttpResponse::Ok().json(json!({ "kinds": desk.queue.stats().await? })))
+async fn stats(state: Data<AdminState>) -> Answer {
+    Ok(HttpResponse::Ok().json(json!({ "kinds": state.maintenance.job_stats().await? })))
 }
 
-async fn list(request: HttpRequest, desk: Data<Desk>) -> Answer {
-    let listed = Listing::read(&request)?.jobs(&*desk.queue).await?;
+async fn list(request: HttpRequest, state: Data<AdminState>) -> Answer {
+    let listed = Listing::read(&request)?.jobs(&state.maintenance).await?;
     Ok(HttpResponse::Ok().json(json!({ "jobs": listed })))
 }
 
-async fn show(id: Path<String>, desk: Data<Desk>) -> Answer {
-    Ok(HttpResponse::Ok().json(jobs::show(&*desk.queue, job_id(&id)?).await?))
+async fn show(id: Path<String>, state: Data<AdminState>) -> Answer {
+    Ok(HttpResponse::Ok().json(state.maintenance.job(job_id(&id)?).await?))
 }
 
-async fn retry(id: Path<String>, desk: Data<Desk>) -> Answer {
-    jobs::retry(&*desk.queue, job_id(&id)?).await?;
+async fn retry(id: Path<String>, state: Data<AdminState>) -> Answer {
+    state.maintenance.retry_job(job_id(&id)?).await?;
     Ok(HttpResponse::Ok().json(json!({ "retried": 1 })))
 }
 
-async fn retry_all(desk: Data<Desk>) -> Answer {
+async fn retry_all(state: Data<AdminState>) -> Answer {
     let retried = AtomicU64::new(0);
-    jobs::retry_all(&*desk.queue, &retried).await?;
+    state.maintenance.retry_all_jobs(&retried).await?;
     Ok(HttpResponse::Ok().json(json!({ "retried": retried.into_inner() })))
 }
 
-async fn kill(id: Path<String>, desk: Data<Desk>) -> Answer {
-    jobs::kill(&*desk.queue, job_id(&id)?).await?;
+async fn kill(id: Path<String>, state: Data<AdminState>) -> Answer {
+    state.maintenance.discard_job(job_id(&id)?).await?;
     Ok(HttpResponse::Ok().json(json!({ "killed": 1 })))
 }
 
-async fn pause(name: Path<String>, desk: Data<Desk>) -> Answer {
-    set_paused(&name, &desk, true).await
+async fn pause(name: Path<String>, state: Data<AdminState>) -> Answer {
+    set_paused(&name, &state, true).await
 }
 
-async fn resume(name: Path<String>, desk: Data<Desk>) -> Answer {
-    set_paused(&name, &desk, false).await
+async fn resume(name: Path<String>, state: Data<AdminState>) -> Answer {
+    set_paused(&name, &state, false).await
 }
 
-async fn set_paused(name: &str, desk: &Desk, paused: bool) -> Answer {
+async fn set_paused(name: &str, state: &AdminState, paused: bool) -> Answer {
     let kind = kind(name)?;
-    desk.queue.set_paused(kind, paused).await?;
+    state.maintenance.set_paused(kind, paused).await?;
     Ok(HttpResponse::Ok().json(json!({ "kind": kind.name(), "paused": paused })))
 }
 

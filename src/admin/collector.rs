@@ -5,31 +5,32 @@ use std::{
     time::{Duration, Instant},
 };
 
+use actix_web::{HttpResponse, web::Data};
 use tokio::sync::Mutex;
 
+use super::AdminState;
+
 use crate::{
-    service::{Service, figures::Figures},
-    telemetry::logging,
-    telemetry::metrics,
-    telemetry::worker_status::Health,
+    maintenance::{Figures, Maintenance},
+    telemetry::{logging, metrics, worker_status::Health},
 };
 
 /// How often the stores are asked at most, however many scrape.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Answers scrapes.
-pub struct Scrape {
-    service: Arc<Service>,
+/// Collects the metrics that are read from stores and workers when Prometheus scrapes.
+pub struct Collector {
+    maintenance: Maintenance,
     health: Arc<Health>,
     /// When the stores were asked last; held while they are, so that those who come meanwhile wait for the same answer.
     asked: Mutex<Option<Instant>>,
 }
 
-impl Scrape {
-    /// Of this process.
-    pub fn new(service: Arc<Service>, health: Arc<Health>) -> Self {
+impl Collector {
+    /// Metrics of this process.
+    pub fn new(maintenance: Maintenance, health: Arc<Health>) -> Self {
         Self {
-            service,
+            maintenance,
             health,
             asked: Mutex::new(None),
         }
@@ -39,7 +40,7 @@ impl Scrape {
     pub async fn text(&self) -> String {
         let mut asked = self.asked.lock().await;
         if asked.is_none_or(|at| at.elapsed() >= FRESH) {
-            set(&self.service.figures().await);
+            set(&self.maintenance.figures().await);
             *asked = Some(Instant::now());
         }
         drop(asked);
@@ -60,21 +61,22 @@ fn set(figures: &Figures) {
         metrics::store_up(store.name).set(up);
     }
     for stats in figures.kinds.iter().flatten() {
-        let queue = metrics::Queue::new(stats.kind);
-        for (gauge, jobs) in [
-            (queue.waiting, stats.waiting),
-            (queue.leased, stats.leased),
-            (queue.delayed, stats.delayed),
-            (queue.dead, stats.dead),
-            (queue.paused, u64::from(stats.paused)),
-        ] {
-            gauge.set(jobs as f64);
-        }
-        queue.oldest.set(Duration::from_millis(stats.oldest_ms));
+        let counts = [stats.waiting, stats.leased, stats.delayed, stats.dead];
+        let [waiting, leased, delayed, dead] = counts.map(|jobs| jobs as f64);
+        let oldest = Duration::from_millis(stats.oldest_ms).as_secs_f64();
+        let paused = f64::from(u8::from(stats.paused));
+        metrics::set_queue(stats.kind, [waiting, leased, delayed, dead, oldest, paused]);
     }
     if let Some(lag) = figures.lag {
         let (messages, seconds) = metrics::index_lag();
         messages.set(lag.messages as f64);
         seconds.set(lag.oldest);
     }
+}
+
+/// `GET /metrics`
+pub async fn metrics(state: Data<AdminState>) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4; charset=utf-8")
+        .body(state.collector.text().await)
 }

@@ -11,8 +11,8 @@ use actix_web::{
 };
 use serde_json::json;
 
-use super::dashboard::page;
-use crate::service::jobs;
+use super::page;
+use crate::maintenance::JobError;
 
 /// Where programs go.
 pub const API: &str = "/api/";
@@ -21,14 +21,14 @@ pub const API: &str = "/api/";
 #[derive(Debug)]
 pub enum AdminError {
     /// The use case's own.
-    Jobs(jobs::Error),
+    Jobs(JobError),
     /// A parameter that is none of those that there are.
     Parameter(String),
     /// Nothing is here.
     NoSuchPage,
 }
 
-impl<E: Into<jobs::Error>> From<E> for AdminError {
+impl<E: Into<JobError>> From<E> for AdminError {
     fn from(error: E) -> Self {
         Self::Jobs(error.into())
     }
@@ -48,12 +48,12 @@ impl fmt::Display for AdminError {
 impl ResponseError for AdminError {
     fn status_code(&self) -> StatusCode {
         match self {
-            Self::Jobs(jobs::Error::Missing(_)) | Self::NoSuchPage => StatusCode::NOT_FOUND,
-            Self::Jobs(jobs::Error::Refused { .. }) => StatusCode::CONFLICT,
-            Self::Jobs(jobs::Error::Store(crate::stores::Error::Unavailable { .. })) => {
+            Self::Jobs(JobError::Missing(_)) | Self::NoSuchPage => StatusCode::NOT_FOUND,
+            Self::Jobs(JobError::Refused { .. }) => StatusCode::CONFLICT,
+            Self::Jobs(JobError::Store(error)) if error.is_outage() => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::Jobs(jobs::Error::Store(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Jobs(JobError::Store(_)) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Parameter(_) => StatusCode::BAD_REQUEST,
         }
     }

@@ -9,8 +9,8 @@ use std::{
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::Desk;
-use crate::{stores::KindStats, telemetry::activity::Totals};
+use super::AdminState;
+use crate::{maintenance::KindStats, telemetry::activity::Totals};
 
 /// How often is looked.
 const EVERY: Duration = Duration::from_secs(2);
@@ -44,15 +44,15 @@ pub struct Stretch {
 
 impl History {
     /// Looks until the process ends.
-    pub async fn keep(desk: &Desk) {
+    pub async fn keep(state: &AdminState) {
         let mut looks = interval(EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while desk.stop.run_until_cancelled(looks.tick()).await.is_some() {
-            let stats = desk.queue.stats().await;
-            desk.history.add(Look {
+        while state.stop.run_until_cancelled(looks.tick()).await.is_some() {
+            let stats = state.maintenance.job_stats().await;
+            state.history.add(Look {
                 at: Instant::now(),
                 depth: stats.ok().map(|stats| stats.iter().map(queued).sum()),
-                totals: desk.activity.totals(),
+                totals: state.activity.totals(),
             });
         }
     }

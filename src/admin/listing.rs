@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::error::AdminError;
 use crate::{
     domain::{Kind, Revision},
-    stores::{JobInfo, JobQueue, JobState, Result},
+    maintenance::{JobInfo, JobState, Maintenance, StoreError},
 };
 
 const MOST: usize = 1000;
@@ -47,7 +47,7 @@ impl Listing {
     /// # Errors
     ///
     /// A value that there is not.
-    pub fn read(request: &HttpRequest) -> std::result::Result<Self, AdminError> {
+    pub fn read(request: &HttpRequest) -> Result<Self, AdminError> {
         let Query(raw) = Query::<Raw>::from_query(request.query_string())
             .map_err(|error| AdminError::Parameter(error.to_string()))?;
         let state = given(
@@ -86,8 +86,8 @@ impl Listing {
     /// # Errors
     ///
     /// The queue's.
-    pub async fn jobs(&self, queue: &dyn JobQueue) -> Result<Vec<JobInfo>> {
-        queue
+    pub async fn jobs(&self, maintenance: &Maintenance) -> Result<Vec<JobInfo>, StoreError> {
+        maintenance
             .jobs(self.state, self.kind, self.after, self.limit)
             .await
     }
@@ -98,7 +98,7 @@ fn given<T>(
     name: &str,
     rule: impl Display,
     read: impl Fn(&str) -> Option<T>,
-) -> std::result::Result<Option<T>, AdminError> {
+) -> Result<Option<T>, AdminError> {
     if text.is_empty() {
         return Ok(None);
     }

@@ -3,13 +3,13 @@
 //! It is never the API's port, and who may come in is decided in one place, `guard`, before any handler runs.
 
 mod api;
-pub mod collector;
+mod collector;
 mod dashboard;
 mod error;
 mod guard;
 mod history;
 mod listing;
-mod metrics;
+mod page;
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -23,15 +23,15 @@ use tokio::runtime::Handle;
 use tokio_util::{context::TokioContext, sync::CancellationToken};
 use tracing_actix_web::TracingLogger;
 
-pub use self::history::History;
-use self::{collector::Scrape, guard::Guard};
+use self::{collector::Collector, guard::Guard, history::History};
 use crate::{
     config,
-    service::Service,
-    stores::{JobQueue, Records},
-    telemetry::access_log::{RequestSpan, observe},
-    telemetry::activity::Activity,
-    telemetry::worker_status::Health,
+    maintenance::Maintenance,
+    telemetry::{
+        access_log::{RequestSpan, observe},
+        activity::Activity,
+        worker_status::Health,
+    },
 };
 
 /// Connections at most: a few operators, a scraper, and what a browser opens beside.
@@ -42,23 +42,38 @@ const SHUTDOWN: Duration = Duration::from_secs(5);
 
 /// What the pages and routes show and change.
 #[derive(Clone)]
-pub struct Desk {
-    /// The jobs.
-    pub queue: Arc<dyn JobQueue>,
-    /// The rows, for how far the index is behind them.
-    pub records: Arc<dyn Records>,
-    /// For how the stores do.
-    pub service: Arc<Service>,
-    /// How the workers do.
-    pub health: Arc<Health>,
-    /// What was accepted and stored.
-    pub activity: Arc<Activity>,
-    /// What charts are drawn of.
-    pub history: Arc<History>,
+pub struct AdminState {
+    maintenance: Maintenance,
+    health: Arc<Health>,
+    activity: Arc<Activity>,
+    history: Arc<History>,
+    collector: Arc<Collector>,
     /// Cancelled when the process is to end.
-    pub stop: CancellationToken,
-    /// What is measured.
-    pub scrape: Arc<Scrape>,
+    stop: CancellationToken,
+}
+
+impl AdminState {
+    /// The state of this process.
+    pub fn new(
+        maintenance: Maintenance,
+        health: Arc<Health>,
+        activity: Arc<Activity>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            collector: Arc::new(Collector::new(maintenance.clone(), health.clone())),
+            maintenance,
+            health,
+            activity,
+            history: Arc::default(),
+            stop,
+        }
+    }
+
+    /// Keeps the history of the charts until the process ends.
+    pub async fn keep_history(self) {
+        History::keep(&self).await;
+    }
 }
 
 /// Starts to listen; what comes is answered once the server is polled. `None` if it is off.
@@ -69,14 +84,13 @@ pub struct Desk {
 pub fn serve(
     settings: &config::Admin,
     client_timeout: Duration,
-    desk: Desk,
+    state: AdminState,
 ) -> io::Result<Option<Server>> {
     if settings.port == 0 {
         return Ok(None);
     }
-    let looking = desk.clone();
     let guard = Data::new(Guard::new(settings));
-    let desk = Data::new(desk);
+    let state = Data::new(state);
     // Connections to stores must outlive the thread that happened to open them: see `http::serve`.
     let lasting = Handle::current();
     let server = HttpServer::new(move || {
@@ -88,7 +102,7 @@ pub fn serve(
             }))
             .wrap(TracingLogger::<RequestSpan>::new())
             .app_data(guard.clone())
-            .app_data(desk.clone())
+            .app_data(state.clone())
             .configure(routes)
     })
     .workers(1)
@@ -100,7 +114,6 @@ pub fn serve(
     for address in server.addrs() {
         tracing::info!("the admin listener is on http://{address}");
     }
-    tokio::spawn(async move { History::keep(&looking).await });
     Ok(Some(server.run()))
 }
 
@@ -112,6 +125,6 @@ fn unbracketed(host: &str) -> &str {
 fn routes(app: &mut ServiceConfig) {
     app.configure(api::routes)
         .configure(dashboard::routes)
-        .route("/metrics", web::get().to(metrics::metrics))
+        .route("/metrics", web::get().to(collector::metrics))
         .default_service(web::to(error::no_such_page));
 }

@@ -7,26 +7,24 @@ use serde::Serialize;
 use super::output::Output;
 use crate::{
     config::{Backing, Settings},
-    service::doctor,
-    startup::App,
-    stores::check::{Check, Verdict},
+    maintenance::{Check, Maintenance, Severity},
 };
 
 #[derive(Serialize)]
 struct Report<'a> {
-    worst: Verdict,
+    worst: Severity,
     checks: &'a [Check],
 }
 
 /// Looks at everything that the settings lead to.
-pub async fn run(app: &App, settings: &Settings, output: &Output) -> ExitCode {
+pub async fn run(maintenance: &Maintenance, settings: &Settings, output: &Output) -> ExitCode {
     let backing = match settings.backing {
         Backing::Embedded => "valid; the backing is one SQLite file",
         Backing::Services => "valid; the backing is MySQL, Redis and Elasticsearch",
     };
     let mut checks = vec![Check::ok("configuration", backing)];
     let batch = settings.workers.batch_bytes;
-    checks.extend(doctor::examine(&*app.records, &*app.queue, &*app.index, batch).await);
+    checks.extend(maintenance.doctor(batch).await);
     print(&checks, output)
 }
 
@@ -42,7 +40,7 @@ pub fn unusable(error: &dyn std::fmt::Display, output: &Output) -> ExitCode {
 
 fn print(checks: &[Check], output: &Output) -> ExitCode {
     let worst = checks.iter().map(|check| check.verdict).max();
-    let worst = worst.unwrap_or(Verdict::Ok);
+    let worst = worst.unwrap_or(Severity::Ok);
     output.print(&Report { worst, checks }, |report| {
         for check in report.checks {
             println!(
@@ -57,8 +55,8 @@ fn print(checks: &[Check], output: &Output) -> ExitCode {
         }
     });
     ExitCode::from(match worst {
-        Verdict::Ok => 0,
-        Verdict::Warning => 1,
-        Verdict::Problem => 2,
+        Severity::Ok => 0,
+        Severity::Warning => 1,
+        Severity::Problem => 2,
     })
 }

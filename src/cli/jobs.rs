@@ -11,8 +11,7 @@ use serde_json::json;
 use super::{output::Output, patiently};
 use crate::{
     domain::{Kind, Revision, time::rfc3339},
-    service::jobs,
-    stores::{JobInfo, JobQueue, JobState, KindStats},
+    maintenance::{JobInfo, JobState, KindStats, Maintenance},
 };
 
 /// What `confab jobs` does.
@@ -76,9 +75,9 @@ impl Jobs {
     /// # Errors
     ///
     /// The queue's, and jobs that are not there or not in a state for this.
-    pub async fn run(self, queue: &dyn JobQueue, output: &Output) -> anyhow::Result<()> {
+    pub async fn run(self, maintenance: &Maintenance, output: &Output) -> anyhow::Result<()> {
         match self {
-            Self::Stats => print_stats(output, &patiently(|| queue.stats()).await?),
+            Self::Stats => print_stats(output, &patiently(|| maintenance.job_stats()).await?),
             Self::List {
                 state,
                 kind,
@@ -86,31 +85,31 @@ impl Jobs {
                 after,
             } => {
                 let limit = usize::from(limit);
-                let listed = patiently(|| queue.jobs(state, kind, after, limit)).await?;
+                let listed = patiently(|| maintenance.jobs(state, kind, after, limit)).await?;
                 print_list(output, &listed, limit);
             }
             Self::Show { id } => {
-                print_job(output, &patiently(|| jobs::show(queue, id)).await?);
+                print_job(output, &patiently(|| maintenance.job(id)).await?);
             }
             Self::Retry { id: Some(id), .. } => {
-                patiently(|| jobs::retry(queue, id)).await?;
+                patiently(|| maintenance.retry_job(id)).await?;
                 print_count(output, "retried", 1);
             }
             Self::Retry { id: None, .. } => {
                 let retried = AtomicU64::new(0);
-                patiently(|| jobs::retry_all(queue, &retried)).await?;
+                patiently(|| maintenance.retry_all_jobs(&retried)).await?;
                 print_count(output, "retried", retried.into_inner());
             }
             Self::Kill { id } => {
-                patiently(|| jobs::kill(queue, id)).await?;
+                patiently(|| maintenance.discard_job(id)).await?;
                 print_count(output, "killed", 1);
             }
             Self::Pause { kind } => {
-                patiently(|| queue.set_paused(kind, true)).await?;
+                patiently(|| maintenance.set_paused(kind, true)).await?;
                 output.done(&format!("{} is paused", kind.name()));
             }
             Self::Resume { kind } => {
-                patiently(|| queue.set_paused(kind, false)).await?;
+                patiently(|| maintenance.set_paused(kind, false)).await?;
                 output.done(&format!("{} is resumed", kind.name()));
             }
         }

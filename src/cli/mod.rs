@@ -18,11 +18,9 @@ use self::{jobs::Jobs, output::Output, progress::Meter};
 use crate::{
     config::{Settings, environment},
     http::openapi,
-    service::{self, rebuild::rebuild, verify},
-    startup::App,
-    stores,
-    telemetry::logging,
-    telemetry::metrics,
+    maintenance::{JobError, Maintenance, StoreError},
+    startup,
+    telemetry::{logging, metrics},
 };
 
 /// How long a command waits for a store that is out of reach, one that takes long anyway, and how often it looks.
@@ -30,10 +28,23 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LONG_PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// Parses the command line, runs the command and prints its error.
+///
+/// The runtime starts here: a future that the binary itself polled would be compiled into both crates.
+#[tokio::main]
+pub async fn main() -> ExitCode {
+    let outcome = Cli::parse().run().await;
+    logging::end();
+    outcome.unwrap_or_else(|error| {
+        eprintln!("confab: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
 /// A chat backend: applications, chats and messages over HTTP.
 #[derive(Debug, Parser)]
 #[command(version)]
-pub struct Cli {
+struct Cli {
     /// A file of settings that override the defaults; the environment (CONFAB_…) overrides both.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -98,12 +109,8 @@ enum Counts {
 }
 
 impl Cli {
-    /// Does what was asked for; the exit code is 1 also where a check found something.
-    ///
-    /// # Errors
-    ///
-    /// Whatever kept it from being done.
-    pub async fn run(self) -> anyhow::Result<ExitCode> {
+    /// Runs the command; the exit code is 1 also where a check found something.
+    async fn run(self) -> anyhow::Result<ExitCode> {
         // Whatever the settings are.
         if let Some(Command::Completions { shell }) = self.command {
             let mut line = Self::command();
@@ -118,61 +125,88 @@ impl Cli {
         };
         logging::start(&settings.log);
         metrics::start();
-        let app = match App::new(&settings) {
+        // Boxed: the futures of whole commands nest deeper than the compiler follows.
+        let command = self.command.unwrap_or(Command::Serve { no_migrate: false });
+        if let Command::Serve { no_migrate } = command {
+            logging::follow_signals()?;
+            let running = Box::pin(startup::start(&settings, !no_migrate)).await?;
+            running.wait().await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let maintenance = match startup::maintenance(&settings) {
             Err(error) if diagnosed => return Ok(doctor::unusable(&error, &output)),
-            app => app?,
+            maintenance => maintenance?,
         };
-        match self.command.unwrap_or(Command::Serve { no_migrate: false }) {
-            Command::Serve { no_migrate } => {
-                logging::follow_signals()?;
-                app.serve(&settings, !no_migrate).await?;
-                Ok(ExitCode::SUCCESS)
-            }
+        Box::pin(command.run(&settings, &maintenance, &output)).await
+    }
+}
+
+impl Command {
+    async fn run(
+        self,
+        settings: &Settings,
+        maintenance: &Maintenance,
+        output: &Output,
+    ) -> anyhow::Result<ExitCode> {
+        match self {
             // Done above.
-            Command::Completions { .. } => Ok(ExitCode::SUCCESS),
-            Command::Doctor => Ok(doctor::run(&app, &settings, &output).await),
-            Command::Openapi => {
+            Self::Serve { .. } | Self::Completions { .. } => Ok(ExitCode::SUCCESS),
+            Self::Doctor => Ok(doctor::run(maintenance, settings, output).await),
+            Self::Openapi => {
                 println!("{}", openapi::document().to_pretty_json()?);
                 Ok(ExitCode::SUCCESS)
             }
-            Command::Migrate => {
-                patiently(|| app.records.migrate()).await?;
+            Self::Migrate => {
+                patiently(|| maintenance.migrate()).await?;
                 output.done("the schema is up to date");
                 Ok(ExitCode::SUCCESS)
             }
-            Command::Jobs(command) => {
-                command.run(&*app.queue, &output).await?;
+            Self::Jobs(command) => {
+                command.run(maintenance, output).await?;
                 Ok(ExitCode::SUCCESS)
             }
-            Command::Search(Search::Verify { fix }) => {
-                let meter = Meter::new("rows and documents", self.json);
+            Self::Search(command) => command.run(maintenance, output).await,
+            Self::Counts(command) => command.run(maintenance, output).await,
+        }
+    }
+}
+
+impl Search {
+    async fn run(self, maintenance: &Maintenance, output: &Output) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Verify { fix } => {
+                let meter = Meter::new("rows and documents", output.json);
                 let watch = |progress| meter.show(progress);
-                let verify = || verify::index(&*app.records, &*app.index, fix, &watch);
+                let verify = || maintenance.verify_index(fix, &watch);
                 let report = patiently_along(&meter, verify).await?;
                 meter.end();
                 output.index(&report);
                 Ok(found(report.findings.len(), report.mended))
             }
-            Command::Search(Search::Rebuild) => {
-                let meter = Meter::new("messages", self.json);
+            Self::Rebuild => {
+                let meter = Meter::new("messages", output.json);
                 let watch = |progress| meter.show(progress);
-                let rebuild = || rebuild(&*app.records, &*app.index, &watch);
+                let rebuild = || maintenance.rebuild_index(&watch);
                 let rebuilt = patiently_along(&meter, rebuild).await?;
                 meter.end();
                 output.rebuilt(&rebuilt);
                 Ok(ExitCode::SUCCESS)
             }
-            Command::Counts(Counts::Verify { fix }) => {
-                let meter = Meter::new("applications and chats", self.json);
-                let watch = |progress| meter.show(progress);
-                let verify = || verify::counts(&*app.records, fix, &watch);
-                let report = patiently_along(&meter, verify).await?;
-                meter.end();
-                output.counts(&report);
-                let mended = if fix { report.findings.len() } else { 0 };
-                Ok(found(report.findings.len(), mended))
-            }
         }
+    }
+}
+
+impl Counts {
+    async fn run(self, maintenance: &Maintenance, output: &Output) -> anyhow::Result<ExitCode> {
+        let Self::Verify { fix } = self;
+        let meter = Meter::new("applications and chats", output.json);
+        let watch = |progress| meter.show(progress);
+        let verify = || maintenance.verify_counts(fix, &watch);
+        let report = patiently_along(&meter, verify).await?;
+        meter.end();
+        output.counts(&report);
+        let mended = if fix { report.findings.len() } else { 0 };
+        Ok(found(report.findings.len(), mended))
     }
 }
 
@@ -181,13 +215,13 @@ trait MayPass {
     fn is_outage(&self) -> bool;
 }
 
-impl MayPass for stores::Error {
+impl MayPass for StoreError {
     fn is_outage(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
+        self.is_outage()
     }
 }
 
-impl MayPass for service::jobs::Error {
+impl MayPass for JobError {
     fn is_outage(&self) -> bool {
         matches!(self, Self::Store(error) if error.is_outage())
     }

@@ -2,10 +2,7 @@
 
 use serde::Serialize;
 
-use crate::service::{
-    rebuild::Rebuilt,
-    verify::{CountsReport, IndexReport},
-};
+use crate::maintenance::{CountsReport, IndexReport, Rebuilt};
 
 /// How many findings are shown one by one.
 const SHOWN: usize = 20;

@@ -9,7 +9,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::service::progress::Progress;
+use crate::maintenance::Progress;
 
 /// How often a line is written where there is no terminal.
 const LINES: Duration = Duration::from_secs(10);

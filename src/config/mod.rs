@@ -71,18 +71,14 @@ impl Settings {
         }
         self.admin.check(layers)?;
         self.check_origins(layers)?;
-        let (services, workers, limits) = (&self.services, &self.workers, &self.limits);
+        let (workers, limits) = (&self.workers, &self.limits);
+        let (mysql, redis) = (
+            self.services.mysql_connections,
+            self.services.redis_connections,
+        );
         for (key, value, range) in [
-            (
-                "services.mysql_connections",
-                services.mysql_connections,
-                2..=1000,
-            ),
-            (
-                "services.redis_connections",
-                services.redis_connections,
-                1..=1000,
-            ),
+            ("services.mysql_connections", mysql, 2..=1000),
+            ("services.redis_connections", redis, 1..=1000),
             ("server.connections", self.server.connections, 1..=1_000_000),
             // Lua passes a batch on as arguments, of which it takes some 8,000.
             ("workers.batch", workers.batch, 1..=5000),

@@ -1,8 +1,13 @@
 //! Accepted writes on their way to the database.
+//!
+//! [`Kind`] is the one table of what can be written: its action and its entity say everything that queues, stores and
+//! workers need to know of it.
 
-use super::{AppId, Application, Chat, ChatKey, Message, MessageKey, Revision};
+use std::fmt;
 
-/// The kinds of jobs that wait in a queue, each with a list and a worker of its own.
+use super::{AppId, Application, Chat, ChatKey, Entity, Message, MessageKey, Number, Revision};
+
+/// The kinds of jobs, each with a queue and a worker of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// Store a new application.
@@ -15,6 +20,15 @@ pub enum Kind {
     UpdateMessage,
 }
 
+/// What a job does to its entity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Makes a new one: an application under an ID of the caller's, a chat or message under the next number.
+    Create,
+    /// Changes one that exists.
+    Update,
+}
+
 impl Kind {
     /// All kinds, in the order in which things come to be.
     pub const ALL: [Self; 4] = [
@@ -24,7 +38,8 @@ impl Kind {
         Self::UpdateMessage,
     ];
 
-    /// The worker's name, as in the queue's keys, the log and the command line.
+    /// The worker's name, as in the queue's keys, the log and the command line: `<action>_<entity>`, which the scripts of
+    /// Redis read.
     pub fn name(self) -> &'static str {
         match self {
             Self::CreateApplication => "create_application",
@@ -38,54 +53,114 @@ impl Kind {
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
+
+    /// What it does.
+    pub fn action(self) -> Action {
+        match self {
+            Self::CreateApplication | Self::CreateChat | Self::CreateMessage => Action::Create,
+            Self::UpdateMessage => Action::Update,
+        }
+    }
+
+    /// What it is about.
+    pub fn entity(self) -> Entity {
+        match self {
+            Self::CreateApplication => Entity::Application,
+            Self::CreateChat => Entity::Chat,
+            Self::CreateMessage | Self::UpdateMessage => Entity::Message,
+        }
+    }
 }
 
 /// A write that a client asks for, checked, not yet accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Write {
-    /// A new application under an id that is thought to be free.
-    CreateApplication {
-        /// The id it shall have.
-        id: AppId,
-        /// Who it belongs to.
-        username: String,
-    },
-    /// The next chat of an application.
-    CreateChat {
-        /// The application.
-        app: AppId,
-    },
-    /// The next message of a chat.
-    CreateMessage {
-        /// The chat.
-        chat: ChatKey,
-        /// What is said.
-        text: String,
-    },
-    /// A new text for a message.
-    UpdateMessage {
-        /// The message.
-        message: MessageKey,
-        /// What is said now.
-        text: String,
-    },
+pub struct Write {
+    /// The queue it goes to.
+    pub kind: Kind,
+    /// The key of what is written; a number that is yet to be given out is 0.
+    pub target: Target,
+    /// What is stored: a username, or the text of a message.
+    pub text: Option<String>,
 }
 
 impl Write {
-    /// Which queue it goes to.
-    pub fn kind(&self) -> Kind {
-        match self {
-            Self::CreateApplication { .. } => Kind::CreateApplication,
-            Self::CreateChat { .. } => Kind::CreateChat,
-            Self::CreateMessage { .. } => Kind::CreateMessage,
-            Self::UpdateMessage { .. } => Kind::UpdateMessage,
+    /// A new application under an ID that is thought to be free.
+    pub fn create_application(app: AppId, username: impl Into<String>) -> Self {
+        Self::new(Kind::CreateApplication, app, 0, 0, Some(username.into()))
+    }
+
+    /// The next chat of an application.
+    pub fn create_chat(app: AppId) -> Self {
+        Self::new(Kind::CreateChat, app, 0, 0, None)
+    }
+
+    /// The next message of a chat.
+    pub fn create_message(chat: ChatKey, text: impl Into<String>) -> Self {
+        let text = Some(text.into());
+        Self::new(Kind::CreateMessage, chat.app, chat.number, 0, text)
+    }
+
+    /// A new text for a message.
+    pub fn update_message(
+        MessageKey { chat, number }: MessageKey,
+        text: impl Into<String>,
+    ) -> Self {
+        let text = Some(text.into());
+        Self::new(Kind::UpdateMessage, chat.app, chat.number, number, text)
+    }
+
+    fn new(kind: Kind, app: AppId, chat: Number, number: Number, text: Option<String>) -> Self {
+        let target = Target { app, chat, number };
+        Self { kind, target, text }
+    }
+}
+
+/// The key of an application, chat or message, as queues keep it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// The application.
+    pub app: AppId,
+    /// The chat that a message belongs to; 0 for a chat and an application.
+    pub chat: Number,
+    /// The number of the chat or message; 0 for an application.
+    pub number: Number,
+}
+
+impl Target {
+    /// The chat of a message.
+    pub fn chat(self) -> ChatKey {
+        ChatKey {
+            app: self.app,
+            number: self.chat,
+        }
+    }
+}
+
+impl From<MessageKey> for Target {
+    fn from(MessageKey { chat, number }: MessageKey) -> Self {
+        Self {
+            app: chat.app,
+            chat: chat.number,
+            number,
+        }
+    }
+}
+
+/// `application`, `application:chat` or `application:chat:message`.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { app, chat, number } = self;
+        match (chat, number) {
+            (0, 0) => write!(f, "{app}"),
+            (0, number) => write!(f, "{app}:{number}"),
+            (chat, number) => write!(f, "{app}:{chat}:{number}"),
         }
     }
 }
 
 /// What a job asks a worker to store: the thing as this one write left it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Entry {
+pub enum Change {
     /// A new application.
     Application(Application),
     /// A new chat.
@@ -94,7 +169,24 @@ pub enum Entry {
     Message(Message),
 }
 
-impl Entry {
+impl Change {
+    /// The key of what is stored.
+    pub fn target(&self) -> Target {
+        match self {
+            Self::Application(application) => Target {
+                app: application.id,
+                chat: 0,
+                number: 0,
+            },
+            Self::Chat(Chat { key, .. }) => Target {
+                app: key.app,
+                chat: 0,
+                number: key.number,
+            },
+            Self::Message(message) => Target::from(message.key),
+        }
+    }
+
     /// The application, if it is one.
     pub fn into_application(self) -> Option<Application> {
         match self {
@@ -123,12 +215,12 @@ impl Entry {
 /// An accepted write, claimed by a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
-    /// Its place in the order of all writes; its id.
+    /// Its position in the order of all writes; its ID.
     pub revision: Revision,
-    /// How often it failed by its own fault.
+    /// Number of failures by its own fault.
     pub tries: u32,
     /// The request that left it, if that is known.
     pub request: Option<String>,
-    /// What to store, or why this program cannot read it.
-    pub entry: std::result::Result<Entry, String>,
+    /// The change to store, or why this program cannot read it.
+    pub change: std::result::Result<Change, String>,
 }

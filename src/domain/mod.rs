@@ -14,7 +14,7 @@ pub mod time;
 pub use application::{AppId, Application, LOST_USERNAME, Username};
 pub use chat::{Chat, ChatKey};
 pub use error::{Entity, Error, Invalid, Result};
-pub use job::{Entry, Job, Kind, Write};
+pub use job::{Action, Change, Job, Kind, Target, Write};
 pub use message::{Message, MessageKey, MessageText};
 pub use number::{Number, Revision};
 pub use page::Page;

@@ -31,6 +31,14 @@ impl Page {
         self.before.is_some() && self.after.is_none()
     }
 
+    /// Puts items that were read from the page's own end into ascending order.
+    pub fn ascending<T>(&self, mut items: Vec<T>) -> Vec<T> {
+        if self.from_the_end() {
+            items.reverse();
+        }
+        items
+    }
+
     /// The same page with room for one more, which tells whether there is more beyond it.
     pub fn with_one_more(self) -> Self {
         Self {

@@ -1,46 +1,25 @@
-//! The use cases that http, the command line and tests call.
+//! The use cases of the API.
 
-pub mod doctor;
-pub mod figures;
-pub mod jobs;
-mod list;
-pub mod progress;
-pub mod readiness;
-pub mod rebuild;
-pub mod verify;
+use std::sync::Arc;
 
-use std::{future::Future, sync::Arc};
-
-use self::list::list;
 use crate::{
     domain::{
         AppId, Application, Chat, ChatKey, Entity, Error, Message, MessageKey, MessageText, Number,
         Page, RequestId, Result, Username, Write, number::MAX_NUMBER, page::Listing, text::Query,
     },
-    stores::wakeup::Wake,
-    stores::{self, Acceptance, JobQueue, Known, Records, SearchIndex},
+    stores::{self, Backend, Enqueued, Probe},
     telemetry::activity::Activity,
 };
 
-/// How many random application ids are tried. With a billion of the four that there are given out, all fail once in a
+pub use crate::stores::Read;
+
+/// How many random application IDs are tried. With a billion of the four that there are given out, all fail once in a
 /// million creations.
 const ID_ATTEMPTS: usize = 10;
 
-/// What was read, and whether writes that are not stored yet may be missing from it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Read<T> {
-    /// What was read.
-    pub value: T,
-    /// The queue is out of reach: this is what is stored.
-    pub stale: bool,
-}
-
-/// The use cases, on whatever backing.
+/// The use cases, on either backend.
 pub struct Service {
-    records: Arc<dyn Records>,
-    queue: Arc<dyn JobQueue>,
-    index: Arc<dyn SearchIndex>,
-    wake: Arc<Wake>,
+    backend: Backend,
     activity: Arc<Activity>,
 }
 
@@ -62,29 +41,18 @@ impl From<stores::Error> for Error {
     }
 }
 
-fn is_outage(error: &stores::Error) -> bool {
-    matches!(error, stores::Error::Unavailable { .. })
-}
-
 impl Service {
-    /// The use cases on these stores. `wake` tells the workers of this process of what is accepted, `activity` counts it.
-    pub fn new(
-        records: Arc<dyn Records>,
-        queue: Arc<dyn JobQueue>,
-        index: Arc<dyn SearchIndex>,
-        wake: Arc<Wake>,
-        activity: Arc<Activity>,
-    ) -> Self {
-        Self {
-            records,
-            queue,
-            index,
-            wake,
-            activity,
-        }
+    /// The use cases on these stores; `activity` counts what is accepted.
+    pub fn new(backend: Backend, activity: Arc<Activity>) -> Self {
+        Self { backend, activity }
     }
 
-    /// Accepts a new application under an id that was never given before.
+    /// Probes all stores.
+    pub async fn stores(&self) -> [Probe; 3] {
+        self.backend.probe().await
+    }
+
+    /// Accepts a new application under an ID that was never given before.
     pub async fn create_application(
         &self,
         username: Username,
@@ -93,11 +61,7 @@ impl Service {
         let username = username.into_string();
         for _ in 0..ID_ATTEMPTS {
             let id = AppId::random();
-            if self.records.application(id).await?.is_some() {
-                continue;
-            }
-            let username = username.clone();
-            let write = Write::CreateApplication { id, username };
+            let write = Write::create_application(id, &username);
             if self.accept(&write, request).await?.is_some() {
                 return Ok(id);
             }
@@ -109,7 +73,7 @@ impl Service {
 
     /// Accepts the next chat of an application.
     pub async fn create_chat(&self, app: AppId, request: &RequestId) -> Result<ChatKey> {
-        let number = self.accept(&Write::CreateChat { app }, request).await?;
+        let number = self.accept(&Write::create_chat(app), request).await?;
         let number = number.ok_or(Error::NotFound(Entity::Application))?;
         Ok(ChatKey { app, number })
     }
@@ -121,10 +85,8 @@ impl Service {
         text: &MessageText,
         request: &RequestId,
     ) -> Result<MessageKey> {
-        let text = text.as_str().to_owned();
-        let number = self
-            .accept(&Write::CreateMessage { chat, text }, request)
-            .await?;
+        let write = Write::create_message(chat, text.as_str());
+        let number = self.accept(&write, request).await?;
         let number = number.ok_or(Error::NotFound(Entity::Chat))?;
         Ok(MessageKey { chat, number })
     }
@@ -136,80 +98,50 @@ impl Service {
         text: &MessageText,
         request: &RequestId,
     ) -> Result<()> {
-        let text = text.as_str().to_owned();
-        let number = self
-            .accept(&Write::UpdateMessage { message, text }, request)
-            .await?;
+        let write = Write::update_message(message, text.as_str());
+        let number = self.accept(&write, request).await?;
         number.ok_or(Error::NotFound(Entity::Message))?;
         Ok(())
     }
 
-    /// The number given out; `None` if there is nothing to write into, or the id is taken.
+    /// The number given out; `None` if there is nothing to write into, or the ID is taken.
     async fn accept(&self, write: &Write, request: &RequestId) -> Result<Option<Number>> {
-        match self.queue.accept(write, Some(request)).await? {
-            Acceptance::Accepted { number, .. } => {
-                self.wake.job(write.kind()).notify_one();
+        match self.backend.enqueue(write, Some(request)).await? {
+            Enqueued::Accepted { number, .. } => {
                 self.activity.accepted();
                 Ok(Some(number))
             }
-            Acceptance::Missing | Acceptance::Taken => Ok(None),
+            Enqueued::Missing | Enqueued::Taken => Ok(None),
         }
     }
 
     /// An application, and how many chats it has been given.
     pub async fn application(&self, id: AppId) -> Result<Read<(Application, u64)>> {
-        match self.queue.application(id).await {
-            Ok(None) => Err(Error::NotFound(Entity::Application)),
-            Ok(Some((Some(pending), chats))) => Ok(fresh((pending, chats))),
-            Ok(Some((None, chats))) => match self.records.application(id).await? {
-                Some((stored, _)) => Ok(fresh((stored, chats))),
-                None => Err(Error::NotFound(Entity::Application)),
-            },
-            Err(outage) if is_outage(&outage) => stale(self.records.application(id).await?, outage),
-            Err(error) => Err(error.into()),
-        }
+        found(self.backend.application(id).await?, Entity::Application)
     }
 
     /// A chat.
     pub async fn chat(&self, key: ChatKey) -> Result<Read<Chat>> {
-        let stored = || self.records.chat(key);
-        // A chat never changes, but what is stored of it also says how many messages were counted.
-        let newer = |_pending, stored| stored;
-        let pending = self.queue.chat(key).await;
-        self.one(Entity::Chat, pending, stored, newer).await
+        found(self.backend.chat(key).await?, Entity::Chat)
     }
 
     /// A message.
     pub async fn message(&self, key: MessageKey) -> Result<Read<Message>> {
-        let stored = || self.records.message(key);
-        let pending = match self.queue.message(key).await {
-            Ok(Known::All(all)) => return all.map(fresh).ok_or(Error::NotFound(Entity::Message)),
-            Ok(Known::Pending(pending)) => Ok(Some(pending)),
-            Ok(Known::Nothing) => Ok(None),
-            Err(error) => Err(error),
-        };
-        self.one(Entity::Message, pending, stored, Message::merge)
-            .await
+        found(self.backend.message(key).await?, Entity::Message)
     }
 
-    /// The messages of a chat.
+    /// A page of a chat's messages.
     pub async fn messages(&self, chat: ChatKey, page: &Page) -> Result<Read<Listing<Message>>> {
-        let pending = async |page: &Page| self.queue.messages(chat, page).await;
-        let stored = async |page: &Page| self.records.messages(chat, page).await;
-        let number = |message: &Message| message.key.number;
-        let read = list(page, pending, stored, number, Message::merge).await?;
+        let read = self.backend.messages(chat, page).await?;
         if read.value.items.is_empty() {
             self.chat_exists(chat).await?;
         }
         Ok(read)
     }
 
-    /// The chats of an application.
+    /// A page of an application's chats.
     pub async fn chats(&self, app: AppId, page: &Page) -> Result<Read<Listing<Chat>>> {
-        let pending = async |page: &Page| self.queue.chats(app, page).await;
-        let stored = async |page: &Page| self.records.chats(app, page).await;
-        let number = |chat: &Chat| chat.key.number;
-        let read = list(page, pending, stored, number, |_pending, stored| stored).await?;
+        let read = self.backend.chats(app, page).await?;
         if read.value.items.is_empty() {
             self.application(app).await?;
         }
@@ -236,7 +168,7 @@ impl Service {
             Ok(Vec::new())
         } else {
             let wide = page.with_one_more();
-            self.index.search(chat, query, &wide).await
+            self.backend.search(chat, query, &wide).await
         };
         // Where something is found there is a chat. Where not, an unknown one is the answer, be the index up or down.
         let stale = match &hits {
@@ -253,56 +185,17 @@ impl Service {
         })
     }
 
-    /// Makes sure that there is such a chat; tells whether only what is stored could be asked.
+    /// Makes sure that a chat exists; tells whether only what is stored could be asked.
     async fn chat_exists(&self, key: ChatKey) -> Result<bool> {
-        match self.queue.has_chat(key).await {
-            Ok(true) => Ok(false),
-            Ok(false) => Err(Error::NotFound(Entity::Chat)),
-            Err(outage) if is_outage(&outage) => {
-                let read = stale(self.records.chat(key).await?, outage)?;
-                Ok(read.stale)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Reads one thing: what is not stored yet first, then the row, never the other way round, or a write that is
-    /// stored in between would be seen in neither.
-    async fn one<T, F>(
-        &self,
-        entity: Entity,
-        pending: stores::Result<Option<T>>,
-        stored: impl Fn() -> F,
-        newer: impl Fn(T, T) -> T,
-    ) -> Result<Read<T>>
-    where
-        F: Future<Output = stores::Result<Option<T>>>,
-    {
-        match pending {
-            Ok(Some(pending)) => Ok(fresh(match stored().await {
-                Ok(Some(stored)) => newer(pending, stored),
-                // Not stored yet; or the database is out of reach, and this is newer than what it holds.
-                Ok(None) | Err(_) => pending,
-            })),
-            Ok(None) => {
-                let stored = stored().await?;
-                stored.map(fresh).ok_or(Error::NotFound(entity))
-            }
-            Err(outage) if is_outage(&outage) => stale(stored().await?, outage),
-            Err(error) => Err(error.into()),
+        let read = self.backend.has_chat(key).await?;
+        match read.value {
+            true => Ok(read.stale),
+            false => Err(Error::NotFound(Entity::Chat)),
         }
     }
 }
 
-fn fresh<T>(value: T) -> Read<T> {
-    Read {
-        value,
-        stale: false,
-    }
-}
-
-/// What is stored, for want of the queue. What is not found may just not be stored yet: the outage is the answer.
-fn stale<T>(stored: Option<T>, outage: stores::Error) -> Result<Read<T>> {
-    let value = stored.ok_or(outage)?;
-    Ok(Read { value, stale: true })
+fn found<T>(Read { value, stale }: Read<Option<T>>, entity: Entity) -> Result<Read<T>> {
+    let value = value.ok_or(Error::NotFound(entity))?;
+    Ok(Read { value, stale })
 }

@@ -1,5 +1,7 @@
 //! What `confab doctor` finds.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::{Error, Result};
@@ -7,7 +9,7 @@ use super::{Error, Result};
 /// How bad it is, from the best on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub enum Severity {
     /// As it should be.
     Ok,
     /// It works, but something may get lost, or wants looking after.
@@ -16,7 +18,7 @@ pub enum Verdict {
     Problem,
 }
 
-impl Verdict {
+impl Severity {
     /// As it is printed.
     pub fn name(self) -> &'static str {
         match self {
@@ -34,7 +36,7 @@ pub struct Check {
     #[serde(rename = "check")]
     pub name: &'static str,
     /// How bad it is.
-    pub verdict: Verdict,
+    pub verdict: Severity,
     /// What is there.
     pub found: String,
     /// What to do about it; `None` where all is well.
@@ -46,7 +48,7 @@ impl Check {
     pub fn ok(name: &'static str, found: impl Into<String>) -> Self {
         Self {
             name,
-            verdict: Verdict::Ok,
+            verdict: Severity::Ok,
             found: found.into(),
             advice: None,
         }
@@ -59,7 +61,7 @@ impl Check {
         advice: impl Into<String>,
     ) -> Self {
         Self {
-            verdict: Verdict::Warning,
+            verdict: Severity::Warning,
             advice: Some(advice.into()),
             ..Self::ok(name, found)
         }
@@ -72,7 +74,7 @@ impl Check {
         advice: impl Into<String>,
     ) -> Self {
         Self {
-            verdict: Verdict::Problem,
+            verdict: Severity::Problem,
             ..Self::warning(name, found, advice)
         }
     }
@@ -106,11 +108,7 @@ impl Check {
 
     /// Compares a store's clock, read between two looks at this host's; all in milliseconds since 1970.
     pub(super) fn clock(name: &'static str, before: i64, theirs: i64, after: i64) -> Self {
-        let skew = if theirs < before {
-            before - theirs
-        } else {
-            (theirs - after).max(0)
-        };
+        let skew = (before - theirs).max(theirs - after).max(0);
         let found = format!("{skew} ms from this host's");
         let advice = "let NTP set both clocks: times of creation are read from them";
         match skew {
@@ -119,6 +117,24 @@ impl Check {
             _ => Self::problem(name, found, advice),
         }
     }
+}
+
+/// Duration of one store's diagnosis at most; a file's integrity check has a limit of its own below it.
+const DIAGNOSIS: Duration = Duration::from_secs(75);
+
+/// Runs one store's diagnosis; that it takes too long is a finding.
+pub(super) async fn bounded(
+    name: &'static str,
+    diagnosis: impl Future<Output = Vec<Check>>,
+) -> Vec<Check> {
+    let outcome = tokio::time::timeout(DIAGNOSIS, diagnosis).await;
+    outcome.unwrap_or_else(|_| {
+        vec![Check::problem(
+            name,
+            format!("no answer within {DIAGNOSIS:?}"),
+            "see whether the store is overloaded",
+        )]
+    })
 }
 
 /// This host's clock, in milliseconds since 1970.
@@ -134,13 +150,13 @@ mod tests {
     fn a_clock_may_differ_by_what_the_question_took() {
         let verdict = |theirs| Check::clock("a clock", 10_000, theirs, 15_000).verdict;
         for theirs in [8000, 10_000, 12_000, 15_000, 17_000] {
-            assert_eq!(verdict(theirs), Verdict::Ok, "{theirs}");
+            assert_eq!(verdict(theirs), Severity::Ok, "{theirs}");
         }
         for theirs in [7999, 17_001, -50_000, 75_000] {
-            assert_eq!(verdict(theirs), Verdict::Warning, "{theirs}");
+            assert_eq!(verdict(theirs), Severity::Warning, "{theirs}");
         }
         for theirs in [-50_001, 75_001] {
-            assert_eq!(verdict(theirs), Verdict::Problem, "{theirs}");
+            assert_eq!(verdict(theirs), Severity::Problem, "{theirs}");
         }
     }
 
@@ -150,8 +166,8 @@ mod tests {
             let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
             Check::schema("a schema", &owned(known), &owned(applied)).verdict
         };
-        assert_eq!(verdict(&["1", "2"], &["2", "1"]), Verdict::Ok);
-        assert_eq!(verdict(&["1", "2"], &["1"]), Verdict::Problem);
-        assert_eq!(verdict(&["1"], &["1", "2"]), Verdict::Problem);
+        assert_eq!(verdict(&["1", "2"], &["2", "1"]), Severity::Ok);
+        assert_eq!(verdict(&["1", "2"], &["1"]), Severity::Problem);
+        assert_eq!(verdict(&["1"], &["1", "2"]), Severity::Problem);
     }
 }

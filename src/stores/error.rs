@@ -44,3 +44,10 @@ pub enum Error {
         detail: String,
     },
 }
+
+impl Error {
+    /// Tells whether the same call may succeed later, by nobody's doing.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+}

@@ -1,95 +1,135 @@
-//! What an operator is shown of the jobs in a queue.
+//! Jobs as workers see them: claim, store, settle.
 
-use serde::{Serialize, Serializer};
+use std::{collections::BTreeMap, time::Duration};
 
-use crate::domain::{Revision, Timestamp, time::rfc3339};
+#[cfg(doc)]
+use super::Error;
+use super::{Backend, Result};
+use crate::domain::{Change, Job, Kind};
 
-/// Where a job is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum JobState {
-    /// Not claimed yet.
-    Waiting,
-    /// In a worker's hands.
-    Leased,
-    /// Failed, to be tried again later.
-    Delayed,
-    /// Failed for good: a dead letter.
-    Dead,
+/// Jobs that were claimed together. They stay the claimer's while it extends the lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// The claim.
+    pub lease: Lease,
+    /// In the order in which they were accepted; never empty.
+    pub jobs: Vec<Job>,
 }
 
-impl JobState {
-    /// All states, in the order in which a job may pass through them.
-    pub const ALL: [Self; 4] = [Self::Waiting, Self::Leased, Self::Delayed, Self::Dead];
+/// One claim, and the fence that keeps a claimer whose time is over from storing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Whose queue the jobs came from and go back to.
+    pub kind: Kind,
+    /// Random, unique for each claim.
+    pub token: String,
+    /// On the services, the epoch under which the jobs were claimed: a newer one fences the batch. The embedded backend
+    /// has none; there the lease's own row is the fence.
+    pub epoch: Option<u64>,
+}
 
-    /// As in the stores and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Leased => "leased",
-            Self::Delayed => "delayed",
-            Self::Dead => "dead",
+/// Bounds of one claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClaimLimits {
+    /// Jobs at most.
+    pub jobs: usize,
+    /// Bytes of payload at most, though always at least one job.
+    pub bytes: usize,
+    /// Duration of the lease unless it is extended.
+    pub lease: Duration,
+}
+
+/// Jobs of one kind that were taken back from dead claimers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recovered {
+    /// The kind.
+    pub kind: Kind,
+    /// Jobs that they held.
+    pub jobs: usize,
+    /// Those of them that are dead letters now, because three claimers died while they held them.
+    pub dead: usize,
+}
+
+impl Recovered {
+    /// Adds up claims by kind, and leaves out kinds without any job.
+    pub fn sum(claims: impl IntoIterator<Item = Self>) -> Vec<Self> {
+        let mut sums: BTreeMap<Kind, Self> = BTreeMap::new();
+        for claim in claims.into_iter().filter(|claim| claim.jobs > 0) {
+            sums.entry(claim.kind)
+                .and_modify(|sum| {
+                    sum.jobs += claim.jobs;
+                    sum.dead += claim.dead;
+                })
+                .or_insert(claim);
         }
-    }
-
-    /// The state of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.name() == name)
+        sums.into_values().collect()
     }
 }
 
-/// A job as it is at this moment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct JobInfo {
-    /// Its place in the order of all writes.
-    #[serde(serialize_with = "as_text")]
-    pub id: Revision,
-    /// Its kind's name; another program may have queued kinds that this one does not know.
-    pub kind: String,
-    /// Where it is.
-    pub state: JobState,
-    /// What it writes: `application`, `application:chat` or `application:chat:message`.
-    pub target: String,
-    /// When it was accepted.
-    #[serde(serialize_with = "as_time")]
-    pub accepted_at: Timestamp,
-    /// Of a delayed job when it is tried again, of a dead letter since when it is one.
-    #[serde(serialize_with = "as_time_if_any")]
-    pub due: Option<Timestamp>,
-    /// The request that left it, if that is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub request: Option<String>,
-    /// How often it failed by its own fault.
-    pub tries: u32,
-    /// How many claimers died over it.
-    pub crashes: u32,
-    /// What was said when it failed last.
-    pub error: Option<String>,
-    /// All of it, texts too: only where one job is asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub payload: Option<String>,
-}
-
-/// What a job writes; the chat of a chat's own creation is 0, as is the number of an application's.
-pub(super) fn target(app: &str, chat: u64, number: u64) -> String {
-    match (chat, number) {
-        (0, 0) => app.to_owned(),
-        (0, number) => format!("{app}:{number}"),
-        (chat, number) => format!("{app}:{chat}:{number}"),
+impl Backend {
+    /// Claims waiting jobs of `kind`: returned jobs first, then the oldest; `None` if none waits, or the kind is paused.
+    pub async fn claim(&self, kind: Kind, limits: &ClaimLimits) -> Result<Option<Batch>> {
+        dispatch!(self.claim(kind, limits), services: redis.claim)
     }
-}
 
-fn as_text<S: Serializer>(id: &Revision, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(id)
-}
+    /// Stores changes of a claim, all or none, with all that follows from them. Storing is idempotent, in any order: the
+    /// newer revision wins, the earlier creation time stays.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Fenced`] if the claim no longer holds, [`Error::Rejected`] if a change cannot be stored.
+    pub async fn store(&self, lease: &Lease, changes: Vec<Change>) -> Result<()> {
+        dispatch!(self.store(lease, changes), services: mysql.store)?;
+        self.wakeups().stored(lease.kind);
+        Ok(())
+    }
 
-fn as_time<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&rfc3339(*time))
-}
+    /// Restarts the lease's time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Fenced`] if the lease is over.
+    pub async fn extend(&self, lease: &Lease, time: Duration) -> Result<()> {
+        dispatch!(self.extend(lease, time), services: redis.extend)
+    }
 
-fn as_time_if_any<S: Serializer>(
-    time: &Option<Timestamp>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.serialize_some(&time.map(rfc3339))
+    /// Removes jobs that are stored.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Fenced`] if the lease is over: another claimer has the jobs.
+    pub async fn acknowledge(&self, lease: &Lease, jobs: &[Job]) -> Result<()> {
+        dispatch!(self.acknowledge(lease, jobs), services: redis.acknowledge)
+    }
+
+    /// Records that a job failed by its own fault: it is retried after `retry_after`, or with `None` becomes a dead
+    /// letter, which stays readable.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Fenced`] if the lease is over.
+    pub async fn fail(
+        &self,
+        lease: &Lease,
+        job: &Job,
+        error: &str,
+        retry_after: Option<Duration>,
+    ) -> Result<()> {
+        dispatch!(self.fail(lease, job, error, retry_after), services: redis.fail)
+    }
+
+    /// Returns the jobs that the lease still holds to the front of their queue.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Fenced`] if the lease is over.
+    pub async fn release(&self, lease: &Lease) -> Result<()> {
+        dispatch!(self.release(lease), services: redis.release)
+    }
+
+    /// Takes back jobs whose leases are over. A job that this happens to twice is claimed alone from then on, and the
+    /// third time becomes a dead letter.
+    pub async fn recover(&self) -> Result<Vec<Recovered>> {
+        dispatch!(self.recover(), services: redis.recover)
+    }
 }

@@ -1,31 +1,75 @@
-//! The traits behind which everything is kept, and what each promises.
+//! Where data is kept: the two backends, and the operations that both have.
 //!
-//! Two backings stand behind them. On the *services* backing [`Records`] is MySQL, [`JobQueue`] is Redis and
-//! [`SearchIndex`] is Elasticsearch; on the *embedded* one a single SQLite file is all three. Stores never know each
-//! other; `app` picks and wires them.
+//! [`Backend::Services`] is MySQL (rows), Redis (queue) and Elasticsearch (search); [`Backend::Embedded`] is one SQLite
+//! file for all three. Each operation is a method of [`Backend`] that calls the one or the other; the methods are
+//! grouped by role, one file a role. Operations that only the services need are methods of [`Services`].
 
-mod breaker;
-pub mod check;
-pub mod elasticsearch;
+/// Calls an operation of the backend: on the embedded one the method of the same name, on the services the one named.
+/// Boxed, so that the futures of both are no part of every caller's.
+macro_rules! dispatch {
+    ($backend:ident.$method:ident($($argument:ident),*), services: $($path:ident).+) => {
+        match $backend {
+            Self::Services(services) => {
+                ::futures_util::FutureExt::boxed(services.$($path).+($($argument),*)).await
+            }
+            Self::Embedded(embedded) => {
+                ::futures_util::FutureExt::boxed(embedded.$method($($argument),*)).await
+            }
+        }
+    };
+}
+
+mod audit;
+mod call;
+mod check;
+mod circuit_breaker;
+mod coalescer;
+mod enqueue;
 mod error;
-mod gather;
+mod health;
+mod index_build;
+mod job_admin;
 mod jobs;
-pub mod measured;
-pub mod mysql;
+mod merge;
 mod payload;
-mod queue;
-mod records;
+mod reader;
 mod recount;
-pub mod redis;
-mod search_index;
+pub mod services;
 pub mod sqlite;
-pub mod wakeup;
+mod wakeup;
+
+use std::sync::Arc;
 
 pub use self::{
-    check::Check,
+    audit::{ScanPage, Totals, WrongCount},
+    check::{Check, Severity},
+    enqueue::Enqueued,
     error::{Error, Result},
-    jobs::{JobInfo, JobState},
-    queue::{Acceptance, Batch, ClaimLimits, JobQueue, KindStats, Known, Lease, Recovered},
-    records::{Build, Checked, Guard, IndexLag, Ledger, Outbox, Records, Totals, WrongCount},
-    search_index::SearchIndex,
+    health::{LockGuard, Probe},
+    index_build::{Build, IndexState},
+    job_admin::{JobInfo, JobState, KindStats},
+    jobs::{Batch, ClaimLimits, Lease, Recovered},
+    reader::Read,
+    services::Services,
+    sqlite::Embedded,
+    wakeup::Wakeups,
 };
+
+/// The stores of one installation. Cheap to clone.
+#[derive(Clone)]
+pub enum Backend {
+    /// MySQL, Redis and Elasticsearch, shared by any number of processes.
+    Services(Arc<Services>),
+    /// One SQLite file, served by one process.
+    Embedded(Arc<Embedded>),
+}
+
+impl Backend {
+    /// Notifications that end the waits of this process's workers.
+    pub fn wakeups(&self) -> &Wakeups {
+        match self {
+            Self::Services(services) => &services.wakeups,
+            Self::Embedded(embedded) => &embedded.wakeups,
+        }
+    }
+}

@@ -5,24 +5,24 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    AppId, Application, Chat, ChatKey, Entry, Job, Kind, Message, MessageKey, Number, RequestId,
-    Revision, Write, time::from_millis,
+    AppId, Application, Change, Chat, ChatKey, Entity, Job, Kind, Message, MessageKey, Number,
+    RequestId, Revision, Target, Write, job::Action, time::from_millis,
 };
 
 /// The version that this program writes, and the only one so far.
 pub const VERSION: u32 = 1;
 
-/// What the text begins with: the last member, as it is long. No text contains this, as quotes in it are escaped.
+/// The last member begins with this. No text contains it, as quotes in a text are escaped.
 const TEXT: &str = ",\"text\":";
 
 /// The part of a payload that is known before the write is accepted.
 #[derive(Serialize)]
-struct Draft<'a> {
+struct Members<'a> {
     kind: &'static str,
     app: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     chat: Option<Number>,
-    /// The request that asks for it. Programs that do not know this member pass it over, so the version stays.
+    /// Programs that do not know this member ignore it, so the version stays.
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,12 +34,12 @@ struct Draft<'a> {
 struct Payload {
     #[serde(rename = "v")]
     version: u32,
-    /// When it was accepted, in milliseconds since 1970.
+    /// Time of acceptance, in milliseconds since 1970.
     at: i64,
-    /// The number of the chat or message; absent for an application.
+    /// Number of the chat or message; absent for an application.
     #[serde(default)]
     number: Number,
-    /// When the message that this updates was created, if the queue knew.
+    /// Time of creation of the message that this updates, if the queue knew it.
     created: Option<i64>,
     kind: String,
     app: String,
@@ -52,47 +52,40 @@ struct Payload {
 }
 
 /// The JSON members that the queue puts its own before: an object without its opening brace.
-pub fn draft(write: &Write, request: Option<&RequestId>) -> String {
-    let (app, chat, text) = match write {
-        Write::CreateApplication { id, username } => (*id, None, Some(username)),
-        Write::CreateChat { app } => (*app, None, None),
-        Write::CreateMessage { chat, text } => (chat.app, Some(chat.number), Some(text)),
-        Write::UpdateMessage { message, text } => {
-            (message.chat.app, Some(message.chat.number), Some(text))
-        }
-    };
-    let draft = Draft {
-        kind: write.kind().name(),
+pub fn members(write: &Write, request: Option<&RequestId>) -> String {
+    let Target { app, chat, .. } = write.target;
+    let members = Members {
+        kind: write.kind.name(),
         app: app.to_string(),
-        chat,
+        chat: (chat != 0).then_some(chat),
         request: request.map(RequestId::as_str),
-        text: text.map(String::as_str),
+        text: write.text.as_deref(),
     };
     // A struct of strings and numbers always serialises.
-    let json = serde_json::to_string(&draft).unwrap_or_default();
+    let json = serde_json::to_string(&members).unwrap_or_default();
     json[1.min(json.len())..].to_owned()
 }
 
-/// A job that was claimed, which failed `tries` times.
+/// A claimed job that failed `tries` times.
 pub fn job(revision: Revision, tries: u32, payload: &str) -> Job {
-    let (entry, request) = match parse(revision, payload) {
-        Ok((entry, request)) => (Ok(entry), request),
+    let (change, request) = match parse(revision, payload) {
+        Ok((change, request)) => (Ok(change), request),
         Err(reason) => (Err(reason), Head::read(payload).request),
     };
     Job {
         revision,
         tries,
         request,
-        entry,
+        change,
     }
 }
 
 /// Reads a payload; an error says why this program cannot, with no word of the text.
-pub fn read(revision: Revision, payload: &str) -> Result<Entry, String> {
-    parse(revision, payload).map(|(entry, _)| entry)
+pub fn read(revision: Revision, payload: &str) -> Result<Change, String> {
+    parse(revision, payload).map(|(change, _)| change)
 }
 
-fn parse(revision: Revision, payload: &str) -> Result<(Entry, Option<String>), String> {
+fn parse(revision: Revision, payload: &str) -> Result<(Change, Option<String>), String> {
     let payload: Payload = serde_json::from_str(payload)
         .map_err(|error| format!("job {revision} has an unreadable payload: {error}"))?;
     if payload.version != VERSION {
@@ -108,20 +101,20 @@ fn parse(revision: Revision, payload: &str) -> Result<(Entry, Option<String>), S
         .ok_or_else(|| format!("job {revision} is of an unknown kind: {:?}", payload.kind))?;
     let at = from_millis(payload.at);
     let chat = |number| ChatKey { app, number };
-    let entry = match kind {
-        Kind::CreateApplication => Entry::Application(Application {
+    let change = match kind.entity() {
+        Entity::Application => Change::Application(Application {
             id: app,
             username: payload.text,
             revision,
             created_at: at,
         }),
-        Kind::CreateChat => Entry::Chat(Chat {
+        Entity::Chat => Change::Chat(Chat {
             key: chat(payload.number),
             messages_count: None,
             revision,
             created_at: at,
         }),
-        Kind::CreateMessage | Kind::UpdateMessage => Entry::Message(Message {
+        Entity::Message => Change::Message(Message {
             key: MessageKey {
                 chat: chat(payload.chat),
                 number: payload.number,
@@ -129,13 +122,13 @@ fn parse(revision: Revision, payload: &str) -> Result<(Entry, Option<String>), S
             text: payload.text,
             revision,
             created_at: payload.created.map_or(at, from_millis),
-            updated_at: (kind == Kind::UpdateMessage).then_some(at),
+            updated_at: (kind.action() == Action::Update).then_some(at),
         }),
     };
-    Ok((entry, payload.request))
+    Ok((change, payload.request))
 }
 
-/// What an operator is told of a payload: also of one that [`read`] refuses, as far as it is understood.
+/// The members of a payload that an operator sees: also of one that [`read`] refuses, as far as it is understood.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Head {
@@ -154,12 +147,25 @@ pub struct Head {
 }
 
 impl Head {
+    /// What the job writes, as far as it is understood.
+    pub fn target(&self) -> String {
+        target(&self.app, self.chat, self.number)
+    }
+
     /// Reads a payload, or one that was cut off before its text.
     pub fn read(payload: &str) -> Self {
         let head = payload.split(TEXT).next().unwrap_or_default();
         let closed = format!("{}}}", head.trim_end_matches('}'));
         serde_json::from_str(&closed).unwrap_or_default()
     }
+}
+
+/// The key of what a job writes; an application ID that is none is shown as it is.
+pub fn target(app: &str, chat: Number, number: Number) -> String {
+    AppId::parse(app).map_or_else(
+        || app.to_owned(),
+        |app| Target { app, chat, number }.to_string(),
+    )
 }
 
 #[cfg(test)]
@@ -172,15 +178,12 @@ mod tests {
             app: AppId(0xdec9_69c6),
             number: 5,
         };
-        let write = Write::UpdateMessage {
-            message: MessageKey { chat, number: 3 },
-            text: "Guess \"what\"?".into(),
-        };
+        let write = Write::update_message(MessageKey { chat, number: 3 }, "Guess \"what\"?");
         let payload = format!(
             "{{\"v\":1,\"at\":1000,\"number\":3,\"created\":500,{}",
-            draft(&write, None)
+            members(&write, None)
         );
-        let Ok(Entry::Message(message)) = read(Revision(7), &payload) else {
+        let Ok(Change::Message(message)) = read(Revision(7), &payload) else {
             panic!("{payload}");
         };
         assert_eq!(message.text, "Guess \"what\"?");
@@ -196,20 +199,19 @@ mod tests {
             app: AppId(0xdec9_69c6),
             number: 5,
         };
-        let text = "hello".to_owned();
-        let write = Write::CreateMessage { chat, text };
+        let write = Write::create_message(chat, "hello");
         for given in [Some(&id), None] {
-            let (draft, request) = (draft(&write, given), given.map(RequestId::as_str));
-            let payload = format!("{{\"v\":1,\"at\":1000,\"number\":3,{draft}");
+            let (members, request) = (members(&write, given), given.map(RequestId::as_str));
+            let payload = format!("{{\"v\":1,\"at\":1000,\"number\":3,{members}");
             let told = job(Revision(7), 2, &payload);
             assert_eq!(told.request.as_deref(), request, "{payload}");
-            assert!(told.entry.is_ok());
+            assert!(told.change.is_ok());
             let head = Head::read(&payload);
             assert_eq!(head.request.as_deref(), request, "{payload}");
             assert_eq!((head.chat, head.number), (5, 3));
             let newer = payload.replace("\"v\":1", "\"v\":2");
             let refused = job(Revision(7), 2, &newer);
-            assert!(refused.entry.is_err());
+            assert!(refused.change.is_err());
             assert_eq!(refused.request.as_deref(), request, "{newer}");
         }
     }

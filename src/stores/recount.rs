@@ -5,7 +5,7 @@ use diesel::{
     sql_types::{BigInt, Text},
 };
 
-use super::{Checked, WrongCount};
+use super::{ScanPage, WrongCount};
 use crate::domain::{AppId, ChatKey};
 
 /// One application or chat and its count, as kept and as counted.
@@ -40,13 +40,13 @@ impl Recount {
 }
 
 /// A step through the applications, of at most `limit`.
-pub fn applications(rows: &[Recount], limit: usize) -> Checked<AppId, WrongCount> {
+pub fn applications(rows: &[Recount], limit: usize) -> ScanPage<AppId, WrongCount> {
     let last = rows.last().and_then(|row| AppId::parse(&row.app));
     checked(rows, limit, last, |row| row.app.clone())
 }
 
 /// A step through the chats, of at most `limit`.
-pub fn chats(rows: &[Recount], limit: usize) -> Checked<ChatKey, WrongCount> {
+pub fn chats(rows: &[Recount], limit: usize) -> ScanPage<ChatKey, WrongCount> {
     let last = rows.last().and_then(Recount::chat);
     checked(rows, limit, last, |row| {
         format!("{}:{}", row.app, row.number)
@@ -58,10 +58,10 @@ fn checked<K>(
     limit: usize,
     last: Option<K>,
     key: impl Fn(&Recount) -> String,
-) -> Checked<K, WrongCount> {
+) -> ScanPage<K, WrongCount> {
     let wrong = rows.iter().filter(|row| row.is_wrong());
-    Checked {
-        checked: rows.len(),
+    ScanPage {
+        scanned: rows.len(),
         last: last.filter(|_| rows.len() == limit),
         findings: wrong
             .map(|row| WrongCount {

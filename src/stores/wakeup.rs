@@ -1,45 +1,43 @@
-//! Waking the workers of this process, so that they need not wait for their next look.
+//! Wakeups of this process's workers, which would otherwise wait for their next poll.
 
 use tokio::sync::Notify;
 
-use crate::domain::Kind;
+use crate::domain::{Entity, Kind};
 
-/// A bell for each worker. A ring that nobody waits for is kept for the next who does, so none is missed; what another
-/// process does rings no bell here, and is found by polling.
+/// One notification for each worker. A notification that no worker waits for is kept for its next wait. What another
+/// process does notifies nobody here, and is found by polling.
 #[derive(Debug, Default)]
-pub struct Wake {
+pub struct Wakeups {
     jobs: [Notify; Kind::ALL.len()],
-    /// Messages were stored: the index and the counts are behind.
-    pub messages_stored: Bells,
-    /// Chats were stored: the counts are behind.
-    pub chats_stored: Notify,
+    /// Messages were stored: the index is behind (services).
+    pub index: Notify,
+    /// Chats were stored: the counts of applications are behind (services).
+    pub chats_count: Notify,
+    /// Messages were stored: the counts of chats are behind (services).
+    pub messages_count: Notify,
     /// There is no search index.
     pub index_missing: Notify,
 }
 
-/// The workers that stored messages concern.
-#[derive(Debug, Default)]
-pub struct Bells {
-    /// For `index_messages`.
-    pub index: Notify,
-    /// For `update_messages_count`.
-    pub count: Notify,
-}
-
-impl Wake {
-    /// The bell of a kind of job.
+impl Wakeups {
+    /// The notification of the worker that stores jobs of `kind`.
     pub fn job(&self, kind: Kind) -> &Notify {
         &self.jobs[kind as usize]
     }
 
-    /// Tells who follows that jobs of that kind were stored.
-    pub fn stored(&self, kind: Kind) {
-        match kind {
-            Kind::CreateApplication => {}
-            Kind::CreateChat => self.chats_stored.notify_one(),
-            Kind::CreateMessage | Kind::UpdateMessage => {
-                self.messages_stored.index.notify_one();
-                self.messages_stored.count.notify_one();
+    /// A job of `kind` was queued.
+    pub(super) fn enqueued(&self, kind: Kind) {
+        self.job(kind).notify_one();
+    }
+
+    /// Jobs of `kind` were stored.
+    pub(super) fn stored(&self, kind: Kind) {
+        match kind.entity() {
+            Entity::Application => {}
+            Entity::Chat => self.chats_count.notify_one(),
+            Entity::Message => {
+                self.index.notify_one();
+                self.messages_count.notify_one();
             }
         }
     }

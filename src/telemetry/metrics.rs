@@ -22,32 +22,56 @@ const JOBS: [f64; 11] = [
     1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 5000.0,
 ];
 
+/// What the reconciler may find.
+const DRIFTS: [&str; 7] = [
+    "missing_document",
+    "stale_document",
+    "document_ahead_of_row",
+    "dangling_document",
+    "wrong_count",
+    "orphaned_application",
+    "orphaned_chat",
+];
+
 /// How often what was recorded is put into its buckets; until then each value is kept.
 const UPKEEP: Duration = Duration::from_secs(1);
 
-const REQUEST_DURATION: &str = "confab_http_request_duration_seconds";
-const STORE_CALL_DURATION: &str = "confab_store_call_duration_seconds";
-const STORE_ERRORS: &str = "confab_store_errors_total";
-const STORE_UP: &str = "confab_store_up";
-const WAITING: &str = "confab_jobs_waiting";
-const LEASED: &str = "confab_jobs_leased";
-const DELAYED: &str = "confab_jobs_delayed";
-const DEAD: &str = "confab_jobs_dead";
-const OLDEST: &str = "confab_jobs_oldest_seconds";
-const PAUSED: &str = "confab_jobs_paused";
-const DONE_TOTAL: &str = "confab_jobs_done_total";
-const FAILED_TOTAL: &str = "confab_jobs_failed_total";
-const RETRIED_TOTAL: &str = "confab_jobs_retried_total";
-const DEAD_TOTAL: &str = "confab_jobs_dead_total";
-const RECOVERED_TOTAL: &str = "confab_jobs_recovered_total";
-const BATCH_SIZE: &str = "confab_batch_size";
-const INDEX_LAG_MESSAGES: &str = "confab_index_lag_messages";
-const INDEX_LAG_SECONDS: &str = "confab_index_lag_seconds";
-const DRIFT: &str = "confab_drift_found_total";
-const WORKER_RESTARTS: &str = "confab_worker_restarts_total";
-const WORKER_STALLED: &str = "confab_worker_stalled_seconds";
-const LOG_DROPPED: &str = "confab_log_lines_dropped_total";
-const BUILD_INFO: &str = "confab_build_info";
+/// Defines each metric by its type, its constant, its name and its description, and how all are described.
+macro_rules! metrics {
+    ($($type:ident $constant:ident = $name:literal: $description:literal;)+) => {
+        $(const $constant: &str = $name;)+
+
+        fn describe() {
+            $(pastey::paste!([<describe_ $type>]!($constant, $description));)+
+        }
+    };
+}
+
+metrics! {
+    histogram REQUEST_DURATION = "confab_http_request_duration_seconds": "Time to answer requests, by the route's template.";
+    histogram STORE_CALL_DURATION = "confab_store_call_duration_seconds": "Time of calls to the stores.";
+    counter STORE_ERRORS = "confab_store_errors_total": "Calls to the stores that failed, or got no answer.";
+    gauge STORE_UP = "confab_store_up": "1 if the store answered at this scrape, and would take a write.";
+    gauge WAITING = "confab_jobs_waiting": "Accepted jobs that no worker has claimed.";
+    gauge LEASED = "confab_jobs_leased": "Jobs in a worker's hands.";
+    gauge DELAYED = "confab_jobs_delayed": "Jobs that failed and are to be tried again.";
+    gauge DEAD = "confab_jobs_dead": "Dead letters: jobs that failed for good.";
+    gauge OLDEST = "confab_jobs_oldest_seconds": "Age of the oldest job that waits.";
+    gauge PAUSED = "confab_jobs_paused": "1 if an operator has paused the kind.";
+    counter DONE_TOTAL = "confab_jobs_done_total": "Jobs that were stored.";
+    counter FAILED_TOTAL = "confab_jobs_failed_total": "Times that a job failed by its own fault.";
+    counter RETRIED_TOTAL = "confab_jobs_retried_total": "Times that a job failed and was put off to be tried again.";
+    counter DEAD_TOTAL = "confab_jobs_dead_total": "Jobs that became dead letters.";
+    counter RECOVERED_TOTAL = "confab_jobs_recovered_total": "Jobs taken back from claimers that died.";
+    histogram BATCH_SIZE = "confab_batch_size": "Jobs that were claimed together.";
+    gauge INDEX_LAG_MESSAGES = "confab_index_lag_messages": "Stored messages that the search index has not been told of.";
+    gauge INDEX_LAG_SECONDS = "confab_index_lag_seconds": "How long the oldest of them has been stored.";
+    counter DRIFT = "confab_drift_found_total": "What the clean job found to differ, and mends.";
+    counter WORKER_RESTARTS = "confab_worker_restarts_total": "Times that a worker died and was started again.";
+    gauge WORKER_STALLED = "confab_worker_stalled_seconds": "How long a worker has stood still at one step, beyond workers.stall_ms; else 0.";
+    counter LOG_DROPPED = "confab_log_lines_dropped_total": "Lines of the log that were dropped, as standard error did not keep up.";
+    gauge BUILD_INFO = "confab_build_info": "1; the labels say which program this is.";
+}
 
 static RENDERER: OnceLock<PrometheusHandle> = OnceLock::new();
 
@@ -66,6 +90,11 @@ pub fn start() {
     let renderer = recorder.handle();
     if metrics::set_global_recorder(recorder).is_ok() {
         describe();
+        // Counters are there from the start, so that an alert sees the first increment.
+        let stores = ["queue", "records", "search"].map(store_errors);
+        for counter in DRIFTS.map(drift).into_iter().chain(stores) {
+            counter.increment(0);
+        }
         gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         let _ = RENDERER.set(renderer);
     }
@@ -108,9 +137,7 @@ pub fn store_call(store: &'static str, call: &'static str) -> Histogram {
 
 /// Calls to a store that failed.
 pub fn store_errors(store: &'static str) -> Counter {
-    let errors = counter!(STORE_ERRORS, "store" => store);
-    errors.increment(0);
-    errors
+    counter!(STORE_ERRORS, "store" => store)
 }
 
 /// Whether a store answered when it was asked last, and would take a write.
@@ -153,34 +180,12 @@ impl Jobs {
     }
 }
 
-/// How the queue of one kind of job stands.
-pub struct Queue {
-    /// Not claimed yet.
-    pub waiting: Gauge,
-    /// In a worker's hands.
-    pub leased: Gauge,
-    /// To be tried again later.
-    pub delayed: Gauge,
-    /// Dead letters.
-    pub dead: Gauge,
-    /// Age of the oldest that waits.
-    pub oldest: Gauge,
-    /// 1 if an operator has paused it.
-    pub paused: Gauge,
-}
-
-impl Queue {
-    /// That of a kind.
-    pub fn new(kind: &'static str) -> Self {
-        let figure = |name: &'static str| gauge!(name, "kind" => kind);
-        Self {
-            waiting: figure(WAITING),
-            leased: figure(LEASED),
-            delayed: figure(DELAYED),
-            dead: figure(DEAD),
-            oldest: figure(OLDEST),
-            paused: figure(PAUSED),
-        }
+/// Sets the gauges of one kind of job: numbers of waiting, leased, delayed and dead jobs, age of the oldest waiting one in
+/// seconds, and 1 if the kind is paused.
+pub fn set_queue(kind: &'static str, values: [f64; 6]) {
+    let gauges = [WAITING, LEASED, DELAYED, DEAD, OLDEST, PAUSED];
+    for (name, value) in gauges.into_iter().zip(values) {
+        gauge!(name, "kind" => kind).set(value);
     }
 }
 
@@ -189,11 +194,9 @@ pub fn index_lag() -> (Gauge, Gauge) {
     (gauge!(INDEX_LAG_MESSAGES), gauge!(INDEX_LAG_SECONDS))
 }
 
-/// What the clean job found.
+/// Differences of one kind that the reconciler found. One that is found again before it is repaired counts twice.
 pub fn drift(what: &'static str) -> Counter {
-    let found = counter!(DRIFT, "what" => what);
-    found.increment(0);
-    found
+    counter!(DRIFT, "what" => what)
 }
 
 /// How often a worker's loop died and was started again, and for how long it has stood still.
@@ -207,69 +210,4 @@ pub fn worker(name: &'static str) -> (Counter, Gauge) {
 /// Lines of the log that were dropped.
 pub fn log_dropped() -> Counter {
     counter!(LOG_DROPPED)
-}
-
-fn describe() {
-    for (name, help) in [
-        (
-            REQUEST_DURATION,
-            "Time to answer requests, by the route's template.",
-        ),
-        (STORE_CALL_DURATION, "Time of calls to the stores."),
-        (BATCH_SIZE, "Jobs that were claimed together."),
-    ] {
-        describe_histogram!(name, help);
-    }
-    for (name, help) in [
-        (
-            STORE_UP,
-            "1 if the store answered at this scrape, and would take a write.",
-        ),
-        (WAITING, "Accepted jobs that no worker has claimed."),
-        (LEASED, "Jobs in a worker's hands."),
-        (DELAYED, "Jobs that failed and are to be tried again."),
-        (DEAD, "Dead letters: jobs that failed for good."),
-        (OLDEST, "Age of the oldest job that waits."),
-        (PAUSED, "1 if an operator has paused the kind."),
-        (
-            INDEX_LAG_MESSAGES,
-            "Stored messages that the search index has not been told of.",
-        ),
-        (
-            INDEX_LAG_SECONDS,
-            "How long the oldest of them has been stored.",
-        ),
-        (
-            WORKER_STALLED,
-            "How long a worker has stood still at one step, beyond workers.stall_ms; else 0.",
-        ),
-        (BUILD_INFO, "1; the labels say which program this is."),
-    ] {
-        describe_gauge!(name, help);
-    }
-    for (name, help) in [
-        (
-            STORE_ERRORS,
-            "Calls to the stores that failed, or got no answer.",
-        ),
-        (DONE_TOTAL, "Jobs that were stored."),
-        (FAILED_TOTAL, "Times that a job failed by its own fault."),
-        (
-            RETRIED_TOTAL,
-            "Times that a job failed and was put off to be tried again.",
-        ),
-        (DEAD_TOTAL, "Jobs that became dead letters."),
-        (RECOVERED_TOTAL, "Jobs taken back from claimers that died."),
-        (DRIFT, "What the clean job found to differ, and mends."),
-        (
-            WORKER_RESTARTS,
-            "Times that a worker died and was started again.",
-        ),
-        (
-            LOG_DROPPED,
-            "Lines of the log that were dropped, as standard error did not keep up.",
-        ),
-    ] {
-        describe_counter!(name, help);
-    }
 }

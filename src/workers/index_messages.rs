@@ -15,8 +15,11 @@ use super::{
     runner::{Step, Worker, pass},
 };
 use crate::{
-    service::rebuild::INDEX_LOCK,
-    stores::{Error, Guard, Outbox, Records, Result},
+    maintenance::INDEX_LOCK,
+    stores::{
+        Error, Result, Services,
+        services::{Outbox, mysql::NamedLock},
+    },
 };
 
 /// How long the lock is held before others get their turn: a rebuild that wants to swap, another process.
@@ -31,14 +34,16 @@ const IN_FLIGHT: usize = 2;
 /// See the module.
 pub struct IndexMessages {
     context: Context,
-    lock: Option<(Box<dyn Guard>, Instant)>,
+    services: Arc<Services>,
+    lock: Option<(NamedLock, Instant)>,
 }
 
 impl IndexMessages {
     /// Begins with nothing in hand.
-    pub fn new(context: &Context) -> Self {
+    pub fn new(context: &Context, services: &Arc<Services>) -> Self {
         Self {
             context: context.clone(),
+            services: services.clone(),
             lock: None,
         }
     }
@@ -51,7 +56,7 @@ impl IndexMessages {
             }
             self.lock = None;
         }
-        let lock = self.context.records.lock(INDEX_LOCK, LOCK_WAIT).await?;
+        let lock = self.services.mysql.lock(INDEX_LOCK, LOCK_WAIT).await?;
         self.lock = lock.map(|lock| (lock, Instant::now()));
         Ok(self.lock.is_some())
     }
@@ -63,8 +68,8 @@ impl Worker for IndexMessages {
         "index_messages"
     }
 
-    fn bell(&self) -> Option<&Notify> {
-        Some(&self.context.wake.messages_stored.index)
+    fn wakeup(&self) -> Option<&Notify> {
+        Some(&self.context.backend.wakeups().index)
     }
 
     fn rest(&self) -> Duration {
@@ -82,7 +87,7 @@ impl Worker for IndexMessages {
 
     async fn step(&mut self) -> Result<Step> {
         // A look is cheaper than a lock, which is a connection of its own.
-        let idle = self.lock.is_none() && self.context.records.outbox_bounds().await?.is_none();
+        let idle = self.lock.is_none() && self.services.mysql.outbox_range().await?.is_none();
         if idle || !self.has_lock().await? {
             return Ok(Step::Idle);
         }
@@ -92,8 +97,8 @@ impl Worker for IndexMessages {
         };
         let batch = self.context.settings.batch;
         // The next changes are read, and the words of their documents found, while the index works.
-        let told: usize = changes(self.context.records.clone(), batch, turn_ends)
-            .map_ok(|outbox| tell(self.context.clone(), outbox))
+        let told: usize = changes(self.services.clone(), batch, turn_ends)
+            .map_ok(|outbox| tell(self.services.clone(), outbox))
             .try_buffer_unordered(IN_FLIGHT)
             .try_fold(0, |sum, messages| ready(Ok(sum + messages)))
             .await?;
@@ -110,17 +115,17 @@ impl Worker for IndexMessages {
 
 /// What the index has not been told: one reading after another, while there is much, until the turn ends.
 fn changes(
-    records: Arc<dyn Records>,
+    services: Arc<Services>,
     batch: usize,
     turn_ends: Instant,
 ) -> impl Stream<Item = Result<Outbox>> {
     stream::try_unfold(Some(None), move |after| {
-        let records = records.clone();
+        let services = services.clone();
         async move {
             let Some(after) = after else {
                 return Ok(None);
             };
-            let outbox = records.outbox(after, batch).await?;
+            let outbox = services.mysql.outbox(after, batch).await?;
             let Some(last) = outbox.ids.iter().max().copied() else {
                 return Ok(None);
             };
@@ -131,9 +136,9 @@ fn changes(
     })
 }
 
-/// Tells the index of changes, and forgets them; tells how many there were.
-async fn tell(context: Context, outbox: Outbox) -> Result<usize> {
-    let Context { records, index, .. } = &context;
+/// Indexes changes and removes them from the outbox; returns how many there were.
+async fn tell(services: Arc<Services>, outbox: Outbox) -> Result<usize> {
+    let (mysql, index) = (&services.mysql, &services.elasticsearch);
     match index.put(None, &outbox.messages).await {
         Ok(refused) => {
             for (key, reason) in refused {
@@ -142,7 +147,7 @@ async fn tell(context: Context, outbox: Outbox) -> Result<usize> {
         }
         Err(error) => {
             if matches!(error, Error::IndexMissing(_)) {
-                context.wake.index_missing.notify_one();
+                services.wakeups.index_missing.notify_one();
             }
             return Err(error);
         }
@@ -151,13 +156,13 @@ async fn tell(context: Context, outbox: Outbox) -> Result<usize> {
         match index.put(Some(target), &outbox.messages).await {
             Err(Error::IndexMissing(_)) => {
                 warn!(target, "the index that a rebuild was filling is gone");
-                records.end_build(target).await?;
+                mysql.end_build(target).await?;
             }
             outcome => drop(outcome?),
         }
     }
     pass("before_outbox_delete").await?;
-    records.clear_outbox(&outbox.ids).await?;
+    mysql.clear_outbox(&outbox.ids).await?;
     // Of changes to the same message, or to one that is gone, fewer documents are left than there were changes.
     Ok(outbox.messages.len().max(1))
 }

@@ -31,7 +31,7 @@ impl Worker for Recover {
         "recover"
     }
 
-    fn bell(&self) -> Option<&Notify> {
+    fn wakeup(&self) -> Option<&Notify> {
         None
     }
 
@@ -41,7 +41,7 @@ impl Worker for Recover {
     }
 
     async fn step(&mut self) -> Result<Step> {
-        for Recovered { kind, jobs, dead } in self.0.queue.recover().await? {
+        for Recovered { kind, jobs, dead } in self.0.backend.recover().await? {
             let counts = Jobs::new(kind.name());
             counts.recovered.increment(jobs as u64);
             counts.dead.increment(dead as u64);

@@ -39,7 +39,7 @@ pub trait Worker: Send {
     /// As in the log.
     fn name(&self) -> &'static str;
     /// What ends its rest early.
-    fn bell(&self) -> Option<&Notify>;
+    fn wakeup(&self) -> Option<&Notify>;
     /// How long it rests when there is nothing to do.
     fn rest(&self) -> Duration;
     /// How long a step may take, as a multiple of `workers.stall_ms`.
@@ -56,7 +56,11 @@ pub trait Worker: Send {
 }
 
 /// Runs the worker that `make` makes until the process is to end; a new one whenever it dies.
-pub fn start<W: Worker + 'static>(tasks: &TaskTracker, context: &Context, make: fn(&Context) -> W) {
+pub fn start<W: Worker + 'static>(
+    tasks: &TaskTracker,
+    context: &Context,
+    make: impl Fn(&Context) -> W + Send + 'static,
+) {
     let context = context.clone();
     tasks.spawn(async move {
         loop {
@@ -95,13 +99,13 @@ async fn run(mut worker: impl Worker, pulse: Arc<Pulse>, stop: CancellationToken
             Ok(step) => {
                 pulse.rest();
                 pause.end();
-                let (bell, rest) = match step {
+                let (wakeup, rest) = match step {
                     Step::Worked => continue,
                     Step::CaughtUp => (None, TOGETHER),
-                    Step::Idle => (worker.bell(), worker.rest()),
+                    Step::Idle => (worker.wakeup(), worker.rest()),
                 };
                 tokio::select! {
-                    () = ring(bell) => {}
+                    () = notified(wakeup) => {}
                     () = tokio::time::sleep(rest) => {}
                     () = stop.cancelled() => {}
                 }
@@ -118,9 +122,9 @@ async fn run(mut worker: impl Worker, pulse: Arc<Pulse>, stop: CancellationToken
     }
 }
 
-async fn ring(bell: Option<&Notify>) {
-    match bell {
-        Some(bell) => bell.notified().await,
+async fn notified(wakeup: Option<&Notify>) {
+    match wakeup {
+        Some(wakeup) => wakeup.notified().await,
         None => std::future::pending().await,
     }
 }

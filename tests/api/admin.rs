@@ -222,7 +222,11 @@ async fn without_a_token_only_this_machine_is_listened_to(site: &Site) {
         ("0.0.0.0", "too-short"),
         ("127.0.0.1", "with a space in it"),
     ] {
-        let settings = [("CONFAB_ADMIN__HOST", host), ("CONFAB_ADMIN__TOKEN", token)];
+        let settings = [
+            ("CONFAB_ADMIN__HOST", host),
+            ("CONFAB_ADMIN__PORT", "3002"),
+            ("CONFAB_ADMIN__TOKEN", token),
+        ];
         let finished = site.confab_with(&["serve"], &settings).await;
         finished.expect_code(1);
         assert_eq!(finished.stderr.lines().count(), 1, "{finished:#?}");

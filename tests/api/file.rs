@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::support::{Finished, Site, free_port, on_embedded, settles};
+use crate::support::{Finished, Site, on_embedded, settles};
 
 /// Fails unless the program refused to start with one line that names the file and holds these words.
 #[track_caller]
@@ -23,9 +23,7 @@ async fn one_process_serves_a_file_and_commands_work_beside_it(site: &Site) {
     let api = site.start().await;
     let chat = api.new_app_and_chat().await;
     api.say(&chat, "hello").await;
-    let port = free_port().to_string();
-    let second = [("CONFAB_SERVER__PORT", port.as_str())];
-    let finished = site.confab_with(&["serve"], &second).await;
+    let finished = site.confab(&["serve"]).await;
     refused(site, &finished, &["already"]);
     for command in [
         &["migrate"] as &[&str],

@@ -1,10 +1,10 @@
-//! The operator's part of [`JobQueue`](confab::stores::JobQueue): listing, retrying, killing, pausing.
+//! The operator's part of [`JobQueue`](confab::stores::Backend): listing, retrying, killing, pausing.
 
 use std::time::Duration;
 
 use confab::{
     domain::{Kind, MessageKey, Revision, Write},
-    stores::{Acceptance, Error, JobInfo, JobState, Known},
+    stores::{Enqueued, Error, JobInfo, JobState},
 };
 
 use crate::{
@@ -21,7 +21,7 @@ async fn spoil(rig: &Rig, kind: Kind) -> Revision {
 }
 
 async fn fail(rig: &Rig, batch: &confab::stores::Batch, retry_after: Option<Duration>) -> Revision {
-    let queue = &rig.stores.queue;
+    let queue = &rig.backend;
     let job = &batch.jobs[0];
     queue
         .fail(&batch.lease, job, "no good", retry_after)
@@ -34,19 +34,19 @@ async fn fail(rig: &Rig, batch: &confab::stores::Batch, retry_after: Option<Dura
 }
 
 async fn list(rig: &Rig, state: JobState) -> Vec<Revision> {
-    let jobs = rig.stores.queue.jobs(state, None, None, 1000).await;
+    let jobs = rig.backend.jobs(state, None, None, 1000).await;
     let jobs = jobs.expect("a list");
     assert!(jobs.iter().all(|job| job.state == state), "{jobs:?}");
     jobs.iter().map(|job| job.id).collect()
 }
 
 async fn show(rig: &Rig, id: Revision) -> Option<JobInfo> {
-    rig.stores.queue.job(id).await.expect("an answer")
+    rig.backend.job(id).await.expect("an answer")
 }
 
 async fn jobs_are_listed_by_state_and_kind_in_their_order(site: &Site) {
     let rig = Rig::new(site).await;
-    let queue = &rig.stores.queue;
+    let queue = &rig.backend;
     let chat = rig.new_chat().await;
     for n in 1..=6 {
         rig.say(chat, &format!("message {n}")).await;
@@ -111,7 +111,7 @@ async fn a_job_is_shown_with_what_it_writes(site: &Site) {
     assert_eq!(job.error.as_deref(), Some("no good"));
     assert!(job.payload.as_ref().is_some_and(|it| it.contains("quotes")));
 
-    let dead = rig.stores.queue.jobs(JobState::Dead, None, None, 9).await;
+    let dead = rig.backend.jobs(JobState::Dead, None, None, 9).await;
     let listed = dead.expect("a list").remove(0);
     assert_eq!(
         listed,
@@ -125,10 +125,7 @@ async fn a_job_is_shown_with_what_it_writes(site: &Site) {
         (Kind::CreateChat, chat.to_string()),
     ];
     for (kind, target) in targets {
-        let jobs = rig
-            .stores
-            .queue
-            .jobs(JobState::Waiting, Some(kind), None, 9);
+        let jobs = rig.backend.jobs(JobState::Waiting, Some(kind), None, 9);
         let jobs = jobs.await.expect("a list");
         assert_eq!((jobs.len(), &jobs[0].target), (1, &target));
     }
@@ -137,7 +134,7 @@ async fn a_job_is_shown_with_what_it_writes(site: &Site) {
 
 async fn a_retried_job_waits_as_if_it_had_never_failed(site: &Site) {
     let rig = Rig::new(site).await;
-    let queue = &rig.stores.queue;
+    let queue = &rig.backend;
     let chat = rig.new_chat().await;
     rig.say(chat, "dead").await;
     let dead = spoil(&rig, Kind::CreateMessage).await;
@@ -165,7 +162,7 @@ async fn a_retried_job_waits_as_if_it_had_never_failed(site: &Site) {
 
 async fn a_retried_job_that_was_overtaken_changes_nothing(site: &Site) {
     let rig = Rig::new(site).await;
-    let queue = &rig.stores.queue;
+    let queue = &rig.backend;
     let chat = rig.new_chat().await;
     let message = rig.say(chat, "created").await;
     rig.drain().await;
@@ -186,16 +183,16 @@ async fn a_retried_job_that_was_overtaken_changes_nothing(site: &Site) {
 
 async fn a_killed_job_is_gone_and_nothing_else(site: &Site) {
     let rig = Rig::with(site, &[("CONFAB_LIMITS__DEAD_LETTERS", "1")]).await;
-    let queue = &rig.stores.queue;
+    let queue = &rig.backend;
     let chat = rig.new_chat().await;
     let message = rig.say(chat, "created").await;
     rig.change(message, "newer").await;
     let creation = spoil(&rig, Kind::CreateMessage).await;
     let text = || "one more".to_owned();
-    let full = rig.accept(Write::CreateMessage { chat, text: text() });
+    let full = rig.enqueue(Write::create_message(chat, text()));
     assert!(matches!(full.await, Err(Error::Full(_))));
-    assert_eq!(queue.kill(creation).await, Ok(true));
-    assert_eq!(queue.kill(creation).await, Ok(false));
+    assert_eq!(queue.discard(creation).await, Ok(true));
+    assert_eq!(queue.discard(creation).await, Ok(false));
     assert_eq!(queue.retry(creation).await, Ok(false));
     assert_eq!(show(&rig, creation).await, None);
     // What is written to the same message is still to be read, and there is room again.
@@ -209,8 +206,8 @@ async fn a_killed_job_is_gone_and_nothing_else(site: &Site) {
     let newest = spoil(&rig, Kind::UpdateMessage).await;
     let waiting = waiting.expect("a batch");
     queue.release(&waiting.lease).await.expect("released");
-    assert_eq!(queue.kill(newer.revision).await, Ok(false), "it waits");
-    assert_eq!(queue.kill(newest).await, Ok(true));
+    assert_eq!(queue.discard(newer.revision).await, Ok(false), "it waits");
+    assert_eq!(queue.discard(newest).await, Ok(true));
     assert_eq!(rig.pending(message).await, Some(newer));
     rig.drain().await;
     assert_eq!(rig.stored(message).await.expect("stored").text, "newer");
@@ -218,7 +215,7 @@ async fn a_killed_job_is_gone_and_nothing_else(site: &Site) {
 
 async fn a_killed_creation_is_read_no_more(site: &Site) {
     let rig = Rig::new(site).await;
-    let queue = &rig.stores.queue;
+    let queue = &rig.backend;
     let chat = rig.new_chat().await;
     let message = rig.say(chat, "hello").await;
     for kind in [
@@ -227,26 +224,23 @@ async fn a_killed_creation_is_read_no_more(site: &Site) {
         Kind::CreateMessage,
     ] {
         let id = spoil(&rig, kind).await;
-        assert_eq!(queue.kill(id).await, Ok(true), "{kind:?}");
+        assert_eq!(queue.discard(id).await, Ok(true), "{kind:?}");
     }
     let application = queue.application(chat.app).await.expect("an answer");
-    assert_eq!(application, Some((None, 1)));
-    assert_eq!(queue.chat(chat).await, Ok(None));
-    let told = queue.message(message).await.expect("an answer");
-    assert!(
-        matches!(told, Known::Nothing | Known::All(None)),
-        "{told:?}"
-    );
+    assert_eq!(application.value, None);
+    let read = queue.chat(chat).await.expect("an answer");
+    assert_eq!(read.value, None);
+    assert_eq!(rig.read(message).await, None);
     // Its number is not given out again, and an update of it is queued as of a message that is stored.
     assert_eq!(rig.say(chat, "the next").await.number, 2);
     let text = "brought to life".to_owned();
-    let update = rig.accept(Write::UpdateMessage { message, text }).await;
-    assert!(matches!(update, Ok(Acceptance::Accepted { number: 1, .. })));
+    let update = rig.enqueue(Write::update_message(message, text)).await;
+    assert!(matches!(update, Ok(Enqueued::Accepted { number: 1, .. })));
 }
 
 async fn a_paused_kind_is_accepted_and_read_but_not_claimed(site: &Site) {
     let rig = Rig::new(site).await;
-    let queue = &rig.stores.queue;
+    let queue = &rig.backend;
     let chat = rig.new_chat().await;
     rig.say(chat, "before").await;
     let batch = rig.claim(Kind::CreateMessage).await;
@@ -260,7 +254,7 @@ async fn a_paused_kind_is_accepted_and_read_but_not_claimed(site: &Site) {
     assert!(rig.pending(message).await.is_some());
     assert_eq!(rig.claim_some(Kind::CreateMessage, 9, LONG).await, None);
     assert!(rig.claim_some(Kind::CreateChat, 9, LONG).await.is_some());
-    let stats = rig.another().queue.stats().await.expect("stats");
+    let stats = rig.another().stats().await.expect("stats");
     let paused: Vec<bool> = stats.iter().map(|kind| kind.paused).collect();
     assert_eq!(paused, [false, false, true, false]);
     assert_eq!(stats[2].waiting, 2);

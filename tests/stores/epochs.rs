@@ -38,27 +38,18 @@ async fn numbers_go_on_after_redis_was_emptied(site: &Site) {
     rig.drain().await;
     empty_redis(site).await;
     assert_eq!(rig.say(chat, "the fourth").await.number, 4);
-    let chat_count = rig
-        .stores
-        .queue
-        .application(chat.app)
-        .await
-        .expect("an answer");
-    assert_eq!(chat_count, Some((None, 1)));
+    let application = rig.backend.application(chat.app).await.expect("an answer");
+    assert!(matches!(application.value, Some((_, 1))), "{application:?}");
     assert_eq!(
-        rig.number(confab::domain::Write::CreateChat { app: chat.app })
+        rig.number(confab::domain::Write::create_chat(chat.app))
             .await,
         2
     );
     let revisions: Vec<_> = {
         rig.drain().await;
         let page = crate::rig::ALL;
-        let messages = rig
-            .stores
-            .records
-            .messages(chat, &page)
-            .await
-            .expect("an answer");
+        let messages = rig.backend.messages(chat, &page).await.expect("an answer");
+        let messages = messages.value.items;
         messages.iter().map(|message| message.revision).collect()
     };
     assert!(revisions.is_sorted(), "{revisions:?}");
@@ -100,14 +91,10 @@ async fn a_database_set_back_behind_redis_is_noticed(site: &Site) {
     let batch = rig.claim(Kind::CreateMessage).await;
     let outcome = rig.store(&batch).await;
     assert!(matches!(outcome, Err(Error::Fenced(_))), "{outcome:?}");
-    rig.stores
-        .queue
-        .release(&batch.lease)
-        .await
-        .expect("released");
-    rig.stores.queue.recover().await.expect("recovered");
+    rig.backend.release(&batch.lease).await.expect("released");
+    rig.backend.recover().await.expect("recovered");
     // The index may be ahead of the rows. It is noted with the new epoch, in one step.
-    let build = rig.stores.records.build().await;
+    let build = rig.backend.build().await;
     assert_eq!(build, Ok(Some(Build::Wanted)));
     rig.drain().await;
     assert_eq!(rig.say(chat, "the next").await.number, 2);

@@ -1,8 +1,8 @@
-//! [`SearchIndex`](confab::stores::SearchIndex) as the index worker, `search verify` and `search rebuild` use it.
+//! [`SearchIndex`](confab::stores::Backend) as the index worker, `search verify` and `search rebuild` use it.
 
 use confab::{
     domain::{Message, MessageKey},
-    service::{rebuild::rebuild, verify},
+    maintenance::{Problem, unwatched},
     stores::Error,
 };
 
@@ -29,7 +29,7 @@ async fn an_update_replaces_what_was_found(site: &Site) {
     rig.drain().await;
     assert_eq!(rig.found(key.chat, "old", &ALL).await, [0; 0]);
     assert_eq!(rig.found(key.chat, "new", &ALL).await, [1]);
-    let hits = rig.stores.index.search(key.chat, &query("new"), &ALL).await;
+    let hits = rig.backend.search(key.chat, &query("new"), &ALL).await;
     assert_eq!(hits, Ok(vec![rig.stored(key).await.expect("stored")]));
 }
 
@@ -42,12 +42,15 @@ async fn what_is_put_late_changes_nothing(site: &Site) {
         revision: revision(&newest, -1),
         ..newest.clone()
     };
-    let refused = rig.stores.index.put(None, &[older, newest.clone()]).await;
+    let refused = rig
+        .backend
+        .put_documents(None, &[older, newest.clone()])
+        .await;
     assert_eq!(refused, Ok(vec![]));
-    rig.stores.index.refresh().await.expect("refreshed");
+    rig.refresh().await;
     assert_eq!(rig.found(key.chat, "newest", &ALL).await, [1]);
     assert_eq!(rig.found(key.chat, "older", &ALL).await, [0; 0]);
-    let revisions = rig.stores.index.revisions(&[key]).await;
+    let revisions = rig.backend.document_revisions(&[key]).await;
     assert_eq!(revisions, Ok(vec![Some(newest.revision)]));
 }
 
@@ -59,9 +62,8 @@ async fn everything_indexed_can_be_gone_through(site: &Site) {
     let mut found = Vec::new();
     loop {
         let step = rig
-            .stores
-            .index
-            .scan(found.last().copied(), 2)
+            .backend
+            .scan_documents(found.last().copied(), 2)
             .await
             .expect("an answer");
         if step.is_empty() {
@@ -75,28 +77,24 @@ async fn everything_indexed_can_be_gone_through(site: &Site) {
 async fn a_document_that_is_gone_is_missed_and_put_back(site: &Site) {
     let rig = Rig::new(site).await;
     let keys = chat_of(&rig, &["one", "two"]).await;
-    let (records, index) = (&*rig.stores.records, &*rig.stores.index);
-    assert_eq!(
-        verify::index(records, index, false, &|_| {})
-            .await
-            .expect("a report")
-            .findings,
-        []
-    );
-    index.remove(&keys[..1]).await.expect("removed");
-    index.refresh().await.expect("refreshed");
-    let report = verify::index(records, index, false, &|_| {})
-        .await
-        .expect("a report");
+    let verify = async || {
+        let report = rig.maintenance().verify_index(false, &unwatched).await;
+        report.expect("a report")
+    };
+    assert_eq!(verify().await.findings, []);
+    let removed = rig.backend.remove_documents(&keys[..1]).await;
+    removed.expect("removed");
+    rig.refresh().await;
+    let report = verify().await;
     assert_eq!(report.findings.len(), 1);
     assert_eq!(report.findings[0].key, keys[0]);
-    assert_eq!(report.findings[0].problem, verify::Problem::Missing);
+    assert_eq!(report.findings[0].problem, Problem::Missing);
 }
 
 async fn a_rebuilt_index_finds_the_same(site: &Site) {
     let rig = Rig::new(site).await;
     let key = chat_of(&rig, &["one needle", "hay", "another needle"]).await[0];
-    let rebuilt = rebuild(&*rig.stores.records, &*rig.stores.index, &|_| {}).await;
+    let rebuilt = rig.maintenance().rebuild_index(&unwatched).await;
     assert_eq!(rebuilt.map(|rebuilt| rebuilt.messages), Ok(3));
     assert_eq!(rig.found(key.chat, "needle", &ALL).await, [1, 3]);
     rig.say(key.chat, "a third needle").await;
@@ -106,24 +104,24 @@ async fn a_rebuilt_index_finds_the_same(site: &Site) {
 
 async fn a_rebuild_puts_what_is_stored_meanwhile_into_the_new_index(site: &Site) {
     let rig = Rig::new(site).await;
-    let (records, index) = (&rig.stores.records, &rig.stores.index);
-    let old = index.current().await.expect("an answer").expect("an index");
+    let services = rig.services().expect("the services");
+    let (mysql, index) = (&services.mysql, &services.elasticsearch);
+    let old = index.in_use().await.expect("an answer").expect("an index");
     let key = chat_of(&rig, &["before"]).await[0];
-    let target = index.create().await.expect("an index");
+    let target = rig.backend.begin_build().await.expect("begun");
     assert_ne!(target, old);
-    records.begin_build(&target).await.expect("begun");
     rig.say(key.chat, "meanwhile").await;
     let batch = rig.claim(confab::domain::Kind::CreateMessage).await;
     rig.store(&batch).await.expect("stored");
-    let outbox = records.outbox(None, 10).await.expect("an outbox");
+    let outbox = mysql.outbox(None, 10).await.expect("an outbox");
     assert_eq!(outbox.build_target.as_deref(), Some(&*target));
     assert_eq!(outbox.messages.len(), 1);
     index
         .put(Some(&target), &outbox.messages)
         .await
         .expect("put");
-    index.swap(&target).await.expect("swapped");
-    assert_eq!(index.current().await, Ok(Some(target)));
+    rig.backend.finish_build(&target).await.expect("swapped");
+    assert_eq!(index.in_use().await, Ok(Some(target)));
     assert_eq!(rig.found(key.chat, "meanwhile", &ALL).await, [2]);
     assert_eq!(rig.found(key.chat, "before", &ALL).await, [0; 0]);
 }
@@ -137,7 +135,7 @@ async fn an_index_that_was_deleted_is_never_made_by_a_write(site: &Site) {
         .remove_indices()
         .await
         .expect("removed");
-    let index = &rig.stores.index;
+    let index = &rig.services().expect("the services").elasticsearch;
     let missing = |error| matches!(error, Error::IndexMissing(_));
     let name = "x-1".to_owned();
     assert!(missing(
@@ -153,12 +151,12 @@ async fn an_index_that_was_deleted_is_never_made_by_a_write(site: &Site) {
             .expect_err("no index")
     ));
     assert!(missing(
-        index
+        rig.backend
             .search(key.chat, &query("hello"), &ALL)
             .await
             .expect_err("no index")
     ));
-    assert_eq!(index.current().await, Ok(None));
+    assert_eq!(index.in_use().await, Ok(None));
 }
 
 /// A busy disk makes writes slow: to give one up and make it again would make it slower still.
@@ -174,9 +172,9 @@ async fn a_write_has_more_time_than_a_read(site: &Site) {
     ]);
     proxy.hang();
     let messages = [message];
-    let put = slow.index.put(None, &messages);
+    let put = slow.put_documents(None, &messages);
     let read = async {
-        let read = slow.index.search(key.chat, &query("hello"), &ALL).await;
+        let read = slow.search(key.chat, &query("hello"), &ALL).await;
         assert!(matches!(read, Err(Error::Unavailable { .. })), "{read:?}");
         proxy.resume();
     };

@@ -1,4 +1,4 @@
-//! [`JobQueue`] against a model: whatever is asked of it in whatever order, it answers as `plain` data do.
+//! [`Backend`] against a model: whatever is asked of it in whatever order, it answers as `plain` data do.
 //!
 //! `PROPTEST_CASES` sets how many sequences are tried, `PROPTEST_RNG_SEED` repeats them.
 
@@ -7,11 +7,11 @@ mod place;
 mod plain;
 mod steps;
 
-use std::{env, sync::Arc, time::Duration};
+use std::{env, time::Duration};
 
 use confab::{
     domain::{AppId, ChatKey, Job, Kind, MessageKey, Revision, Write},
-    stores::{Acceptance, Batch, ClaimLimits, Error, JobQueue, JobState, Result},
+    stores::{Backend, Batch, ClaimLimits, Enqueued, Error, JobState, Result},
 };
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 use tokio::{runtime::Handle, task::block_in_place};
@@ -34,7 +34,7 @@ const CASES: u32 = 64;
 struct Case<'a> {
     place: &'a Place<'a>,
     /// `None` only while the program is dead.
-    queue: Option<Arc<dyn JobQueue>>,
+    queue: Option<Backend>,
     plain: Plain,
     claims: Vec<Batch>,
     ever: Vec<Revision>,
@@ -54,7 +54,7 @@ fn settled<T: std::fmt::Debug>(what: &str, outcome: &Result<T>, stands: bool) ->
 }
 
 impl Case<'_> {
-    fn queue(&self) -> Arc<dyn JobQueue> {
+    fn queue(&self) -> Backend {
         self.queue.clone().expect("the program runs")
     }
 
@@ -77,23 +77,20 @@ impl Case<'_> {
         let text = format!("text {n}");
         match *step {
             Step::CreateApplication(app) => {
-                self.accept(Write::CreateApplication {
-                    id: AppId(app),
-                    username: text,
-                })
-                .await
+                self.accept(Write::create_application(AppId(app), text))
+                    .await
             }
-            Step::CreateChat(app) => self.accept(Write::CreateChat { app: AppId(app) }).await,
+            Step::CreateChat(app) => self.accept(Write::create_chat(AppId(app))).await,
             Step::CreateMessage(app, number) => {
                 let chat = chat(app, number);
-                self.accept(Write::CreateMessage { chat, text }).await
+                self.accept(Write::create_message(chat, text)).await
             }
             Step::UpdateMessage(app, in_chat, number) => {
                 let message = MessageKey {
                     chat: chat(app, in_chat),
                     number,
                 };
-                self.accept(Write::UpdateMessage { message, text }).await
+                self.accept(Write::update_message(message, text)).await
             }
             Step::Claim(kind, jobs) => self.claim(kind, jobs).await,
             Step::Extend(claim) => {
@@ -168,7 +165,7 @@ impl Case<'_> {
                 let Some(id) = self.pick(pick) else {
                     return Ok(());
                 };
-                same("killed", &queue.kill(id).await, &Ok(self.plain.kill(id)))
+                same("killed", &queue.discard(id).await, &Ok(self.plain.kill(id)))
             }
             Step::Pause(kind, paused) => {
                 self.plain.pause(kind, paused);
@@ -187,17 +184,17 @@ impl Case<'_> {
 
     async fn accept(&mut self, write: Write) -> Checked {
         let queue = self.queue();
-        let answer = queue.accept(&write, None).await;
+        let answer = queue.enqueue(&write, None).await;
         let expected = self.plain.expect(&write);
         let seen = match &answer {
-            Ok(Acceptance::Accepted { number, .. }) => Accepted::Number(*number),
-            Ok(Acceptance::Missing) => Accepted::Missing,
-            Ok(Acceptance::Taken) => Accepted::Taken,
+            Ok(Enqueued::Accepted { number, .. }) => Accepted::Number(*number),
+            Ok(Enqueued::Missing) => Accepted::Missing,
+            Ok(Enqueued::Taken) => Accepted::Taken,
             Err(Error::Full(_)) => Accepted::Full,
             Err(error) => return Err(TestCaseError::fail(format!("{write:?}: {error}"))),
         };
         same(&format!("{write:?}"), &seen, &expected)?;
-        if let Ok(Acceptance::Accepted { number, revision }) = answer {
+        if let Ok(Enqueued::Accepted { number, revision }) = answer {
             let is_newer = self.ever.last().is_none_or(|last| *last < revision);
             same("the revision is the highest", &is_newer, &true)?;
             let Ok(Some(job)) = queue.job(revision).await else {
@@ -229,7 +226,7 @@ impl Case<'_> {
                     revision,
                     tries: job.tries,
                     request: None,
-                    entry: Ok(job.entry.clone()),
+                    change: Ok(job.change.clone()),
                 }
             })
             .collect();

@@ -1,17 +1,20 @@
 //! What readiness asks the stores.
 
-use confab::stores::Error;
+use confab::stores::{Backend, Error};
 
 use crate::{
     rig::Rig,
     support::{OwnRedis, Proxy, Site, on_each_backing, on_services},
 };
 
+/// The errors of queue, rows and index.
+async fn probe(backend: &Backend) -> [Option<Error>; 3] {
+    backend.probe().await.map(|probe| probe.error)
+}
+
 async fn healthy_stores_answer(site: &Site) {
     let rig = Rig::new(site).await;
-    assert_eq!(rig.stores.records.ping().await, Ok(()));
-    assert_eq!(rig.stores.queue.ping().await, Ok(()));
-    assert_eq!(rig.stores.index.ping().await, Ok(()));
+    assert_eq!(probe(&rig.backend).await, [None, None, None]);
 }
 
 async fn a_redis_that_may_lose_jobs_is_refused(site: &Site) {
@@ -25,9 +28,10 @@ async fn a_redis_that_may_lose_jobs_is_refused(site: &Site) {
     ] {
         let redis = OwnRedis::start(site, &settings).await;
         let rig = Rig::with(site, &[("CONFAB_SERVICES__REDIS_URL", &redis.url)]).await;
-        match (rig.stores.queue.ping().await, refused) {
-            (Ok(()), None) => {}
-            (Err(Error::Failed { detail, .. }), Some(why)) => {
+        let [queue, ..] = probe(&rig.backend).await;
+        match (queue, refused) {
+            (None, None) => {}
+            (Some(Error::Failed { detail, .. }), Some(why)) => {
                 assert!(detail.contains(why), "{detail}");
             }
             (answer, _) => panic!("{settings:?}: {answer:?}"),
@@ -49,18 +53,17 @@ async fn a_store_out_of_reach_is_an_outage(site: &Site) {
         ("CONFAB_SERVICES__REDIS_URL", &redis),
         ("CONFAB_SERVICES__ELASTICSEARCH_URL", &elasticsearch),
     ]);
-    let outage = |answer| matches!(answer, Err(Error::Unavailable { .. }));
-    assert!(outage(stores.records.ping().await));
-    assert!(outage(stores.queue.ping().await));
-    assert!(outage(stores.index.ping().await));
+    let errors = probe(&stores).await;
+    let outage = |error: &Option<Error>| matches!(error, Some(Error::Unavailable { .. }));
+    assert!(errors.iter().all(outage), "{errors:?}");
 }
 
 async fn an_index_that_is_gone_is_told_from_an_outage(site: &Site) {
     let rig = Rig::new(site).await;
     let elasticsearch = site.services().elasticsearch();
     elasticsearch.remove_indices().await.expect("it is deleted");
-    let answer = rig.stores.index.ping().await;
-    assert!(matches!(answer, Err(Error::IndexMissing(_))), "{answer:?}");
+    let [_, _, index] = probe(&rig.backend).await;
+    assert!(matches!(index, Some(Error::IndexMissing(_))), "{index:?}");
 }
 
 on_each_backing!(healthy_stores_answer);

@@ -1,10 +1,10 @@
-//! [`JobQueue`](confab::stores::JobQueue): accepting, claiming, settling, recovering.
+//! [`JobQueue`](confab::stores::Backend): accepting, claiming, settling, recovering.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use confab::{
     domain::{AppId, ChatKey, Kind, MessageKey, Page, Write},
-    stores::{Acceptance, Error},
+    stores::{Enqueued, Error},
 };
 
 use crate::{
@@ -38,30 +38,22 @@ async fn nothing_is_accepted_for_what_does_not_exist(site: &Site) {
     let message = rig.say(chat, "hello").await;
     let text = || "text".to_owned();
     let missing = [
-        Write::CreateChat {
-            app: AppId(chat.app.0 ^ 1),
-        },
-        Write::CreateMessage {
-            chat: ChatKey { number: 2, ..chat },
-            text: text(),
-        },
-        Write::UpdateMessage {
-            message: MessageKey {
+        Write::create_chat(AppId(chat.app.0 ^ 1)),
+        Write::create_message(ChatKey { number: 2, ..chat }, text()),
+        Write::update_message(
+            MessageKey {
                 number: 2,
                 ..message
             },
-            text: text(),
-        },
+            text(),
+        ),
     ];
     for write in missing {
-        let answer = rig.accept(write.clone()).await;
-        assert_eq!(answer, Ok(Acceptance::Missing), "{write:?}");
+        let answer = rig.enqueue(write.clone()).await;
+        assert_eq!(answer, Ok(Enqueued::Missing), "{write:?}");
     }
-    let taken = Write::CreateApplication {
-        id: chat.app,
-        username: text(),
-    };
-    assert_eq!(rig.accept(taken).await, Ok(Acceptance::Taken));
+    let taken = Write::create_application(chat.app, text());
+    assert_eq!(rig.enqueue(taken).await, Ok(Enqueued::Taken));
     assert_eq!(rig.say(chat, "no number was used up").await.number, 2);
 }
 
@@ -100,18 +92,18 @@ async fn a_claim_keeps_to_its_bytes_but_takes_one_at_least(site: &Site) {
         bytes: 40_000,
         lease: LONG,
     };
-    let claim = || rig.stores.queue.claim(Kind::CreateMessage, &limits);
+    let claim = || rig.backend.claim(Kind::CreateMessage, &limits);
     assert_eq!(claim().await.unwrap().expect("a batch").jobs.len(), 2);
     assert_eq!(claim().await.unwrap().expect("a batch").jobs.len(), 1);
     rig.say(chat, &"long ".repeat(3000)).await;
     let limits = confab::stores::ClaimLimits { bytes: 1, ..limits };
-    let claimed = rig.stores.queue.claim(Kind::CreateMessage, &limits).await;
+    let claimed = rig.backend.claim(Kind::CreateMessage, &limits).await;
     assert_eq!(claimed.unwrap().expect("a batch").jobs.len(), 1);
 }
 
 async fn what_is_acknowledged_is_gone_and_what_is_released_comes_next(site: &Site) {
     let rig = Rig::new(site).await;
-    let queue = &rig.stores.queue;
+    let queue = &rig.backend;
     let chat = rig.new_chat().await;
     for text in ["a", "b", "c", "d"] {
         rig.say(chat, text).await;
@@ -132,7 +124,7 @@ async fn what_is_acknowledged_is_gone_and_what_is_released_comes_next(site: &Sit
     let a = MessageKey { chat, number: 1 };
     assert_eq!(rig.pending(a).await, None);
     let pending = queue.messages(chat, &ALL).await.expect("an answer");
-    assert_eq!(pending.len(), 3);
+    assert_eq!(pending.value.items.len(), 3);
 }
 
 async fn a_batch_is_in_the_order_of_acceptance_whatever_came_back_when(site: &Site) {
@@ -147,7 +139,7 @@ async fn a_batch_is_in_the_order_of_acceptance_whatever_came_back_when(site: &Si
         claims.push(claim.expect("a batch").lease);
     }
     for lease in claims {
-        rig.stores.queue.release(&lease).await.expect("released");
+        rig.backend.release(&lease).await.expect("released");
     }
     let batch = rig.claim(Kind::CreateMessage).await;
     assert_eq!(texts(&batch.jobs), ["a", "b", "c"]);
@@ -155,7 +147,7 @@ async fn a_batch_is_in_the_order_of_acceptance_whatever_came_back_when(site: &Si
 
 async fn a_claimer_whose_lease_is_over_changes_nothing(site: &Site) {
     let rig = Rig::new(site).await;
-    let queue = &rig.stores.queue;
+    let queue = &rig.backend;
     let chat = rig.new_chat().await;
     let message = rig.say(chat, "hello").await;
     let late = rig
@@ -181,24 +173,19 @@ async fn an_extended_lease_lasts(site: &Site) {
         .claim_some(Kind::CreateMessage, 9, SHORT)
         .await
         .expect("a batch");
-    rig.stores
-        .queue
+    rig.backend
         .extend(&batch.lease, LONG)
         .await
         .expect("extended");
     tokio::time::sleep(SHORT * 2).await;
-    assert_eq!(rig.stores.queue.recover().await, Ok(Vec::new()));
-    let settled = rig
-        .stores
-        .queue
-        .acknowledge(&batch.lease, &batch.jobs)
-        .await;
+    assert_eq!(rig.backend.recover().await, Ok(Vec::new()));
+    let settled = rig.backend.acknowledge(&batch.lease, &batch.jobs).await;
     assert_eq!(settled, Ok(()));
 }
 
 async fn a_job_that_fails_is_tried_again_when_its_time_has_come(site: &Site) {
     let rig = Rig::new(site).await;
-    let queue = &rig.stores.queue;
+    let queue = &rig.backend;
     let chat = rig.new_chat().await;
     rig.say(chat, "spoilt").await;
     let batch = rig.claim(Kind::CreateMessage).await;
@@ -225,7 +212,7 @@ async fn a_job_that_fails_is_tried_again_when_its_time_has_come(site: &Site) {
 
 async fn dead_letters_stay_readable_and_keep_their_number(site: &Site) {
     let rig = Rig::new(site).await;
-    let queue = &rig.stores.queue;
+    let queue = &rig.backend;
     let chat = rig.new_chat().await;
     let message = rig.say(chat, "spoilt").await;
     let batch = rig.claim(Kind::CreateMessage).await;
@@ -273,13 +260,13 @@ async fn a_job_whose_claimers_die_is_claimed_alone_and_then_given_up(site: &Site
     assert_eq!(texts(&newer.jobs), ["newer"]);
     assert_eq!(rig.claim_some(Kind::CreateMessage, 9, LONG).await, None);
     assert!(rig.pending(message).await.is_some());
-    assert_eq!(rig.stores.queue.stats().await.expect("stats")[2].dead, 1);
+    assert_eq!(rig.backend.stats().await.expect("stats")[2].dead, 1);
 }
 
 /// Waits until leases are over, and takes back what they held.
 async fn recover(rig: &Rig, jobs: usize) {
     eventually("the lease is over", async || {
-        match rig.stores.queue.recover().await {
+        match rig.backend.recover().await {
             Ok(recovered) if recovered.iter().map(|of| of.jobs).sum::<usize>() == jobs => Ok(()),
             other => Err(other),
         }
@@ -294,29 +281,24 @@ async fn beyond_the_queue_depth_nothing_is_changed(site: &Site) {
     let full = |answer| matches!(answer, Err(Error::Full(_)));
     let text = "the fourth".to_owned();
     assert!(full(
-        rig.accept(Write::CreateMessage {
-            chat,
-            text: text.clone()
-        })
-        .await
+        rig.enqueue(Write::create_message(chat, text.clone())).await
     ));
     assert!(full(
-        rig.accept(Write::UpdateMessage { message, text }).await
+        rig.enqueue(Write::update_message(message, text)).await
     ));
-    assert!(full(rig.accept(Write::CreateChat { app: chat.app }).await));
+    assert!(full(rig.enqueue(Write::create_chat(chat.app)).await));
     assert_eq!(
         rig.pending(message).await.expect("readable").text,
         "the third"
     );
     // What is leased counts too.
     let batch = rig.claim(Kind::CreateMessage).await;
-    assert!(full(rig.accept(Write::CreateChat { app: chat.app }).await));
-    rig.stores
-        .queue
+    assert!(full(rig.enqueue(Write::create_chat(chat.app)).await));
+    rig.store(&batch).await.expect("stored");
+    rig.backend
         .acknowledge(&batch.lease, &batch.jobs)
         .await
         .expect("acknowledged");
-    rig.store(&batch).await.expect("stored");
     assert_eq!(rig.say(chat, "now there is room").await.number, 2);
 }
 
@@ -325,18 +307,18 @@ async fn too_many_dead_letters_stop_writes(site: &Site) {
     let chat = rig.new_chat().await;
     rig.say(chat, "spoilt").await;
     let batch = rig.claim(Kind::CreateMessage).await;
-    let queue = &rig.stores.queue;
+    let queue = &rig.backend;
     queue
         .fail(&batch.lease, &batch.jobs[0], "no good", None)
         .await
         .expect("failed");
-    let answer = rig.accept(Write::CreateChat { app: chat.app }).await;
+    let answer = rig.enqueue(Write::create_chat(chat.app)).await;
     assert!(matches!(answer, Err(Error::Full(_))), "{answer:?}");
 }
 
 async fn the_newest_write_is_read_and_an_older_one_never_again(site: &Site) {
     let rig = Rig::new(site).await;
-    let queue = &rig.stores.queue;
+    let queue = &rig.backend;
     let chat = rig.new_chat().await;
     let message = rig.say(chat, "created").await;
     let created = rig.pending(message).await.expect("readable");
@@ -371,8 +353,7 @@ async fn an_acknowledgement_leaves_what_came_after(site: &Site) {
     let creation = rig.claim(Kind::CreateMessage).await;
     rig.change(message, "changed").await;
     rig.store(&creation).await.expect("stored");
-    rig.stores
-        .queue
+    rig.backend
         .acknowledge(&creation.lease, &creation.jobs)
         .await
         .expect("acknowledged");
@@ -395,12 +376,8 @@ async fn what_is_not_stored_yet_is_listed_in_pages(site: &Site) {
             before,
             limit,
         };
-        let messages = rig
-            .stores
-            .queue
-            .messages(chat, &page)
-            .await
-            .expect("an answer");
+        let messages = rig.backend.messages(chat, &page).await;
+        let messages = messages.expect("an answer").value.items;
         assert!(
             messages
                 .iter()
@@ -424,9 +401,9 @@ async fn another_process_sees_the_same_queue_and_rows(site: &Site) {
     let message = rig.say(chat, "hello").await;
     rig.drain().await;
     let other = rig.another();
-    let stored = other.records.message(message).await.expect("an answer");
+    let stored = other.message(message).await.expect("an answer").value;
     assert_eq!(stored.expect("stored").text, "hello");
-    let stats = other.queue.stats().await.expect("stats");
+    let stats = other.stats().await.expect("stats");
     assert!(
         stats.iter().all(|kind| kind.waiting + kind.leased == 0),
         "{stats:?}"

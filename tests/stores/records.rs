@@ -1,29 +1,29 @@
-//! [`Records`](confab::stores::Records): storing in any order and any number of times, counting, locking.
+//! [`Records`](confab::stores::Backend): storing in any order and any number of times, counting, locking.
 
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use confab::{
     domain::{Kind, Message, MessageKey, Page},
-    stores::Error,
+    stores::{Error, Lease},
 };
 
 use crate::{
-    rig::{ALL, Rig, revision},
+    rig::{ALL, Rig, revision, services},
     support::{Proxy, Site, eventually, on_each_backing, on_services},
 };
 
-/// A message as the queue would give it, and the epoch to store it under.
-async fn claimed(rig: &Rig) -> (u64, Message) {
+/// A message as the queue would give it, and the lease to store it under.
+async fn claimed(rig: &Rig) -> (Lease, Message) {
     let chat = rig.new_chat().await;
     let message = rig.say(chat, "created").await;
     let batch = rig.claim(Kind::CreateMessage).await;
-    (batch.epoch, rig.pending(message).await.expect("readable"))
+    (batch.lease, rig.pending(message).await.expect("readable"))
 }
 
 async fn the_newest_write_wins_in_whatever_order_they_are_stored(site: &Site) {
     let rig = Rig::new(site).await;
-    let (epoch, created) = claimed(&rig).await;
+    let (lease, created) = claimed(&rig).await;
     let updated = |by: i64| Message {
         text: format!("update {by}"),
         revision: revision(&created, by),
@@ -47,7 +47,7 @@ async fn the_newest_write_wins_in_whatever_order_they_are_stored(site: &Site) {
                 updated(by)
             };
             let write = Message { key, ..write };
-            let stored = rig.stores.records.store_messages(epoch, &[write]).await;
+            let stored = rig.store_messages(&lease, &[write]).await;
             assert_eq!(stored, Ok(()));
         }
         let expected = Message {
@@ -58,11 +58,7 @@ async fn the_newest_write_wins_in_whatever_order_they_are_stored(site: &Site) {
     }
     // And in one batch.
     let batch = [updated(2), created.clone(), updated(3), updated(1)];
-    rig.stores
-        .records
-        .store_messages(epoch, &batch)
-        .await
-        .expect("stored");
+    rig.store_messages(&lease, &batch).await.expect("stored");
     assert_eq!(rig.stored(created.key).await, Some(expected));
 }
 
@@ -79,16 +75,15 @@ async fn what_is_stored_twice_is_counted_once(site: &Site) {
         rig.store(&chats).await.expect("stored");
     }
     rig.drain().await;
-    let chat = rig.stores.records.chat(chat).await.expect("an answer");
-    let chat = chat.expect("stored");
+    let chat = rig.backend.chat(chat).await.expect("an answer");
+    let chat = chat.value.expect("stored");
     assert_eq!(chat.messages_count, Some(5));
-    let application = rig.stores.records.application(chat.key.app).await;
-    assert_eq!(application.expect("an answer").expect("stored").1, 1);
-    let wrong = rig
-        .stores
-        .records
-        .check_messages_counts(None, 100, false)
-        .await;
+    let stored = format!(
+        "SELECT chats_count FROM applications WHERE id = '{}'",
+        chat.key.app
+    );
+    assert_eq!(site.stored_number(&stored).await, Some(1));
+    let wrong = rig.backend.recount_messages(None, 100, false).await;
     assert_eq!(wrong.expect("counted").findings, []);
 }
 
@@ -98,23 +93,16 @@ async fn a_message_may_be_stored_before_its_chat(site: &Site) {
     let message = rig.say(chat, "early").await;
     let messages = rig.claim(Kind::CreateMessage).await;
     rig.store(&messages).await.expect("stored");
-    while rig
-        .stores
-        .records
-        .apply_messages_counts(10)
-        .await
-        .expect("counted")
-        > 0
-    {}
+    rig.feed().await;
     assert_eq!(rig.stored(message).await.expect("stored").text, "early");
     rig.drain().await;
-    let chat = rig.stores.records.chat(chat).await.expect("an answer");
-    assert_eq!(chat.expect("stored").messages_count, Some(1));
+    let chat = rig.backend.chat(chat).await.expect("an answer");
+    assert_eq!(chat.value.expect("stored").messages_count, Some(1));
 }
 
 async fn a_text_that_does_not_fit_is_refused_and_nothing_of_its_batch_stored(site: &Site) {
     let rig = Rig::new(site).await;
-    let (epoch, good) = claimed(&rig).await;
+    let (lease, good) = claimed(&rig).await;
     let spoilt = Message {
         key: MessageKey {
             number: 2,
@@ -124,7 +112,7 @@ async fn a_text_that_does_not_fit_is_refused_and_nothing_of_its_batch_stored(sit
         ..good.clone()
     };
     let batch = [good.clone(), spoilt];
-    let outcome = rig.stores.records.store_messages(epoch, &batch).await;
+    let outcome = rig.store_messages(&lease, &batch).await;
     assert!(
         matches!(outcome, Err(Error::Rejected { .. })),
         "{outcome:?}"
@@ -139,7 +127,7 @@ async fn rows_are_listed_in_pages(site: &Site) {
         rig.say(chat, &format!("message {n}")).await;
     }
     rig.drain().await;
-    let records = &rig.stores.records;
+    let records = &rig.backend;
     let numbers = async |after, before, limit| {
         let page = Page {
             after,
@@ -147,6 +135,7 @@ async fn rows_are_listed_in_pages(site: &Site) {
             limit,
         };
         let messages = records.messages(chat, &page).await.expect("an answer");
+        let messages = messages.value.items;
         messages
             .iter()
             .map(|message| message.key.number)
@@ -157,22 +146,22 @@ async fn rows_are_listed_in_pages(site: &Site) {
     assert_eq!(numbers(None, Some(4), 2).await, [2, 3]);
     assert_eq!(numbers(Some(1), Some(5), 2).await, [2, 3]);
     let chats = records.chats(chat.app, &ALL).await.expect("an answer");
-    assert_eq!(chats.len(), 1);
+    assert_eq!(chats.value.items.len(), 1);
 
     // The way through everything, in steps.
     let mut after = None;
     for number in 1..=5 {
-        let step = records.scan_messages(after, 1).await.expect("an answer");
+        let step = records.scan_rows(after, 1).await.expect("an answer");
         assert_eq!(step[0].key, MessageKey { chat, number });
         after = Some(step[0].key);
     }
-    assert_eq!(records.scan_messages(after, 1).await, Ok(vec![]));
+    assert_eq!(records.scan_rows(after, 1).await, Ok(vec![]));
 }
 
 async fn migrating_twice_and_at_once_does_no_harm(site: &Site) {
     let rig = Rig::new(site).await;
     let other = rig.another();
-    let (one, two) = tokio::join!(rig.stores.records.migrate(), other.records.migrate());
+    let (one, two) = tokio::join!(rig.backend.migrate(), other.migrate());
     assert_eq!((one, two), (Ok(()), Ok(())));
 }
 
@@ -181,7 +170,7 @@ async fn a_migration_that_was_cut_off_is_finished(site: &Site) {
     // As a process leaves it that is killed half way: MySQL commits after each statement.
     site.execute("DROP TABLE messages, outbox").await;
     site.execute("DELETE FROM __diesel_schema_migrations").await;
-    assert_eq!(rig.stores.records.migrate().await, Ok(()));
+    assert_eq!(rig.backend.migrate().await, Ok(()));
     let message = rig.say(rig.new_chat().await, "hello").await;
     rig.drain().await;
     assert_eq!(rig.stored(message).await.expect("stored").text, "hello");
@@ -189,7 +178,7 @@ async fn a_migration_that_was_cut_off_is_finished(site: &Site) {
 
 async fn a_lock_is_one_holders_until_he_lets_go(site: &Site) {
     let rig = Rig::new(site).await;
-    let records = &rig.stores.records;
+    let records = &rig.backend;
     let now = Duration::ZERO;
     let mut lock = records
         .lock("mine", now)
@@ -230,9 +219,10 @@ async fn a_call_that_is_given_up_leaves_its_answer_to_nobody(site: &Site) {
     let (given_up, asked) = (rig.new_chat().await, rig.new_chat().await);
     rig.drain().await;
     let stores = rig.elsewhere(&[("CONFAB_SERVICES__MYSQL_URL", &proxy.url())]);
+    let services = services(&stores).expect("the services");
     let read = async |key| {
-        stores
-            .records
+        services
+            .mysql
             .chat(key)
             .await
             .map(|chat| chat.map(|chat| chat.key))

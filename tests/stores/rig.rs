@@ -5,10 +5,14 @@ use std::time::Duration;
 use confab::{
     config::Settings,
     domain::{
-        AppId, ChatKey, Entry, Job, Kind, Message, MessageKey, Page, Revision, Write, text::Query,
+        AppId, Change, ChatKey, Job, Kind, Message, MessageKey, Page, Revision, Write, text::Query,
     },
-    startup::App,
-    stores::{Acceptance, Batch, ClaimLimits, Known, Result},
+    maintenance::Maintenance,
+    startup,
+    stores::{
+        Backend, Batch, ClaimLimits, Enqueued, IndexState, Lease, Result, Services,
+        services::mysql::{CHATS, MESSAGES},
+    },
 };
 
 use crate::support::Site;
@@ -25,7 +29,7 @@ pub const ALL: Page = Page {
 
 /// The stores of one site, migrated and with an index.
 pub struct Rig {
-    pub stores: App,
+    pub backend: Backend,
     site: Vec<(String, String)>,
 }
 
@@ -47,48 +51,51 @@ impl Rig {
                 .map(|(name, value)| (name.to_string(), value.to_string())),
         );
         let rig = Self {
-            stores: open(&variables),
+            backend: open(&variables),
             site: variables,
         };
-        rig.stores
-            .records
-            .migrate()
-            .await
-            .expect("a migrated database");
-        if rig
-            .stores
-            .index
-            .current()
-            .await
-            .expect("an answer")
-            .is_none()
-        {
-            rig.stores.index.create().await.expect("an index");
+        rig.backend.migrate().await.expect("a migrated database");
+        let state = rig.backend.index_state().await.expect("an answer");
+        if state == IndexState::Missing {
+            let index = rig.backend.begin_build().await.expect("an index");
+            rig.backend
+                .abandon_build(&index)
+                .await
+                .expect("it is empty");
         }
         rig
     }
 
     /// The same stores, as another process sees them.
-    pub fn another(&self) -> App {
+    pub fn another(&self) -> Backend {
         open(&self.site)
     }
 
     /// Stores that some other settings lead to.
-    pub fn elsewhere(&self, settings: &[(&str, &str)]) -> App {
+    pub fn elsewhere(&self, settings: &[(&str, &str)]) -> Backend {
         let others = settings
             .iter()
             .map(|(name, value)| (name.to_string(), value.to_string()));
         open(&self.site.iter().cloned().chain(others).collect::<Vec<_>>())
     }
 
-    pub async fn accept(&self, write: Write) -> Result<Acceptance> {
-        self.stores.queue.accept(&write, None).await
+    /// The services; `None` on the embedded backend.
+    pub fn services(&self) -> Option<&Services> {
+        services(&self.backend)
+    }
+
+    pub fn maintenance(&self) -> Maintenance {
+        Maintenance::new(self.backend.clone())
+    }
+
+    pub async fn enqueue(&self, write: Write) -> Result<Enqueued> {
+        self.backend.enqueue(&write, None).await
     }
 
     /// The number that an accepted write got.
     pub async fn number(&self, write: Write) -> u64 {
-        match self.accept(write).await.expect("an answer") {
-            Acceptance::Accepted { number, .. } => number,
+        match self.enqueue(write).await.expect("an answer") {
+            Enqueued::Accepted { number, .. } => number,
             other => panic!("not accepted: {other:?}"),
         }
     }
@@ -96,25 +103,25 @@ impl Rig {
     pub async fn new_app(&self) -> AppId {
         let id = AppId::random();
         let username = "Shetewi".to_owned();
-        self.number(Write::CreateApplication { id, username }).await;
+        self.number(Write::create_application(id, username)).await;
         id
     }
 
     pub async fn new_chat(&self) -> ChatKey {
         let app = self.new_app().await;
-        let number = self.number(Write::CreateChat { app }).await;
+        let number = self.number(Write::create_chat(app)).await;
         ChatKey { app, number }
     }
 
     pub async fn say(&self, chat: ChatKey, text: &str) -> MessageKey {
         let text = text.to_owned();
-        let number = self.number(Write::CreateMessage { chat, text }).await;
+        let number = self.number(Write::create_message(chat, text)).await;
         MessageKey { chat, number }
     }
 
     pub async fn change(&self, message: MessageKey, text: &str) {
         let text = text.to_owned();
-        self.number(Write::UpdateMessage { message, text }).await;
+        self.number(Write::update_message(message, text)).await;
     }
 
     /// Claims at most `jobs` of a kind.
@@ -124,11 +131,7 @@ impl Rig {
             bytes: 1 << 20,
             lease,
         };
-        self.stores
-            .queue
-            .claim(kind, &limits)
-            .await
-            .expect("an answer")
+        self.backend.claim(kind, &limits).await.expect("an answer")
     }
 
     pub async fn claim(&self, kind: Kind) -> Batch {
@@ -138,104 +141,112 @@ impl Rig {
 
     /// Stores what a batch holds.
     pub async fn store(&self, batch: &Batch) -> Result<()> {
-        let records = &self.stores.records;
-        let (mut applications, mut chats, mut messages) = (vec![], vec![], vec![]);
-        for job in &batch.jobs {
-            match job.entry.clone().expect("a readable payload") {
-                Entry::Application(application) => applications.push(application),
-                Entry::Chat(chat) => chats.push(chat),
-                Entry::Message(message) => messages.push(message),
-            }
-        }
-        match batch.lease.kind {
-            Kind::CreateApplication => records.store_applications(batch.epoch, &applications).await,
-            Kind::CreateChat => records.store_chats(batch.epoch, &chats).await,
-            Kind::CreateMessage | Kind::UpdateMessage => {
-                records.store_messages(batch.epoch, &messages).await
-            }
-        }
+        let changes = batch.jobs.iter().map(|job| job.change.clone());
+        let changes = changes.map(|change| change.expect("readable")).collect();
+        self.backend.store(&batch.lease, changes).await
+    }
+
+    /// Stores messages as if the lease's jobs held them.
+    pub async fn store_messages(&self, lease: &Lease, messages: &[Message]) -> Result<()> {
+        let changes = messages.iter().cloned().map(Change::Message);
+        self.backend.store(lease, changes.collect()).await
     }
 
     /// Does what the workers would, until nothing waits.
     pub async fn drain(&self) {
-        let App {
-            records,
-            queue,
-            index,
-            ..
-        } = &self.stores;
         for kind in Kind::ALL {
             while let Some(batch) = self.claim_some(kind, 1000, LONG).await {
                 self.store(&batch).await.expect("stored");
-                queue
+                self.backend
                     .acknowledge(&batch.lease, &batch.jobs)
                     .await
                     .expect("acknowledged");
             }
         }
-        while records.apply_chats_counts(1000).await.expect("counted") > 0 {}
-        while records.apply_messages_counts(1000).await.expect("counted") > 0 {}
+        self.feed().await;
+    }
+
+    /// Does what the workers do that only the services have.
+    pub async fn feed(&self) {
+        let Some(services) = self.services() else {
+            return;
+        };
+        let (mysql, index) = (&services.mysql, &services.elasticsearch);
+        for count in [&CHATS, &MESSAGES] {
+            while mysql.apply_counts(count, 1000).await.expect("counted") > 0 {}
+        }
         loop {
-            let outbox = records.outbox(None, 1000).await.expect("an outbox");
+            let outbox = mysql.outbox(None, 1000).await.expect("an outbox");
             if outbox.ids.is_empty() {
                 break;
             }
             let refused = index.put(None, &outbox.messages).await.expect("indexed");
             assert_eq!(refused, []);
-            records.clear_outbox(&outbox.ids).await.expect("cleared");
+            mysql.clear_outbox(&outbox.ids).await.expect("cleared");
         }
         index.refresh().await.expect("refreshed");
     }
 
+    /// Waits until what was put into the index can be found.
+    pub async fn refresh(&self) {
+        if let Some(services) = self.services() {
+            services.elasticsearch.refresh().await.expect("refreshed");
+        }
+    }
+
     /// The numbers of the messages that are found.
     pub async fn found(&self, chat: ChatKey, query: &str, page: &Page) -> Vec<u64> {
-        let hits = self
-            .stores
-            .index
-            .search(chat, &Query::parse(query), page)
-            .await;
+        let hits = self.backend.search(chat, &Query::parse(query), page).await;
         hits.unwrap_or_else(|error| panic!("{query:?}: {error}"))
             .iter()
             .map(|message| message.key.number)
             .collect()
     }
 
-    /// The newest write to a message that is not stored yet, as the queue tells it of this message alone. One that knows
-    /// the row too tells both together; there the list is asked as well.
+    /// A message as a reader sees it.
+    pub async fn read(&self, message: MessageKey) -> Option<Message> {
+        let read = self.backend.message(message).await.expect("an answer");
+        assert!(!read.stale);
+        read.value
+    }
+
+    /// A message as a reader sees it, if that is more than what is stored. The list must tell the same of it.
     pub async fn pending(&self, message: MessageKey) -> Option<Message> {
-        let queue = &self.stores.queue;
-        match queue.message(message).await.expect("an answer") {
-            Known::Pending(pending) => Some(pending),
-            Known::Nothing => None,
-            Known::All(all) => {
-                let page = Page::only(message.number);
-                let listed = queue.messages(message.chat, &page).await;
-                let pending = listed.expect("an answer").pop();
-                let told = all.map(|message| message.revision);
-                assert!(told >= pending.as_ref().map(|pending| pending.revision));
-                pending
-            }
-        }
+        let read = self.read(message).await;
+        let page = Page::only(message.number);
+        let listed = self.backend.messages(message.chat, &page).await;
+        let mut listed = listed.expect("an answer").value.items;
+        assert_eq!(listed.pop(), read);
+        let stored = self.stored(message).await;
+        read.filter(|read| stored.as_ref() != Some(read))
     }
 
     pub async fn stored(&self, message: MessageKey) -> Option<Message> {
-        self.stores
-            .records
-            .message(message)
+        self.backend
+            .rows(&[message])
             .await
             .expect("an answer")
+            .pop()
     }
 }
 
-fn open(variables: &[(String, String)]) -> App {
+/// The services behind a backend; `None` if it is the embedded one.
+pub fn services(backend: &Backend) -> Option<&Services> {
+    match backend {
+        Backend::Services(services) => Some(services),
+        Backend::Embedded(_) => None,
+    }
+}
+
+fn open(variables: &[(String, String)]) -> Backend {
     let settings = Settings::read(None, variables.iter().cloned()).expect("valid settings");
-    App::new(&settings).expect("stores can be prepared")
+    startup::backend(&settings).expect("stores can be prepared")
 }
 
 pub fn texts(jobs: &[Job]) -> Vec<String> {
     jobs.iter()
-        .map(|job| match &job.entry {
-            Ok(Entry::Message(message)) => message.text.clone(),
+        .map(|job| match &job.change {
+            Ok(Change::Message(message)) => message.text.clone(),
             other => panic!("no message: {other:?}"),
         })
         .collect()

@@ -304,6 +304,9 @@ impl Site {
             .stdin(Stdio::null())
             .env("CONFAB_LOG__LEVEL", "warn")
             .env("CONFAB_LOG__FORMAT", "text")
+            // Ports are bound before anything else, and tests run side by side.
+            .env("CONFAB_SERVER__PORT", "0")
+            .env("CONFAB_ADMIN__PORT", "0")
             .envs(self.settings())
             .envs(settings.iter().copied());
         command

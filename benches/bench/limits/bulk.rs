@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::{stores::NAME, texts};
 
-const DEFINITION: &str = include_str!("../../../src/stores/elasticsearch/mapping.json");
+const DEFINITION: &str = include_str!("../../../src/stores/services/elasticsearch/mapping.json");
 
 /// Documents of a request.
 const BATCH: u64 = 1000;

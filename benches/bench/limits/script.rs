@@ -18,14 +18,14 @@ use crate::stores::NAME;
 /// The program's script, as it loads it.
 const ACCEPT: &str = concat!(
     "#!lua\n",
-    include_str!("../../../src/stores/redis/lua/common.lua"),
+    include_str!("../../../src/stores/services/redis/lua/common.lua"),
     "\n",
-    include_str!("../../../src/stores/redis/lua/accept.lua")
+    include_str!("../../../src/stores/services/redis/lua/enqueue.lua")
 );
 
 /// A number and a job, and nothing else.
 const INCREMENT: &str = "local n = redis.call('INCR', KEYS[1] .. 'n')\n\
-                         redis.call('LPUSH', KEYS[1] .. 'list', ARGV[7])\n\
+                         redis.call('LPUSH', KEYS[1] .. 'list', ARGV[8])\n\
                          return {'ok', 'ok', tostring(n)}";
 
 struct Bare {
@@ -89,8 +89,8 @@ async fn create(
     let mut redis = bare.redis.clone();
     let mut call = redis::cmd("EVALSHA");
     call.arg(&bare.sha).arg(1).arg(prefix());
-    // The limits, then a group of one write.
-    call.arg(&[100_000_000, 10_000])
+    // The limits and the version of the payload, then a group of one write.
+    call.arg(&[100_000_000, 10_000, 1])
         .arg(&["create_message", app])
         .arg(chat)
         .arg(0)

@@ -12,30 +12,33 @@ use serde::Deserialize;
 
 use super::{
     super::{
-        Desk,
+        AdminState,
         api::{job_id, kind},
         error::AdminError,
+        page::{Place, page},
     },
     Answer, answer,
-    page::{Place, page},
     words::count,
 };
-use crate::{domain::Kind, service, stores::JobState};
+use crate::{
+    domain::Kind,
+    maintenance::{JobError, JobState},
+};
 
 /// `POST /jobs/{id}/retry`
-pub async fn retry(id: Path<String>, desk: Data<Desk>) -> Answer {
-    service::jobs::retry(&*desk.queue, job_id(&id)?).await?;
+pub async fn retry(id: Path<String>, state: Data<AdminState>) -> Answer {
+    state.maintenance.retry_job(job_id(&id)?).await?;
     Ok(go("/jobs?state=dead&done=retried"))
 }
 
 /// `GET /jobs/{id}/kill`: asks first.
-pub async fn ask_kill(id: Path<String>, desk: Data<Desk>) -> Answer {
+pub async fn ask_kill(id: Path<String>, state: Data<AdminState>) -> Answer {
     let id = job_id(&id)?;
-    let job = service::jobs::show(&*desk.queue, id).await?;
+    let job = state.maintenance.job(id).await?;
     if job.state != JobState::Dead {
         let rule = "only dead letters can be killed";
         let state = job.state;
-        return Err(service::jobs::Error::Refused { id, state, rule }.into());
+        return Err(JobError::Refused { id, state, rule }.into());
     }
     let what = html! {
         "What " code { (job.kind) } " of " code { (job.target) } " would have written is lost, and its number is not used again. \
@@ -52,14 +55,14 @@ pub async fn ask_kill(id: Path<String>, desk: Data<Desk>) -> Answer {
 }
 
 /// `POST /jobs/{id}/kill`
-pub async fn kill(id: Path<String>, desk: Data<Desk>) -> Answer {
-    service::jobs::kill(&*desk.queue, job_id(&id)?).await?;
+pub async fn kill(id: Path<String>, state: Data<AdminState>) -> Answer {
+    state.maintenance.discard_job(job_id(&id)?).await?;
     Ok(go("/jobs?state=dead&done=killed"))
 }
 
 /// `GET /jobs/retry`: asks first.
-pub async fn ask_retry_all(desk: Data<Desk>) -> Answer {
-    let stats = desk.queue.stats().await?;
+pub async fn ask_retry_all(state: Data<AdminState>) -> Answer {
+    let stats = state.maintenance.job_stats().await?;
     let dead: u64 = stats.iter().map(|kind| kind.dead).sum();
     let what = html! { "All " b { (count(dead)) } " dead letters are tried again. What still fails comes back to them." };
     answer(ask(
@@ -73,9 +76,9 @@ pub async fn ask_retry_all(desk: Data<Desk>) -> Answer {
 }
 
 /// `POST /jobs/retry`
-pub async fn retry_all(desk: Data<Desk>) -> Answer {
+pub async fn retry_all(state: Data<AdminState>) -> Answer {
     let retried = AtomicU64::new(0);
-    service::jobs::retry_all(&*desk.queue, &retried).await?;
+    state.maintenance.retry_all_jobs(&retried).await?;
     let retried = retried.into_inner();
     Ok(go(&format!(
         "/jobs?state=dead&done=retried&count={retried}"
@@ -83,18 +86,18 @@ pub async fn retry_all(desk: Data<Desk>) -> Answer {
 }
 
 /// `POST /kinds/{kind}/pause`
-pub async fn pause(name: Path<String>, desk: Data<Desk>) -> Answer {
-    set_paused(&name, &desk, true).await
+pub async fn pause(name: Path<String>, state: Data<AdminState>) -> Answer {
+    set_paused(&name, &state, true).await
 }
 
 /// `POST /kinds/{kind}/resume`
-pub async fn resume(name: Path<String>, desk: Data<Desk>) -> Answer {
-    set_paused(&name, &desk, false).await
+pub async fn resume(name: Path<String>, state: Data<AdminState>) -> Answer {
+    set_paused(&name, &state, false).await
 }
 
-async fn set_paused(name: &str, desk: &Desk, paused: bool) -> Answer {
+async fn set_paused(name: &str, state: &AdminState, paused: bool) -> Answer {
     let kind = kind(name)?;
-    desk.queue.set_paused(kind, paused).await?;
+    state.maintenance.set_paused(kind, paused).await?;
     let done = if paused { "paused" } else { "resumed" };
     Ok(go(&format!("/?done={done}&kind={}", kind.name())))
 }

@@ -5,19 +5,19 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::{
-    super::{Desk, api::job_id},
+    super::{
+        AdminState,
+        api::job_id,
+        page::{Place, page},
+    },
     Answer, answer,
-    page::{Place, page},
     words::moment,
 };
-use crate::{
-    service,
-    stores::{JobInfo, JobState},
-};
+use crate::maintenance::{JobInfo, JobState};
 
 /// `GET /jobs/{id}`
-pub async fn show(id: Path<String>, desk: Data<Desk>) -> Answer {
-    let job = service::jobs::show(&*desk.queue, job_id(&id)?).await?;
+pub async fn show(id: Path<String>, state: Data<AdminState>) -> Answer {
+    let job = state.maintenance.job(job_id(&id)?).await?;
     let title = format!("Job {}", job.id);
     let (place, due) = match job.state {
         JobState::Dead => (Place::Dead, "Dead since"),

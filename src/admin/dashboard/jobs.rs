@@ -4,20 +4,26 @@ use actix_web::{HttpRequest, web::Data};
 use maud::{Markup, html};
 
 use super::{
-    super::{Desk, listing::Listing},
+    super::{
+        AdminState,
+        listing::Listing,
+        page::{Place, page},
+    },
     Answer, actions, answer,
-    page::{Place, page},
     words::{count, moment},
 };
 use crate::{
     domain::Kind,
-    stores::{JobInfo, JobState, KindStats},
+    maintenance::{JobInfo, JobState, KindStats},
 };
 
 /// `GET /jobs`
-pub async fn list(request: HttpRequest, desk: Data<Desk>) -> Answer {
+pub async fn list(request: HttpRequest, state: Data<AdminState>) -> Answer {
     let listing = Listing::read(&request)?;
-    let (stats, jobs) = tokio::try_join!(desk.queue.stats(), listing.jobs(&*desk.queue))?;
+    let (stats, jobs) = tokio::try_join!(
+        state.maintenance.job_stats(),
+        listing.jobs(&state.maintenance)
+    )?;
     let dead: u64 = stats.iter().map(|kind| kind.dead).sum();
     let (title, place) = match listing.state {
         JobState::Dead => ("Dead letters", Place::Dead),

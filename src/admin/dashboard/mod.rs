@@ -5,7 +5,7 @@ mod chart;
 mod job;
 mod jobs;
 mod overview;
-pub mod page;
+
 mod words;
 
 use actix_web::{

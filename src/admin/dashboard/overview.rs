@@ -6,36 +6,35 @@ use actix_web::{HttpRequest, web::Data};
 use maud::{Markup, html};
 
 use super::{
-    super::{Desk, history::Stretch},
+    super::{
+        AdminState,
+        history::Stretch,
+        page::{Place, page},
+    },
     Answer, actions, answer,
     chart::{self, Series},
     jobs::in_state,
-    page::{Place, page},
     words::{count, latency, span},
 };
 use crate::{
-    service::readiness::StoreState,
-    stores::{self, JobState, KindStats},
+    maintenance::{JobState, KindStats, Probe, StoreError},
     telemetry::worker_status::Condition,
 };
 
-/// How far the search index is behind: the highest and lowest change that it has not been told.
-type Lag = stores::Result<Option<(u64, u64)>>;
-
 /// `GET /`
-pub async fn show(request: HttpRequest, desk: Data<Desk>) -> Answer {
+pub async fn show(request: HttpRequest, state: Data<AdminState>) -> Answer {
     let (stats, stores, lag) = tokio::join!(
-        desk.queue.stats(),
-        desk.service.stores(),
-        desk.records.outbox_bounds(),
+        state.maintenance.job_stats(),
+        state.maintenance.stores(),
+        state.maintenance.waiting_batches(),
     );
-    let workers = desk.health.workers();
-    let stretches = desk.history.stretches();
+    let workers = state.health.workers();
+    let stretches = state.history.stretches();
     let body = html! {
         h1 { "Overview" }
         (actions::notice(&request)?)
         div.live-part data-live {
-            (troubles(&stats, &stores, &workers, desk.health.is_ending()))
+            (troubles(&stats, &stores, &workers, state.health.is_ending()))
             @if let Ok(stats) = &stats { (tiles(stats, &lag)) }
             div.pair { (rates(&stretches)) (depth(&stretches)) }
             @if let Ok(stats) = &stats { (kinds(stats)) }
@@ -46,8 +45,8 @@ pub async fn show(request: HttpRequest, desk: Data<Desk>) -> Answer {
 }
 
 fn troubles(
-    stats: &stores::Result<Vec<KindStats>>,
-    stores: &[StoreState],
+    stats: &Result<Vec<KindStats>, StoreError>,
+    stores: &[Probe],
     workers: &[Condition],
     ending: bool,
 ) -> Markup {
@@ -69,7 +68,7 @@ fn troubles(
     }
 }
 
-fn tiles(stats: &[KindStats], lag: &Lag) -> Markup {
+fn tiles(stats: &[KindStats], lag: &Result<u64, StoreError>) -> Markup {
     let total = |state| stats.iter().map(|kind| in_state(kind, state)).sum::<u64>();
     html! {
         div.tiles {
@@ -83,8 +82,7 @@ fn tiles(stats: &[KindStats], lag: &Lag) -> Markup {
                 span.name { span.dot.lag {} "Index lag" }
                 span.value {
                     @match lag {
-                        Ok(Some((highest, lowest))) => { (count(highest - lowest + 1)) }
-                        Ok(None) => { "0" }
+                        Ok(batches) => { (count(*batches)) }
                         Err(_) => { "–" }
                     }
                 }
@@ -200,7 +198,7 @@ fn kind_row(kind: &KindStats) -> Markup {
     }
 }
 
-fn store_table(stores: &[StoreState]) -> Markup {
+fn store_table(stores: &[Probe]) -> Markup {
     html! {
         section.card {
             div.title { h2 { "Stores" } }

@@ -1,6 +1,6 @@
 //! Body of a request: a JSON object.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, fmt, time::Duration};
 
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest,
@@ -9,7 +9,10 @@ use actix_web::{
     web::Bytes,
 };
 use futures_util::future::{FutureExt, LocalBoxFuture};
-use serde::{Deserialize, de::IgnoredAny};
+use serde::{
+    Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 use utoipa::IntoResponses;
@@ -41,9 +44,9 @@ pub trait Body: Sized {
 /// Member that is a text: its key, its name in errors, and its highest number of characters.
 pub struct TextMember(pub &'static str, pub &'static str, pub usize);
 
-/// Members of an object. Of a repeated key it holds the last.
-#[derive(Default, Deserialize)]
-pub struct Members<'a>(#[serde(borrow)] BTreeMap<String, &'a RawValue>);
+/// Known members of an object. Of a repeated key it holds the last.
+#[derive(Default)]
+pub struct Members<'a>(BTreeMap<&'static str, &'a RawValue>);
 
 impl Members<'_> {
     /// Returns the text of a member.
@@ -68,7 +71,7 @@ impl<T: Body> FromRequest for JsonBody<T> {
             let members = if body.is_empty() {
                 Members::default()
             } else if is_json(&request) {
-                parse(&body)?
+                parse(&body, T::TEXTS)?
             } else {
                 return Err(HttpError::NotDeclaredJson);
             };
@@ -122,11 +125,36 @@ fn is_json(request: &HttpRequest) -> bool {
     }
 }
 
-/// Parses an object without its values: those of unknown members can have any size and depth.
-fn parse(body: &[u8]) -> Result<Members<'_>, Invalid> {
+/// Visitor of an object that skips unknown members, whatever their number, size and depth.
+struct Known(&'static [TextMember]);
+
+impl<'de> Visitor<'de> for Known {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Members::default();
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            match self.0.iter().find(|known| known.0 == key) {
+                Some(known) => drop(members.0.insert(known.0, map.next_value()?)),
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(members)
+    }
+}
+
+/// Parses an object without the values of its members.
+fn parse<'a>(body: &'a [u8], known: &'static [TextMember]) -> Result<Members<'a>, Invalid> {
     // The whole body is checked here, because serde_json does not check the UTF-8 of values that it skips.
     let body = str::from_utf8(body).map_err(|_| Invalid::NotJson)?;
-    serde_json::from_str(body).map_err(|_| {
+    let mut json = serde_json::Deserializer::from_str(body);
+    let members = json.deserialize_map(Known(known));
+    let members = members.and_then(|members| json.end().map(|()| members));
+    members.map_err(|_| {
         let is_object = body
             .trim_start_matches([' ', '\t', '\r', '\n'])
             .starts_with('{');

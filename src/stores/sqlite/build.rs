@@ -1,76 +1,154 @@
-//! The search index that is being built, and how far that has come.
+//! Building a second index, and putting it into the first one's place while everything goes on.
 
-use diesel::prelude::*;
+use diesel::{prelude::*, sql_query};
 
 use super::{
+    Embedded,
     error::Outcome,
     rows::{signed, unsigned},
-    schema::{index_build, search_indexes},
+    schema::{index_build, search_indexes, state},
     words,
 };
-use crate::{domain::MessageKey, stores::Build};
+use crate::{
+    domain::{MessageKey, Revision},
+    stores::{Build, IndexState, Result, call::call},
+};
 
 /// The one row of `index_build`.
 const ONLY: i64 = 1;
 
-pub(super) fn read(connection: &mut SqliteConnection) -> Outcome<Option<Build>> {
-    let found: Option<(String, Option<String>, i64)> = index_build::table
-        .select((
-            index_build::target,
-            index_build::last_message,
-            index_build::done,
-        ))
+/// Names of indices begin with this; a number follows.
+const NAME: &str = "words_";
+
+impl Embedded {
+    /// None is outdated: a migration that changes the
+    /// index asks for a new one.
+    pub async fn index_state(&self) -> Result<IndexState> {
+        let current = |connection: &mut SqliteConnection| Ok(words::current(connection)?);
+        let current = self
+            .readers
+            .run(call!("search", "current"), current)
+            .await?;
+        Ok(current.map_or(IndexState::Missing, |_| IndexState::Current))
+    }
+
+    pub(crate) async fn build(&self) -> Result<Option<Build>> {
+        let read = |connection: &mut SqliteConnection| {
+            let found: Option<(String, Option<String>, i64)> = index_build::table
+                .select((
+                    index_build::target,
+                    index_build::last_message,
+                    index_build::done,
+                ))
+                .first(connection)
+                .optional()?;
+            Ok(found
+                .map(|(target, last, done)| Build::read(target, last.as_deref(), unsigned(done))))
+        };
+        self.readers.run(call!("records", "build"), read).await
+    }
+
+    pub(crate) async fn begin_build(&self) -> Result<String> {
+        let create = |connection: &mut SqliteConnection| {
+            connection.immediate_transaction(|connection| {
+                let name = create(connection)?;
+                begin(connection, Some(&name))?;
+                Ok(name)
+            })
+        };
+        self.writer.run(call!("search", "create"), create).await
+    }
+
+    pub(crate) async fn can_resume_build(&self, target: &str) -> Result<bool> {
+        let target = target.to_owned();
+        let find = move |connection: &mut SqliteConnection| {
+            let found = search_indexes::table.find(target).count();
+            Ok(found.get_result::<i64>(connection)? > 0)
+        };
+        self.readers.run(call!("search", "fits"), find).await
+    }
+
+    pub(crate) async fn advance_build(
+        &self,
+        target: &str,
+        last: MessageKey,
+        done: u64,
+    ) -> Result<bool> {
+        let target = target.to_owned();
+        let advance = move |connection: &mut SqliteConnection| {
+            let updated = diesel::update(index_build::table.filter(index_build::target.eq(target)))
+                .set((
+                    index_build::last_message.eq(last.to_string()),
+                    index_build::done.eq(signed(done)),
+                ))
+                .execute(connection)?;
+            Ok(updated > 0)
+        };
+        let call = call!("records", "advance_build");
+        self.writer.run(call, advance).await
+    }
+
+    pub(crate) async fn finish_build(&self, target: &str) -> Result<()> {
+        let target = target.to_owned();
+        let finish = move |connection: &mut SqliteConnection| {
+            connection.immediate_transaction(|connection| {
+                swap(connection, &target)?;
+                end(connection, &target)
+            })
+        };
+        self.writer.run(call!("search", "swap"), finish).await
+    }
+
+    pub(crate) async fn abandon_build(&self, target: &str) -> Result<()> {
+        let target = target.to_owned();
+        let abandon = move |connection: &mut SqliteConnection| {
+            connection.immediate_transaction(|connection| end(connection, &target))
+        };
+        self.writer
+            .run(call!("records", "end_build"), abandon)
+            .await
+    }
+
+    pub(crate) async fn set_back(&self, seen: Revision) -> Result<()> {
+        let set_back = move |connection: &mut SqliteConnection| {
+            connection.immediate_transaction(|connection| {
+                let seen = signed(seen.0);
+                diesel::update(state::table.filter(state::revision.lt(seen)))
+                    .set(state::revision.eq(seen))
+                    .execute(connection)?;
+                begin(connection, None)
+            })
+        };
+        self.writer
+            .run(call!("queue", "raise_revisions"), set_back)
+            .await
+    }
+}
+
+/// Sets what is being filled; `None` if it is only wanted. The index in use is whole: it is not filled.
+fn begin(connection: &mut SqliteConnection, target: Option<&str>) -> Outcome<()> {
+    let name = target.unwrap_or_default();
+    clear(connection)?;
+    if words::current(connection)?.as_deref() != Some(name) {
+        diesel::update(search_indexes::table.find(name))
+            .set(search_indexes::role.eq("building"))
+            .execute(connection)?;
+    }
+    diesel::insert_into(index_build::table)
+        .values((index_build::id.eq(ONLY), index_build::target.eq(name)))
+        .execute(connection)?;
+    Ok(())
+}
+
+fn end(connection: &mut SqliteConnection, target: &str) -> Outcome<()> {
+    let filling: Option<String> = index_build::table
+        .select(index_build::target)
         .first(connection)
         .optional()?;
-    Ok(found.map(|(target, last, done)| Build::read(target, last.as_deref(), unsigned(done))))
-}
-
-/// Sets what is being filled; nothing if it is only wanted. The index in use is whole: it is not filled.
-pub(super) fn begin(connection: &mut SqliteConnection, target: Option<&str>) -> Outcome<()> {
-    connection.immediate_transaction(|connection| {
-        let name = match target {
-            Some(target) => words::named(connection, Some(target))?,
-            None => String::new(),
-        };
+    if filling.as_deref() == Some(target) {
         clear(connection)?;
-        if words::current(connection)?.as_deref() != Some(&*name) {
-            diesel::update(search_indexes::table.find(&name))
-                .set(search_indexes::role.eq("building"))
-                .execute(connection)?;
-        }
-        diesel::insert_into(index_build::table)
-            .values((index_build::id.eq(ONLY), index_build::target.eq(name)))
-            .execute(connection)?;
-        Ok(())
-    })
-}
-
-pub(super) fn advance(
-    connection: &mut SqliteConnection,
-    target: &str,
-    last: MessageKey,
-    done: u64,
-) -> Outcome<bool> {
-    let updated = diesel::update(index_build::table.filter(index_build::target.eq(target)))
-        .set((
-            index_build::last_message.eq(last.to_string()),
-            index_build::done.eq(signed(done)),
-        ))
-        .execute(connection)?;
-    Ok(updated > 0)
-}
-
-pub(super) fn end(connection: &mut SqliteConnection, target: &str) -> Outcome<()> {
-    connection.immediate_transaction(|connection| {
-        let filling: Option<String> = index_build::table
-            .select(index_build::target)
-            .first(connection)
-            .optional()?;
-        if filling.as_deref() == Some(target) {
-            clear(connection)?;
-        }
-        Ok(())
-    })
+    }
+    Ok(())
 }
 
 fn clear(connection: &mut SqliteConnection) -> QueryResult<()> {
@@ -79,5 +157,45 @@ fn clear(connection: &mut SqliteConnection) -> QueryResult<()> {
         .set(search_indexes::role.eq(None::<String>))
         .execute(connection)?;
     diesel::delete(index_build::table).execute(connection)?;
+    Ok(())
+}
+
+fn create(connection: &mut SqliteConnection) -> Outcome<String> {
+    let names: Vec<String> = search_indexes::table
+        .select(search_indexes::name)
+        .load(connection)?;
+    let numbers = names
+        .iter()
+        .filter_map(|name| name.strip_prefix(NAME)?.parse::<u64>().ok());
+    let name = format!("{NAME}{}", numbers.max().unwrap_or(0) + 1);
+    // As in the first migration.
+    sql_query(format!(
+        "CREATE VIRTUAL TABLE {name} USING fts5 (words, revision UNINDEXED, content = '', \
+         contentless_delete = 1, contentless_unindexed = 1, tokenize = 'ascii')"
+    ))
+    .execute(connection)?;
+    let role = words::current(connection)?.is_none().then_some("current");
+    diesel::insert_into(search_indexes::table)
+        .values((
+            search_indexes::name.eq(&name),
+            search_indexes::role.eq(role),
+        ))
+        .execute(connection)?;
+    Ok(name)
+}
+
+fn swap(connection: &mut SqliteConnection, name: &str) -> Outcome<()> {
+    let name = words::named(connection, Some(name))?;
+    let others: Vec<String> = search_indexes::table
+        .filter(search_indexes::name.ne(&name))
+        .select(search_indexes::name)
+        .load(connection)?;
+    for other in &others {
+        sql_query(format!("DROP TABLE {other}")).execute(connection)?;
+        diesel::delete(search_indexes::table.find(other)).execute(connection)?;
+    }
+    diesel::update(search_indexes::table.find(&name))
+        .set(search_indexes::role.eq("current"))
+        .execute(connection)?;
     Ok(())
 }

@@ -9,18 +9,16 @@ use diesel::{
 };
 
 use super::{
-    admin::is_paused,
+    Embedded,
     error::Outcome,
-    rows::{signed, unsigned},
+    job_admin::is_paused,
+    rows::{now, signed, unsigned},
     schema::leases,
 };
 use crate::{
     domain::{Kind, Revision},
-    stores::{Batch, ClaimLimits, Lease, Recovered, payload},
+    stores::{Batch, ClaimLimits, Lease, Recovered, Result, call::call, payload},
 };
-
-/// There is no other: counters and rows are never apart.
-pub(super) const EPOCH: u64 = 1;
 
 /// What a batch holds at most here, so that the transaction that stores it takes some 20 ms and accepts need not wait
 /// longer.
@@ -47,8 +45,28 @@ struct Held {
     kind: String,
 }
 
+impl Embedded {
+    pub(crate) async fn claim(&self, kind: Kind, limits: &ClaimLimits) -> Result<Option<Batch>> {
+        let (claimer, limits) = (self.claimer.clone(), *limits);
+        let claim = move |connection: &mut SqliteConnection| {
+            claim(connection, &claimer, kind, &limits, now())
+        };
+        self.writer.run(call!("queue", "claim"), claim).await
+    }
+
+    /// The process that serves the file takes back what any
+    /// other run of the program held: none of them lives.
+    pub async fn recover(&self) -> Result<Vec<Recovered>> {
+        let (claimer, exclusive) = (self.claimer.clone(), self.exclusive.get().is_some());
+        let recover = move |connection: &mut SqliteConnection| {
+            recover(connection, &claimer, exclusive, now())
+        };
+        self.writer.run(call!("queue", "recover"), recover).await
+    }
+}
+
 /// Leases the oldest waiting jobs of a kind.
-pub(super) fn claim(
+fn claim(
     connection: &mut SqliteConnection,
     claimer: &str,
     kind: Kind,
@@ -93,9 +111,12 @@ pub(super) fn claim(
             payload::job(revision, tries, &job.payload)
         });
         Ok(Some(Batch {
-            epoch: EPOCH,
             jobs: jobs.collect(),
-            lease: Lease { kind, token },
+            lease: Lease {
+                kind,
+                token,
+                epoch: None,
+            },
         }))
     })
 }
@@ -106,43 +127,45 @@ fn take(
     kind: Kind,
     limits: &ClaimLimits,
 ) -> QueryResult<Vec<Claimed>> {
-    let mut alone: Vec<Claimed> = sql_query(
+    let isolated: Vec<Claimed> = sql_query(
         "SELECT id, tries, payload FROM jobs WHERE state = 'waiting' AND crashes >= 2 AND kind = ? \
          ORDER BY id LIMIT 1",
     )
     .bind::<Text, _>(kind.name())
     .load(connection)?;
-    if !alone.is_empty() {
-        return Ok(alone);
+    if !isolated.is_empty() {
+        return Ok(isolated);
     }
     let waiting = sql_query(
         "SELECT id, tries, payload FROM jobs WHERE state = 'waiting' AND kind = ? ORDER BY id LIMIT ?",
     )
     .bind::<Text, _>(kind.name())
     .bind::<BigInt, _>(signed(limits.jobs.min(JOBS) as u64));
-    let mut room = limits.bytes.min(BYTES);
+    let mut claimed = isolated;
+    let mut capacity = limits.bytes.min(BYTES);
     // Read one by one: a thousand of the longest would be many megabytes.
     for job in waiting.load_iter::<Claimed, _>(connection)? {
         let job = job?;
-        match room.checked_sub(job.payload.len()) {
-            Some(left) => room = left,
-            None if alone.is_empty() => room = 0,
+        match capacity.checked_sub(job.payload.len()) {
+            Some(left) => capacity = left,
+            None if claimed.is_empty() => capacity = 0,
             None => break,
         }
-        alone.push(job);
+        claimed.push(job);
     }
-    Ok(alone)
+    Ok(claimed)
 }
 
-/// Gives back what is leased beyond its time, and with `sole` what any other run of the program held: there is none
-/// that lives.
-pub(super) fn recover(
+/// Returns jobs whose lease is over, and with `exclusive` those that any other run of the program holds.
+fn recover(
     connection: &mut SqliteConnection,
     claimer: &str,
-    sole: bool,
+    exclusive: bool,
     now: i64,
 ) -> Outcome<Vec<Recovered>> {
-    let dead = leases::claimer.ne(claimer).and(sole.into_sql::<Bool>());
+    let dead = leases::claimer
+        .ne(claimer)
+        .and(exclusive.into_sql::<Bool>());
     let over = leases::until.le(now).or(dead);
     connection.immediate_transaction(|connection| {
         let tokens: Vec<String> = leases::table
@@ -182,7 +205,7 @@ pub(super) fn recover(
     })
 }
 
-/// A span of time as it is stored.
+/// A duration as it is stored.
 pub(super) fn time(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

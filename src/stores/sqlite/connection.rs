@@ -1,20 +1,15 @@
 //! Connections to the file, made when first needed and again after they met an error.
 
-use std::{
-    fs,
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use diesel::{Connection as _, SqliteConnection, connection::SimpleConnection as _};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use super::{
     error::{Failure, Outcome, failed, meaning, panicked, unavailable},
-    lock::{NamedLock, Turns},
-    migrate,
+    lock::WriteTurns,
+    path::DataFile,
+    versions,
 };
 use crate::stores::{Error, Result};
 
@@ -38,59 +33,19 @@ pub(super) enum Role {
     Reads,
 }
 
-/// Where the file is, and how long to wait for it.
-#[derive(Debug, Clone)]
-pub(super) struct Place {
-    pub file: PathBuf,
-    pub timeout: Duration,
-    /// Held while this process is the one that serves the file.
-    pub sole: Arc<OnceLock<NamedLock>>,
-}
-
-impl Place {
-    /// The file's name in messages.
-    pub fn name(&self) -> String {
-        self.file.display().to_string()
-    }
-
-    /// Whether this process is the one that serves it.
-    pub fn is_ours(&self) -> bool {
-        self.sole.get().is_some()
-    }
-
-    /// A file beside it.
-    pub fn beside(&self, ending: &str) -> PathBuf {
-        let mut name = self.file.clone().into_os_string();
-        name.push(".");
-        name.push(ending);
-        name.into()
-    }
-
-    /// Makes the folder, if there is none.
-    pub fn make_folder(&self) -> Result<()> {
-        let folder = self.file.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder).map_err(|error| {
-            failed(format!(
-                "cannot make the folder {}: {error}; embedded.path says where the data goes",
-                folder.display()
-            ))
-        })
-    }
-}
-
-/// A place for one connection.
-pub(super) struct Slot {
-    place: Place,
+/// A connection that is opened when it is first used, and again after an error.
+pub(super) struct LazyConnection {
+    file: DataFile,
     role: Role,
     connection: Option<SqliteConnection>,
     /// Of one that writes, once it has.
-    turns: Option<Turns>,
+    turns: Option<WriteTurns>,
 }
 
-impl Slot {
-    pub fn new(place: &Place, role: Role) -> Self {
+impl LazyConnection {
+    pub fn new(file: &DataFile, role: Role) -> Self {
         Self {
-            place: place.clone(),
+            file: file.clone(),
             role,
             connection: None,
             turns: None,
@@ -102,18 +57,18 @@ impl Slot {
     pub fn run<T>(&mut self, work: impl FnOnce(&mut SqliteConnection) -> Outcome<T>) -> Result<T> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => open(&self.place, self.role, false)?,
+            None => open(&self.file, self.role, false)?,
         };
         if self.role == Role::Writes && self.turns.is_none() {
-            self.turns = Some(Turns::new(&self.place)?);
+            self.turns = Some(WriteTurns::new(&self.file)?);
         }
-        let turn = self.turns.as_ref().map(Turns::wait).transpose()?;
+        let turn = self.turns.as_ref().map(WriteTurns::wait).transpose()?;
         let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut connection)));
         drop(turn);
         let outcome = match outcome {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(Failure::Store(error))) => Err(error),
-            Ok(Err(Failure::Database(error))) => match meaning(&self.place.name(), &error) {
+            Ok(Err(Failure::Database(error))) => match meaning(&self.file, &error) {
                 refusal @ Error::Rejected { .. } => Err(refusal),
                 error => return Err(error),
             },
@@ -125,21 +80,20 @@ impl Slot {
 }
 
 /// Opens the file; makes it if that is asked for.
-pub(super) fn open(place: &Place, role: Role, create: bool) -> Result<SqliteConnection> {
-    let name = place.name();
-    if !create && !place.file.exists() {
+pub(super) fn open(file: &DataFile, role: Role, create: bool) -> Result<SqliteConnection> {
+    if !create && !file.path.exists() {
         return Err(failed(format!(
-            "there is no {name} yet; `confab serve` and `confab migrate` make it"
+            "there is no {file} yet; `confab serve` and `confab migrate` make it"
         )));
     }
     let uri = format!(
         "file:{}?mode={}",
-        percent_encode(place.file.as_os_str().as_encoded_bytes(), ESCAPED),
+        percent_encode(file.path.as_os_str().as_encoded_bytes(), ESCAPED),
         if create { "rwc" } else { "rw" }
     );
     let mut connection = SqliteConnection::establish(&uri).map_err(|error| {
         unavailable(format!(
-            "cannot open {name}: {error}; the file and its folder must be readable and writable"
+            "cannot open {file}: {error}; the file and its folder must be readable and writable"
         ))
     })?;
     let cache = match role {
@@ -148,7 +102,7 @@ pub(super) fn open(place: &Place, role: Role, create: bool) -> Result<SqliteConn
     };
     let session = format!(
         "PRAGMA busy_timeout = {}; PRAGMA cache_size = -{cache}; {SESSION}{}",
-        place.timeout.as_millis(),
+        file.timeout.as_millis(),
         match role {
             Role::Writes => "",
             Role::Reads => " PRAGMA query_only = ON;",
@@ -157,10 +111,10 @@ pub(super) fn open(place: &Place, role: Role, create: bool) -> Result<SqliteConn
     let opened = connection
         .batch_execute(&session)
         .map_err(Failure::from)
-        .and_then(|()| migrate::refuse_newer(&mut connection, &name));
+        .and_then(|()| versions::refuse_newer(&mut connection, file));
     match opened {
         Ok(()) => Ok(connection),
-        Err(Failure::Database(error)) => Err(meaning(&name, &error)),
+        Err(Failure::Database(error)) => Err(meaning(file, &error)),
         Err(Failure::Store(error)) => Err(error),
     }
 }

@@ -6,11 +6,12 @@ use diesel::{
     sql_types::{BigInt, Text},
 };
 
-use super::{SqliteStores, error::Outcome, rows::signed};
+use super::{Embedded, error::Outcome, rows::signed};
 use crate::{
     domain::{AppId, ChatKey},
     stores::{
-        Checked, Result, WrongCount,
+        Result, ScanPage, WrongCount,
+        call::{Call, call},
         recount::{self, Recount},
     },
 };
@@ -32,36 +33,51 @@ const CORRECT_MESSAGES: &str = "UPDATE chats SET messages_count = (SELECT NULLIF
                                 JOIN chat_numbers n ON m.id > n.id << 32 AND m.id < (n.id + 1) << 32 \
                                 WHERE n.app = chats.app AND n.number = chats.number) WHERE app = ?1 AND number = ?2";
 
-impl SqliteStores {
-    pub(super) async fn recount_chats(
+impl Embedded {
+    pub(crate) async fn recount_chats(
         &self,
         after: Option<AppId>,
         limit: usize,
         fix: bool,
-    ) -> Result<Checked<AppId, WrongCount>> {
+    ) -> Result<ScanPage<AppId, WrongCount>> {
         let after = (after.map(|id| id.to_string()).unwrap_or_default(), 0);
         let rows = self
-            .recount(CHATS, after, limit, fix.then_some(CORRECT_CHATS))
+            .recount(
+                call!("records", "check_chats_counts"),
+                CHATS,
+                after,
+                limit,
+                fix.then_some(CORRECT_CHATS),
+            )
             .await?;
         Ok(recount::applications(&rows, limit))
     }
 
-    pub(super) async fn recount_messages(
+    pub(crate) async fn recount_messages(
         &self,
         after: Option<ChatKey>,
         limit: usize,
         fix: bool,
-    ) -> Result<Checked<ChatKey, WrongCount>> {
+    ) -> Result<ScanPage<ChatKey, WrongCount>> {
         let after = after.map(|key| (key.app.to_string(), signed(key.number)));
         let after = after.unwrap_or_default();
         let correct = fix.then_some(CORRECT_MESSAGES);
-        let rows = self.recount(MESSAGES, after, limit, correct).await?;
+        let rows = self
+            .recount(
+                call!("records", "check_messages_counts"),
+                MESSAGES,
+                after,
+                limit,
+                correct,
+            )
+            .await?;
         Ok(recount::chats(&rows, limit))
     }
 
     /// One statement, so that it sees counts and rows as of one moment. Only what is wrong becomes the writer's work.
     async fn recount(
         &self,
+        call: &Call,
         query: &'static str,
         after: (String, i64),
         limit: usize,
@@ -74,7 +90,7 @@ impl SqliteStores {
                 .bind::<BigInt, _>(signed(limit as u64));
             Ok(query.load(connection)?)
         };
-        let rows = self.readers.run(count).await?;
+        let rows = self.readers.run(call, count).await?;
         if let Some(correct) = correct {
             for row in rows.iter().filter(|row| row.is_wrong()) {
                 let (app, number) = (row.app.clone(), row.number);
@@ -84,7 +100,7 @@ impl SqliteStores {
                         .bind::<BigInt, _>(number);
                     Ok(correct.execute(connection)?)
                 };
-                self.writer.run(correct).await?;
+                self.writer.run(call, correct).await?;
             }
         }
         Ok(rows)

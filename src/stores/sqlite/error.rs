@@ -35,7 +35,7 @@ impl From<Error> for Failure {
 
 /// What an error of diesel means for the batch that met it. diesel passes on the text only, not the number; what is not
 /// known by its text is taken for an outage: that costs a wait, never a job.
-pub(super) fn meaning(file: &str, error: &DieselError) -> Error {
+pub(super) fn meaning(file: &dyn Display, error: &DieselError) -> Error {
     let detail = error.to_string();
     let told = |what: &str| format!("{file}: {detail}: {what}");
     match error {

@@ -1,10 +1,8 @@
-//! [`SearchIndex`] on SQLite.
+//! Searching the full text, and comparing it with the rows.
 //!
-//! Words are laid into the index in the transaction that stores their message, so there is nothing to be told later.
-//! The rest is for a file that somebody changed otherwise, and for new tables of Unicode: what is wrong can be found
-//! and mended one by one, and a second index filled and put into the first one's place while everything goes on.
+//! A message's words are written in the transaction that stores it, so the index is never behind. Putting and removing
+//! documents one by one is for a file that was changed by other means.
 
-use async_trait::async_trait;
 use diesel::{
     dsl::sql,
     prelude::*,
@@ -13,73 +11,73 @@ use diesel::{
 };
 
 use super::{
-    SqliteStores,
+    Embedded,
     error::{Outcome, failed},
     read,
     rows::{MessageRow, chat_id, signed, span, unsigned},
-    schema::search_indexes,
-    store::{Worded, find_words},
+    store::{TokenizedMessage, tokenize},
     words,
 };
 use crate::{
     domain::{AppId, ChatKey, Message, MessageKey, Page, Revision, text::Query},
-    stores::{Check, Result, SearchIndex},
+    stores::{Result, call::call},
 };
 
-/// Messages that one transaction puts, so that accepts need not wait longer than for a worker's batch.
+/// Messages that one transaction puts, so that accepted writes need not wait longer than for a worker's batch.
 const PUT: usize = 200;
 
-/// What the names of indices begin with; a number follows.
-const NAME: &str = "words_";
-
-#[async_trait]
-impl SearchIndex for SqliteStores {
-    async fn ping(&self) -> Result<()> {
-        self.readers
-            .run(|connection| words::named(connection, None).map(drop))
-            .await
+impl Embedded {
+    /// Tells whether an index is in use.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::IndexMissing`](crate::stores::Error::IndexMissing) if not.
+    pub async fn probe_index(&self) -> Result<()> {
+        let probe = |connection: &mut SqliteConnection| words::named(connection, None).map(drop);
+        self.readers.run(call!("search", "ping"), probe).await
     }
 
-    /// It is the file's, but for whether an index is in use.
-    async fn examine(&self) -> Vec<Check> {
-        let name = "search index";
-        let advice = "run `confab search rebuild`; a running confab with workers does so by itself";
-        let current = |connection: &mut SqliteConnection| words::named(connection, None);
-        let checked = self.readers.run(current).await;
-        vec![Check::or_problem(
-            name,
-            checked.map(|index| Check::ok(name, index)),
-            advice,
-        )]
-    }
-
-    async fn search(&self, chat: ChatKey, query: &Query, page: &Page) -> Result<Vec<Message>> {
+    pub(crate) async fn search(
+        &self,
+        chat: ChatKey,
+        query: &Query,
+        page: &Page,
+    ) -> Result<Vec<Message>> {
         let (query, page) = (query.clone(), *page);
-        self.readers
-            .run(move |connection| search(connection, chat, &query, &page))
-            .await
+        let search =
+            move |connection: &mut SqliteConnection| search(connection, chat, &query, &page);
+        self.readers.run(call!("search", "search"), search).await
     }
 
-    async fn put(
+    pub(crate) async fn put_documents(
         &self,
         target: Option<&str>,
         messages: &[Message],
     ) -> Result<Vec<(MessageKey, String)>> {
         let mut refused = Vec::new();
         for messages in messages.chunks(PUT) {
-            let (target, worded) = (target.map(str::to_owned), find_words(messages).await?);
+            let (target, tokenized) = (
+                target.map(str::to_owned),
+                tokenize(messages.to_vec()).await?,
+            );
             let put = move |connection: &mut SqliteConnection| {
                 connection.immediate_transaction(|connection| {
                     let index = words::named(connection, target.as_deref())?;
-                    put(connection, &index, &worded)
+                    put(connection, &index, &tokenized)
                 })
             };
-            refused.extend(self.writer.run(put).await?);
+            refused.extend(self.writer.run(call!("search", "put"), put).await?);
         }
         Ok(refused)
     }
 
-    async fn remove(&self, keys: &[MessageKey]) -> Result<()> {
+    /// At once; what the index refuses is not stored either.
+    pub(crate) async fn reindex(&self, keys: &[MessageKey]) -> Result<()> {
+        let messages = self.rows(keys).await?;
+        self.put_documents(None, &messages).await.map(drop)
+    }
+
+    pub(crate) async fn remove_documents(&self, keys: &[MessageKey]) -> Result<()> {
         let keys = keys.to_vec();
         let remove = move |connection: &mut SqliteConnection| {
             connection.immediate_transaction(|connection| {
@@ -92,10 +90,13 @@ impl SearchIndex for SqliteStores {
                 Ok(())
             })
         };
-        self.writer.run(remove).await
+        self.writer.run(call!("search", "remove"), remove).await
     }
 
-    async fn revisions(&self, keys: &[MessageKey]) -> Result<Vec<Option<Revision>>> {
+    pub(crate) async fn document_revisions(
+        &self,
+        keys: &[MessageKey],
+    ) -> Result<Vec<Option<Revision>>> {
         let keys = keys.to_vec();
         let read = move |connection: &mut SqliteConnection| {
             let index = words::named(connection, None)?;
@@ -109,10 +110,10 @@ impl SearchIndex for SqliteStores {
             }
             Ok(revisions)
         };
-        self.readers.run(read).await
+        self.readers.run(call!("search", "revisions"), read).await
     }
 
-    async fn count(&self) -> Result<u64> {
+    pub(crate) async fn count_documents(&self) -> Result<u64> {
         let count = |connection: &mut SqliteConnection| {
             let index = words::named(connection, None)?;
             let count: i64 = diesel::select(sql::<BigInt>(&format!(
@@ -121,49 +122,16 @@ impl SearchIndex for SqliteStores {
             .get_result(connection)?;
             Ok(unsigned(count))
         };
-        self.readers.run(count).await
+        self.readers.run(call!("search", "count"), count).await
     }
 
-    async fn scan(&self, after: Option<MessageKey>, limit: usize) -> Result<Vec<MessageKey>> {
-        self.readers
-            .run(move |connection| scan(connection, after, limit))
-            .await
-    }
-
-    async fn current(&self) -> Result<Option<String>> {
-        self.readers
-            .run(|connection| Ok(words::current(connection)?))
-            .await
-    }
-
-    async fn fits(&self, index: &str) -> Result<bool> {
-        let index = index.to_owned();
-        let find = move |connection: &mut SqliteConnection| {
-            let found = search_indexes::table.find(index).count();
-            Ok(found.get_result::<i64>(connection)? > 0)
-        };
-        self.readers.run(find).await
-    }
-
-    /// A migration that changes the index asks for a new one.
-    async fn is_outdated(&self, _index: &str) -> Result<bool> {
-        Ok(false)
-    }
-
-    async fn create(&self) -> Result<String> {
-        self.writer.run(create).await
-    }
-
-    async fn swap(&self, index: &str) -> Result<()> {
-        let index = index.to_owned();
-        self.writer
-            .run(move |connection| swap(connection, &index))
-            .await
-    }
-
-    /// What was put is found at once.
-    async fn refresh(&self) -> Result<()> {
-        Ok(())
+    pub(crate) async fn scan_documents(
+        &self,
+        after: Option<MessageKey>,
+        limit: usize,
+    ) -> Result<Vec<MessageKey>> {
+        let scan = move |connection: &mut SqliteConnection| scan(connection, after, limit);
+        self.readers.run(call!("search", "scan"), scan).await
     }
 }
 
@@ -193,10 +161,8 @@ fn search(
     .bind::<BigInt, _>(before)
     .bind::<BigInt, _>(signed(page.limit as u64))
     .load(connection)?;
-    let mut hits = rows
-        .into_iter()
-        .map(MessageRow::read)
-        .collect::<Result<Vec<_>>>()?;
+    let hits = rows.into_iter().map(MessageRow::read);
+    let mut hits = hits.collect::<Result<Vec<_>>>()?;
     if newest_first {
         hits.reverse();
     }
@@ -207,13 +173,18 @@ fn search(
 fn put(
     connection: &mut SqliteConnection,
     index: &str,
-    messages: &[Worded],
+    messages: &[TokenizedMessage],
 ) -> Outcome<Vec<(MessageKey, String)>> {
-    let keys: Vec<MessageKey> = messages.iter().map(|worded| worded.message.key).collect();
+    let keys: Vec<MessageKey> = messages
+        .iter()
+        .map(|tokenized| tokenized.message.key)
+        .collect();
     let mut refused = Vec::new();
-    for (Worded { message, words }, id) in messages.iter().zip(read::ids(connection, &keys)?) {
+    for (TokenizedMessage { message, tokens }, id) in
+        messages.iter().zip(read::ids(connection, &keys)?)
+    {
         match id {
-            Some(id) => words::put(connection, index, id, words, signed(message.revision.0))?,
+            Some(id) => words::put(connection, index, id, tokens, signed(message.revision.0))?,
             None => refused.push((message.key, "there is no such chat".into())),
         }
     }
@@ -235,7 +206,7 @@ fn scan(
         number: i64,
     }
     let index = words::named(connection, None)?;
-    let (app, chat, number) = read::place(after);
+    let (app, chat, number) = read::position(after);
     let rows: Vec<Row> = sql_query(format!(
         "SELECT n.app, n.number AS chat, w.rowid & 4294967295 AS number FROM chat_numbers n CROSS JOIN {index} w \
          ON w.rowid > (n.id << 32) + iif((n.app, n.number) = (?1, ?2), ?3, 0) AND w.rowid < (n.id + 1) << 32 \
@@ -258,48 +229,4 @@ fn scan(
         })
     });
     Ok(keys.collect::<Result<_>>()?)
-}
-
-fn create(connection: &mut SqliteConnection) -> Outcome<String> {
-    connection.immediate_transaction(|connection| {
-        let names: Vec<String> = search_indexes::table
-            .select(search_indexes::name)
-            .load(connection)?;
-        let numbers = names
-            .iter()
-            .filter_map(|name| name.strip_prefix(NAME)?.parse::<u64>().ok());
-        let name = format!("{NAME}{}", numbers.max().unwrap_or(0) + 1);
-        // As in the first migration.
-        sql_query(format!(
-            "CREATE VIRTUAL TABLE {name} USING fts5 (words, revision UNINDEXED, content = '', \
-             contentless_delete = 1, contentless_unindexed = 1, tokenize = 'ascii')"
-        ))
-        .execute(connection)?;
-        let role = words::current(connection)?.is_none().then_some("current");
-        diesel::insert_into(search_indexes::table)
-            .values((
-                search_indexes::name.eq(&name),
-                search_indexes::role.eq(role),
-            ))
-            .execute(connection)?;
-        Ok(name)
-    })
-}
-
-fn swap(connection: &mut SqliteConnection, name: &str) -> Outcome<()> {
-    connection.immediate_transaction(|connection| {
-        let name = words::named(connection, Some(name))?;
-        let others: Vec<String> = search_indexes::table
-            .filter(search_indexes::name.ne(&name))
-            .select(search_indexes::name)
-            .load(connection)?;
-        for other in &others {
-            sql_query(format!("DROP TABLE {other}")).execute(connection)?;
-            diesel::delete(search_indexes::table.find(other)).execute(connection)?;
-        }
-        diesel::update(search_indexes::table.find(&name))
-            .set(search_indexes::role.eq("current"))
-            .execute(connection)?;
-        Ok(())
-    })
 }

@@ -7,14 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_trait::async_trait;
-
 use super::{
-    SqliteStores,
-    connection::Place,
+    Embedded,
     error::{failed, unavailable},
+    path::DataFile,
 };
-use crate::stores::{Error, Guard, Result};
+use crate::stores::{Error, Result};
 
 /// How often a lock that another holds is tried again.
 const LOOK: Duration = Duration::from_millis(20);
@@ -22,14 +20,18 @@ const LOOK: Duration = Duration::from_millis(20);
 /// A lock, for as long as its file is open. The system keeps it by the opened file, not by the process: two holders in
 /// one process exclude each other too.
 #[derive(Debug)]
-pub(super) struct NamedLock(#[expect(dead_code, reason = "holding it is what it is for")] File);
+pub struct FileLock(#[expect(dead_code, reason = "holding it is what it is for")] File);
 
-impl SqliteStores {
+impl Embedded {
     /// Takes a lock, waiting at most `wait`; `None` if another holds it.
-    pub(super) async fn named_lock(&self, name: &str, wait: Duration) -> Result<Option<NamedLock>> {
+    ///
+    /// # Errors
+    ///
+    /// The folder of the data cannot be written to.
+    pub async fn lock(&self, name: &str, wait: Duration) -> Result<Option<FileLock>> {
         let deadline = Instant::now() + wait;
         loop {
-            let lock = try_lock(&self.place, name)?;
+            let lock = try_lock(&self.file, name)?;
             if lock.is_some() || Instant::now() >= deadline {
                 return Ok(lock);
             }
@@ -39,17 +41,17 @@ impl SqliteStores {
 }
 
 /// Takes a lock if it is free.
-pub(super) fn try_lock(place: &Place, name: &str) -> Result<Option<NamedLock>> {
-    let (file, path) = open(place, name)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(NamedLock(file))),
+pub(super) fn try_lock(file: &DataFile, name: &str) -> Result<Option<FileLock>> {
+    let (lock, path) = open(file, name)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Some(FileLock(lock))),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(cannot(&path, &error)),
     }
 }
 
-fn open(place: &Place, name: &str) -> Result<(File, PathBuf)> {
-    let folder = place.beside("locks");
+fn open(file: &DataFile, name: &str) -> Result<(File, PathBuf)> {
+    let folder = file.beside("locks");
     match fs::create_dir(&folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             return Err(cannot(&folder, &error));
@@ -57,13 +59,13 @@ fn open(place: &Place, name: &str) -> Result<(File, PathBuf)> {
         _ => {}
     }
     let path = folder.join(name);
-    let file = File::options()
+    let lock = File::options()
         .create(true)
         .truncate(false)
         .write(true)
         .open(&path)
         .map_err(|error| cannot(&path, &error))?;
-    Ok((file, path))
+    Ok((lock, path))
 }
 
 fn cannot(path: &Path, error: &io::Error) -> Error {
@@ -82,16 +84,16 @@ fn cannot(path: &Path, error: &io::Error) -> Error {
 /// that writes all the time would keep a command waiting for ever, and the other way round. Here the next in line holds
 /// the gate: whoever has just written queues behind him.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(super) struct WriteTurns {
     gate: File,
     turn: File,
     path: PathBuf,
 }
 
-impl Turns {
-    pub fn new(place: &Place) -> Result<Self> {
-        let (gate, _) = open(place, "gate")?;
-        let (turn, path) = open(place, "turn")?;
+impl WriteTurns {
+    pub fn new(file: &DataFile) -> Result<Self> {
+        let (gate, _) = open(file, "gate")?;
+        let (turn, path) = open(file, "turn")?;
         Ok(Self { gate, turn, path })
     }
 
@@ -113,12 +115,5 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         // It could only fail for a file that is not open.
         let _ = self.0.unlock();
-    }
-}
-
-#[async_trait]
-impl Guard for NamedLock {
-    async fn is_held(&mut self) -> bool {
-        true
     }
 }

@@ -1,57 +1,53 @@
-//! [`Records`](super::Records), [`JobQueue`](super::JobQueue) and [`SearchIndex`](super::SearchIndex) on one SQLite
-//! file.
+//! The embedded backend: one SQLite file.
 //!
 //! One thread writes (`writer`), a few connections read beside it. Rows, jobs, counts and full text change together, in
 //! one transaction each, so that none is ever behind the other. One process serves a file; commands work beside it,
 //! each on connections of its own.
 
-mod accept;
-mod admin;
 mod build;
 mod claim;
 mod connection;
 mod counts;
+mod diagnose;
+mod enqueue;
 mod error;
-mod examine;
 mod index;
+mod job_admin;
 mod lock;
 mod migrate;
+mod path;
 mod pending;
-pub mod place;
-mod queue;
 mod read;
+mod reader;
 mod readers;
-mod records;
 mod rows;
 mod schema;
 mod settle;
 mod store;
+mod versions;
 mod words;
 mod writer;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::OnceLock, time::Duration};
 
-use diesel::{QueryDsl as _, RunQueryDsl as _, SqliteConnection};
-
-use self::{
-    accept::Limits,
-    connection::Place,
-    error::{Outcome, unavailable},
-    lock::try_lock,
-    readers::Readers,
-    schema::state,
-    writer::Writer,
-};
-use super::{Result, gather::Gather};
+use self::{error::unavailable, lock::try_lock, path::DataFile, readers::Readers, writer::Writer};
+pub use self::{lock::FileLock, path::default_file};
+use super::{Result, Wakeups, coalescer::Coalescer};
 use crate::domain::{Message, MessageKey};
 
-/// Messages that one visit of a reader reads for several requests, at most.
-const GROUP: usize = 64;
+/// What bounds the queue.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// Writes that may be waiting, leased and delayed.
+    queue_depth: usize,
+    /// Dead letters that may be kept.
+    dead_letters: usize,
+}
 
-/// Where the file is, and what bounds the queue in it.
+/// Location of the file, and bounds of the queue in it.
 #[derive(Debug, Clone)]
 pub struct SqliteSettings {
-    /// The file; its folder is made with it.
+    /// The file; its folder is created with it.
     pub file: PathBuf,
     /// How long a call may take.
     pub timeout: Duration,
@@ -61,102 +57,72 @@ pub struct SqliteSettings {
     pub dead_letters: usize,
 }
 
-/// All three stores, in one file.
-pub struct SqliteStores {
-    place: Place,
+/// Rows, queue and search index in one file.
+pub struct Embedded {
+    /// Notifications that end the waits of this process's workers.
+    pub wakeups: Wakeups,
+    file: DataFile,
     writer: Writer,
     readers: Readers,
-    /// Messages, stored or not, for several requests at once.
-    messages: Gather<MessageKey, Option<Message>>,
+    messages: Coalescer<MessageKey, Option<Message>>,
     limits: Limits,
     /// This run of the program, among those that claim jobs.
     claimer: String,
+    /// Held while this process is the one that serves the file.
+    exclusive: OnceLock<FileLock>,
 }
 
-impl SqliteStores {
+impl Embedded {
     /// Prepares the stores; the file is opened when first needed.
     ///
     /// # Errors
     ///
     /// No thread can be started.
     pub fn new(settings: SqliteSettings) -> Result<Self> {
-        let place = Place {
-            file: settings.file,
+        let file = DataFile {
+            path: settings.file,
             timeout: settings.timeout,
-            sole: Arc::default(),
         };
         let limits = Limits {
             queue_depth: settings.queue_depth,
             dead_letters: settings.dead_letters,
         };
-        let readers = Readers::new(&place);
+        let readers = Readers::new(&file);
         Ok(Self {
-            writer: Writer::start(&place, limits)?,
-            messages: messages(&readers),
+            wakeups: Wakeups::default(),
+            writer: Writer::start(&file, limits)?,
+            messages: reader::messages(&readers),
             readers,
             limits,
             claimer: format!("{:032x}", rand::random::<u128>()),
-            place,
+            exclusive: OnceLock::new(),
+            file,
         })
     }
 
-    /// Makes this process the one that serves the file, until it ends. What others have claimed is taken back then:
-    /// they are dead.
+    /// Makes this process the one that serves the file, until it ends. What others have claimed is recovered then: they
+    /// are dead.
     ///
     /// # Errors
     ///
-    /// Another process serves it, or its folder is not to be written into.
+    /// Another process serves it, or its folder is not writable.
     pub fn serve_alone(&self) -> Result<()> {
-        self.place.make_folder()?;
-        match try_lock(&self.place, "serve")? {
+        self.file.create_folder()?;
+        match try_lock(&self.file, "serve")? {
             Some(lock) => {
                 // If it was held before, it still is.
-                let _ = self.place.sole.set(lock);
+                let _ = self.exclusive.set(lock);
                 Ok(())
             }
             None => Err(unavailable(format!(
                 "another confab serves {} already: stop it, or name another file by embedded.path",
-                self.place.name()
+                self.file
             ))),
         }
     }
 
-    /// Reads a row that is always there.
-    async fn look(&self) -> Result<()> {
-        let read = |connection: &mut SqliteConnection| {
-            let _: i64 = state::table.select(state::revision).first(connection)?;
-            Ok(())
-        };
-        self.readers.run(read).await
+    /// The path of the file, as it is shown.
+    pub fn path(&self) -> String {
+        self.file.to_string()
     }
-
-    /// The file, as it is shown.
-    pub fn file(&self) -> String {
-        self.place.name()
-    }
-}
-
-/// Reads one message after another on one visit.
-fn messages(readers: &Readers) -> Gather<MessageKey, Option<Message>> {
-    let readers = readers.clone();
-    Gather::new("SQLite", GROUP, readers::CONNECTIONS, move |keys| {
-        let readers = readers.clone();
-        async move {
-            let read = move |connection: &mut SqliteConnection| {
-                let found = keys.into_iter().map(|key| newest(connection, key));
-                found.collect::<Outcome<Vec<_>>>()
-            };
-            Ok(readers.run(read).await?.into_iter().map(Ok).collect())
-        }
-    })
-}
-
-/// A message as its newest write left it.
-fn newest(connection: &mut SqliteConnection, key: MessageKey) -> Outcome<Option<Message>> {
-    let pending = pending::message(connection, key)?;
-    let stored = read::message(connection, key)?;
-    Ok(match (pending, stored) {
-        (Some(pending), Some(stored)) => Some(pending.merge(stored)),
-        (pending, stored) => pending.or(stored),
-    })
 }

@@ -1,4 +1,4 @@
-//! What was accepted and is not stored yet.
+//! Writes that are accepted and not stored yet.
 
 use diesel::{
     prelude::*,
@@ -7,14 +7,13 @@ use diesel::{
 };
 
 use super::{
-    admin::is_paused,
     error::{Outcome, failed},
     rows::{signed, unsigned},
-    schema::{job_counts, jobs},
+    schema::jobs,
 };
 use crate::{
-    domain::{AppId, Entry, Kind, Message, MessageKey, Page, Revision},
-    stores::{KindStats, Result, payload},
+    domain::{AppId, Application, Change, Message, MessageKey, Page, Revision},
+    stores::{Result, payload},
 };
 
 #[derive(QueryableByName)]
@@ -25,13 +24,13 @@ struct Pending {
     payload: String,
 }
 
-/// Which list is asked for: `chat` 0 is the chats of the application, else it is the messages of that chat.
-pub(super) fn entries(
+/// The newest queued write to each item of a page: chats of the application if `chat` is 0, else messages of that chat.
+pub(super) fn changes(
     connection: &mut SqliteConnection,
     app: AppId,
     chat: u64,
     page: &Page,
-) -> Outcome<Vec<Entry>> {
+) -> Outcome<Vec<Change>> {
     let clamp = |number: u64| signed(number.min(i64::MAX as u64));
     // Of a group, SQLite takes the other columns from the row that has the maximum.
     let query = sql_query(format!(
@@ -47,14 +46,8 @@ pub(super) fn entries(
         .bind::<BigInt, _>(page.before.map_or(i64::MAX, clamp))
         .bind::<BigInt, _>(signed(page.limit as u64))
         .load(connection)?;
-    let mut entries = rows
-        .into_iter()
-        .map(|row| read(row.id, &row.payload))
-        .collect::<Result<Vec<_>>>()?;
-    if page.from_the_end() {
-        entries.reverse();
-    }
-    Ok(entries)
+    let changes = rows.into_iter().map(|row| read(row.id, &row.payload));
+    Ok(page.ascending(changes.collect::<Result<_>>()?))
 }
 
 /// The newest write to a message.
@@ -71,12 +64,15 @@ pub(super) fn message(
         .select((jobs::id, jobs::payload))
         .first(connection)
         .optional()?;
-    let entry = row.map(|(id, payload)| read(id, &payload)).transpose()?;
-    Ok(entry.and_then(Entry::into_message))
+    let change = row.map(|(id, payload)| read(id, &payload)).transpose()?;
+    Ok(change.and_then(Change::into_message))
 }
 
 /// An application's creation.
-pub(super) fn application(connection: &mut SqliteConnection, app: AppId) -> Outcome<Option<Entry>> {
+pub(super) fn application(
+    connection: &mut SqliteConnection,
+    app: AppId,
+) -> Outcome<Option<Application>> {
     let row: Option<(i64, String)> = jobs::table
         .filter(jobs::app.eq(app.to_string()))
         .filter(jobs::chat.eq(0))
@@ -85,44 +81,10 @@ pub(super) fn application(connection: &mut SqliteConnection, app: AppId) -> Outc
         .select((jobs::id, jobs::payload))
         .first(connection)
         .optional()?;
-    Ok(row.map(|(id, payload)| read(id, &payload)).transpose()?)
+    let change = row.map(|(id, payload)| read(id, &payload)).transpose()?;
+    Ok(change.and_then(Change::into_application))
 }
 
-fn read(id: i64, payload: &str) -> Result<Entry> {
+fn read(id: i64, payload: &str) -> Result<Change> {
     payload::read(Revision(unsigned(id)), payload).map_err(failed)
-}
-
-/// How much is where.
-pub(super) fn stats(connection: &mut SqliteConnection, now: i64) -> Outcome<Vec<KindStats>> {
-    #[derive(QueryableByName)]
-    struct Oldest {
-        #[diesel(sql_type = BigInt)]
-        accepted_at: i64,
-    }
-    let counts: Vec<(String, String, i64)> = job_counts::table.load(connection)?;
-    let count = |kind: Kind, state: &str| {
-        let found = counts
-            .iter()
-            .find(|(k, s, _)| k == kind.name() && s == state);
-        found.map_or(0, |(_, _, jobs)| unsigned(*jobs))
-    };
-    let mut stats = Vec::with_capacity(Kind::ALL.len());
-    for kind in Kind::ALL {
-        let oldest: Option<Oldest> = sql_query(
-            "SELECT accepted_at FROM jobs WHERE state = 'waiting' AND kind = ? ORDER BY id LIMIT 1",
-        )
-        .bind::<Text, _>(kind.name())
-        .get_result(connection)
-        .optional()?;
-        stats.push(KindStats {
-            kind: kind.name(),
-            waiting: count(kind, "waiting"),
-            leased: count(kind, "leased"),
-            delayed: count(kind, "delayed"),
-            dead: count(kind, "dead"),
-            oldest_ms: oldest.map_or(0, |oldest| unsigned(now - oldest.accepted_at)),
-            paused: is_paused(connection, kind)?,
-        });
-    }
-    Ok(stats)
 }

@@ -9,14 +9,56 @@ use diesel::{
 };
 
 use super::{
+    Embedded,
     error::Outcome,
-    rows::{ApplicationRow, ChatRow, MessageRow, chat_id, message_id, signed, span},
-    schema::{applications, chats, messages},
+    rows::{ApplicationRow, ChatRow, MessageRow, chat_id, message_id, signed, span, unsigned},
+    schema::{applications, chats, messages, state},
 };
 use crate::{
     domain::{AppId, Application, Chat, ChatKey, Message, MessageKey, Page},
-    stores::Result,
+    stores::{Result, Totals, call::call},
 };
+
+impl Embedded {
+    /// Reads a row that is always there.
+    pub async fn probe_rows(&self) -> Result<()> {
+        let probe = |connection: &mut SqliteConnection| {
+            let _: i64 = state::table.select(state::revision).first(connection)?;
+            Ok(())
+        };
+        self.readers.run(call!("records", "ping"), probe).await
+    }
+
+    pub(crate) async fn totals(&self) -> Result<Totals> {
+        let count = |connection: &mut SqliteConnection| {
+            Ok(Totals {
+                applications: unsigned(applications::table.count().get_result(connection)?),
+                chats: unsigned(chats::table.count().get_result(connection)?),
+                messages: unsigned(messages::table.count().get_result(connection)?),
+            })
+        };
+        self.readers.run(call!("records", "totals"), count).await
+    }
+
+    pub(crate) async fn scan_rows(
+        &self,
+        after: Option<MessageKey>,
+        limit: usize,
+    ) -> Result<Vec<Message>> {
+        let scan = move |connection: &mut SqliteConnection| all_messages(connection, after, limit);
+        self.readers
+            .run(call!("records", "scan_messages"), scan)
+            .await
+    }
+
+    pub(crate) async fn rows(&self, keys: &[MessageKey]) -> Result<Vec<Message>> {
+        let keys = keys.to_vec();
+        let read = move |connection: &mut SqliteConnection| messages_by_key(connection, &keys);
+        self.readers
+            .run(call!("records", "messages_by_key"), read)
+            .await
+    }
+}
 
 pub(super) fn application(
     connection: &mut SqliteConnection,
@@ -55,7 +97,8 @@ pub(super) fn chats(
     } else {
         rows.order(chats::number.asc()).load(connection)?
     };
-    ascending(rows.into_iter().map(ChatRow::read), page)
+    let rows = rows.into_iter().map(ChatRow::read);
+    Ok(page.ascending(rows.collect::<Result<_>>()?))
 }
 
 pub(super) fn message(
@@ -93,10 +136,11 @@ pub(super) fn messages(
     } else {
         rows.order(messages::id.asc()).load(connection)?
     };
-    ascending(rows.into_iter().map(MessageRow::read), page)
+    let rows = rows.into_iter().map(MessageRow::read);
+    Ok(page.ascending(rows.collect::<Result<_>>()?))
 }
 
-pub(super) fn messages_by_key(
+fn messages_by_key(
     connection: &mut SqliteConnection,
     keys: &[MessageKey],
 ) -> Outcome<Vec<Message>> {
@@ -136,12 +180,12 @@ pub(super) fn ids(
 }
 
 /// Chats in the order of keys, and each one's messages in theirs: so nothing need be sorted.
-pub(super) fn all_messages(
+fn all_messages(
     connection: &mut SqliteConnection,
     after: Option<MessageKey>,
     limit: usize,
 ) -> Outcome<Vec<Message>> {
-    let (app, chat, number) = place(after);
+    let (app, chat, number) = position(after);
     let rows: Vec<MessageRow> = sql_query(
         "SELECT m.* FROM chat_numbers n CROSS JOIN messages m \
          ON m.id > (n.id << 32) + iif((n.app, n.number) = (?1, ?2), ?3, 0) AND m.id < (n.id + 1) << 32 \
@@ -158,8 +202,8 @@ pub(super) fn all_messages(
         .collect::<Result<_>>()?)
 }
 
-/// Where to go on after a key.
-pub(super) fn place(after: Option<MessageKey>) -> (String, i64, i64) {
+/// The columns of the key after which a scan continues.
+pub(super) fn position(after: Option<MessageKey>) -> (String, i64, i64) {
     after.map_or((String::new(), 0, 0), |after| {
         (
             after.chat.app.to_string(),
@@ -167,12 +211,4 @@ pub(super) fn place(after: Option<MessageKey>) -> (String, i64, i64) {
             signed(after.number),
         )
     })
-}
-
-fn ascending<T>(rows: impl Iterator<Item = Result<T>>, page: &Page) -> Outcome<Vec<T>> {
-    let mut items = rows.collect::<Result<Vec<T>>>()?;
-    if page.from_the_end() {
-        items.reverse();
-    }
-    Ok(items)
 }

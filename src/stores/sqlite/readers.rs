@@ -1,15 +1,19 @@
 //! Reading, beside the writer: in WAL mode neither waits for the other.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 use diesel::{Connection as _, SqliteConnection};
 use tokio::sync::Semaphore;
 
 use super::{
-    connection::{Place, Role, Slot},
+    connection::{LazyConnection, Role},
     error::{Outcome, failed, unavailable},
+    path::DataFile,
 };
-use crate::stores::Result;
+use crate::stores::{Result, call::Call};
 
 /// Connections at most. Each keeps up to 2 MiB of the file in memory; what is read otherwise comes from the system's.
 pub(super) const CONNECTIONS: usize = 4;
@@ -17,44 +21,56 @@ pub(super) const CONNECTIONS: usize = 4;
 /// A bounded number of connections that only read.
 #[derive(Clone)]
 pub(super) struct Readers {
-    place: Place,
+    file: DataFile,
     /// A permit for each connection.
     permits: Arc<Semaphore>,
-    idle: Arc<Mutex<Vec<Slot>>>,
+    idle: Arc<Mutex<Vec<LazyConnection>>>,
 }
 
 impl Readers {
     /// Prepares the connections; they are made when first needed.
-    pub fn new(place: &Place) -> Self {
-        let idle = (0..CONNECTIONS).map(|_| Slot::new(place, Role::Reads));
+    pub fn new(file: &DataFile) -> Self {
+        let idle = (0..CONNECTIONS).map(|_| LazyConnection::new(file, Role::Reads));
         Self {
-            place: place.clone(),
+            file: file.clone(),
             permits: Arc::new(Semaphore::new(CONNECTIONS)),
             idle: Arc::new(Mutex::new(idle.collect())),
         }
     }
 
-    /// Runs something on a reading connection, in a thread that may wait for the disk. It all sees the file as it was at
-    /// one moment, and SQLite locks it once, not for each statement.
+    /// Runs `work` on a reading connection, in a thread that may wait for the disk. It sees the file as it was at one
+    /// moment, and SQLite locks it once, not for each statement.
     pub async fn run<T: Send + 'static>(
+        &self,
+        call: &Call,
+        work: impl FnOnce(&mut SqliteConnection) -> Outcome<T> + Send + 'static,
+    ) -> Result<T> {
+        let began = Instant::now();
+        let outcome = self.read(work).await;
+        call.record(began, &outcome);
+        outcome
+    }
+
+    async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut SqliteConnection) -> Outcome<T> + Send + 'static,
     ) -> Result<T> {
         let permit = self.permits.clone().acquire_owned();
-        let permit = tokio::time::timeout(self.place.timeout, permit)
+        let permit = tokio::time::timeout(self.file.timeout, permit)
             .await
             .map_err(|_| unavailable("all readers are busy"))?
             .map_err(failed)?;
-        let (idle, place) = (self.idle.clone(), self.place.clone());
+        let (idle, file) = (self.idle.clone(), self.file.clone());
         let reading = tokio::task::spawn_blocking(move || {
-            let slots = || idle.lock().unwrap_or_else(PoisonError::into_inner);
+            let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
             // There is one for every permit.
-            let slot = slots().pop();
-            let mut slot = slot.unwrap_or_else(|| Slot::new(&place, Role::Reads));
-            let answer = slot.run(|connection| connection.transaction(work));
-            slots().push(slot);
+            let connection = idle().pop();
+            let mut connection =
+                connection.unwrap_or_else(|| LazyConnection::new(&file, Role::Reads));
+            let outcome = connection.run(|connection| connection.transaction(work));
+            idle().push(connection);
             drop(permit);
-            answer
+            outcome
         });
         reading.await.map_err(failed)?
     }

@@ -158,6 +158,11 @@ impl MessageRow {
     }
 }
 
+/// The present time as it is stored.
+pub(super) fn now() -> i64 {
+    millis(chrono::Utc::now())
+}
+
 /// A time as it is stored.
 pub(super) fn millis(time: Timestamp) -> i64 {
     time.timestamp_millis()

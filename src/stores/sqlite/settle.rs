@@ -1,102 +1,115 @@
 //! What becomes of claimed jobs. Nothing, if the lease is over: another claimer has them then.
 
-use std::fmt::Write as _;
+use std::time::Duration;
 
 use diesel::{
     prelude::*,
     sql_query,
-    sql_types::{BigInt, Nullable, Text},
+    sql_types::{BigInt, Text},
 };
 
-use super::{error::Outcome, rows::signed, schema::leases};
+use super::{
+    Embedded, claim,
+    error::Outcome,
+    rows::{now, signed},
+    schema::leases,
+};
 use crate::{
-    domain::{Job, Revision},
-    stores::{Error, Lease},
+    domain::Job,
+    stores::{Error, Lease, Result, call::call},
 };
 
-/// Starts the lease's time anew.
-pub(super) fn extend(connection: &mut SqliteConnection, lease: &Lease, until: i64) -> Outcome<()> {
-    let extended = diesel::update(leases::table.find(&lease.token))
-        .set(leases::until.eq(until))
-        .execute(connection)?;
-    held(extended)
-}
-
-/// Forgets jobs that are stored.
-pub(super) fn acknowledge(
-    connection: &mut SqliteConnection,
-    lease: &Lease,
-    jobs: &[Revision],
-) -> Outcome<()> {
-    let mut ids = String::new();
-    for id in jobs {
-        let comma = if ids.is_empty() { "" } else { "," };
-        // Writing into a string never fails.
-        let _ = write!(ids, "{comma}{}", id.0);
+impl Embedded {
+    pub(crate) async fn extend(&self, lease: &Lease, time: Duration) -> Result<()> {
+        let lease = lease.clone();
+        let extend = move |connection: &mut SqliteConnection| {
+            let until = now().saturating_add(claim::time(time));
+            let extended = diesel::update(leases::table.find(&lease.token))
+                .set(leases::until.eq(until))
+                .execute(connection)?;
+            held(extended)
+        };
+        self.writer.run(call!("queue", "extend"), extend).await
     }
-    connection.immediate_transaction(|connection| {
-        stands(connection, lease)?;
-        // What is older is superseded: if it were still found, it would be read as the newest that is not stored.
-        sql_query(format!(
-            "UPDATE jobs SET superseded = 1 WHERE superseded = 0 AND id IN (\
-             SELECT older.id FROM jobs done CROSS JOIN jobs older \
-             ON older.app = done.app AND older.chat = done.chat AND older.number = done.number \
-             WHERE done.id IN ({ids}) AND done.lease = ? AND older.id < done.id)"
-        ))
-        .bind::<Text, _>(&lease.token)
-        .execute(connection)?;
-        sql_query(format!(
-            "DELETE FROM jobs WHERE id IN ({ids}) AND lease = ?"
-        ))
-        .bind::<Text, _>(&lease.token)
-        .execute(connection)?;
-        end_if_empty(connection, lease)
-    })
+
+    /// A job that could not be read is not stored.
+    pub(crate) async fn acknowledge(&self, lease: &Lease, jobs: &[Job]) -> Result<()> {
+        let readable = jobs.iter().filter(|job| job.change.is_ok());
+        let ids: Vec<String> = readable.map(|job| job.revision.0.to_string()).collect();
+        let (lease, ids) = (lease.clone(), ids.join(","));
+        let acknowledge = move |connection: &mut SqliteConnection| {
+            connection.immediate_transaction(|connection| acknowledge(connection, &lease, &ids))
+        };
+        self.writer
+            .run(call!("queue", "acknowledge"), acknowledge)
+            .await
+    }
+
+    pub(crate) async fn fail(
+        &self,
+        lease: &Lease,
+        job: &Job,
+        error: &str,
+        retry_after: Option<Duration>,
+    ) -> Result<()> {
+        let (lease, job, error) = (lease.clone(), job.revision, error.to_owned());
+        let due = retry_after.map(|after| now().saturating_add(claim::time(after)));
+        let fail = move |connection: &mut SqliteConnection| {
+            connection.immediate_transaction(|connection| {
+                let failed = sql_query(
+                    "UPDATE jobs SET lease = NULL, state = ?, due = ?, tries = tries + 1, error = ? \
+                     WHERE id = ? AND lease = ? AND EXISTS (SELECT 1 FROM leases WHERE token = lease)",
+                )
+                .bind::<Text, _>(if due.is_some() { "delayed" } else { "dead" })
+                .bind::<BigInt, _>(due.unwrap_or_else(now))
+                .bind::<Text, _>(error)
+                .bind::<BigInt, _>(signed(job.0))
+                .bind::<Text, _>(&lease.token)
+                .execute(connection)?;
+                held(failed)?;
+                end_if_empty(connection, &lease)
+            })
+        };
+        self.writer.run(call!("queue", "fail"), fail).await
+    }
+
+    pub(crate) async fn release(&self, lease: &Lease) -> Result<()> {
+        let lease = lease.clone();
+        let release = move |connection: &mut SqliteConnection| {
+            connection.immediate_transaction(|connection| {
+                held(diesel::delete(leases::table.find(&lease.token)).execute(connection)?)?;
+                sql_query("UPDATE jobs SET state = 'waiting', lease = NULL WHERE lease = ?")
+                    .bind::<Text, _>(&lease.token)
+                    .execute(connection)?;
+                Ok(())
+            })
+        };
+        self.writer.run(call!("queue", "release"), release).await
+    }
 }
 
-/// A job failed by its own fault: tries it again at `due`, or with `None` keeps it with the dead letters.
-pub(super) fn fail(
-    connection: &mut SqliteConnection,
-    lease: &Lease,
-    job: Revision,
-    error: &str,
-    due: Option<i64>,
-    now: i64,
-) -> Outcome<()> {
-    connection.immediate_transaction(|connection| {
-        let failed = sql_query(
-            "UPDATE jobs SET lease = NULL, state = ?, due = ?, tries = tries + 1, error = ? \
-             WHERE id = ? AND lease = ? AND EXISTS (SELECT 1 FROM leases WHERE token = lease)",
-        )
-        .bind::<Text, _>(if due.is_some() { "delayed" } else { "dead" })
-        .bind::<Nullable<BigInt>, _>(due.or(Some(now)))
-        .bind::<Text, _>(error)
-        .bind::<BigInt, _>(signed(job.0))
-        .bind::<Text, _>(&lease.token)
-        .execute(connection)?;
-        held(failed)?;
-        end_if_empty(connection, lease)
-    })
+/// Removes jobs that are stored; `ids` are separated by commas.
+fn acknowledge(connection: &mut SqliteConnection, lease: &Lease, ids: &str) -> Outcome<()> {
+    check_lease(connection, lease)?;
+    // What is older is superseded: if it were still found, it would be read as the newest that is not stored.
+    sql_query(format!(
+        "UPDATE jobs SET superseded = 1 WHERE superseded = 0 AND id IN (\
+         SELECT older.id FROM jobs done CROSS JOIN jobs older \
+         ON older.app = done.app AND older.chat = done.chat AND older.number = done.number \
+         WHERE done.id IN ({ids}) AND done.lease = ? AND older.id < done.id)"
+    ))
+    .bind::<Text, _>(&lease.token)
+    .execute(connection)?;
+    sql_query(format!(
+        "DELETE FROM jobs WHERE id IN ({ids}) AND lease = ?"
+    ))
+    .bind::<Text, _>(&lease.token)
+    .execute(connection)?;
+    end_if_empty(connection, lease)
 }
 
-/// Gives back what the lease still holds, nobody's fault.
-pub(super) fn release(connection: &mut SqliteConnection, lease: &Lease) -> Outcome<()> {
-    connection.immediate_transaction(|connection| {
-        held(diesel::delete(leases::table.find(&lease.token)).execute(connection)?)?;
-        sql_query("UPDATE jobs SET state = 'waiting', lease = NULL WHERE lease = ?")
-            .bind::<Text, _>(&lease.token)
-            .execute(connection)?;
-        Ok(())
-    })
-}
-
-/// The jobs that an acknowledgement is about: who could not read one has not stored it.
-pub(super) fn stored(jobs: &[Job]) -> Vec<Revision> {
-    let readable = jobs.iter().filter(|job| job.entry.is_ok());
-    readable.map(|job| job.revision).collect()
-}
-
-fn stands(connection: &mut SqliteConnection, lease: &Lease) -> Outcome<()> {
+/// Makes sure that a lease is not over.
+pub(super) fn check_lease(connection: &mut SqliteConnection, lease: &Lease) -> Outcome<()> {
     let lease = leases::table.find(&lease.token);
     held(lease.count().get_result::<i64>(connection)? as usize)
 }

@@ -9,94 +9,116 @@ use diesel::{
 };
 
 use super::{
-    claim::EPOCH,
+    Embedded,
     error::{Outcome, failed},
     rows::{
         ApplicationRow, ChatRow, MAX_MESSAGES, MessageRow, chat_id, message_id, millis, signed,
     },
     schema::{applications, chat_numbers, chats, messages},
-    words::{self, Targets},
+    settle::check_lease,
+    words::Targets,
 };
 use crate::{
-    domain::{Application, Chat, ChatKey, Message},
+    domain::{Application, Change, Chat, ChatKey, Entity, Message, text::words},
     failpoints,
-    stores::{Error, Result},
+    stores::{
+        Lease, Result,
+        call::{Call, call},
+    },
 };
 
-/// A message and its words, which were found before it is the writer's turn.
-pub(super) struct Worded {
+/// A message and its tokens, separated by spaces. Messages are tokenized before it is the writer's turn.
+pub(super) struct TokenizedMessage {
     pub message: Message,
-    pub words: String,
+    pub tokens: String,
 }
 
-/// Makes sure that a batch is of this queue.
-pub(super) fn check_epoch(epoch: u64) -> Result<()> {
-    if epoch == EPOCH {
-        return Ok(());
+impl Embedded {
+    pub(crate) async fn store(&self, lease: &Lease, changes: Vec<Change>) -> Result<()> {
+        let changes = changes.into_iter();
+        match lease.kind.entity() {
+            Entity::Application => {
+                let new = changes.filter_map(Change::into_application).collect();
+                let call = call!("records", "store_applications");
+                self.store_all(call, lease, new, insert_applications).await
+            }
+            Entity::Chat => {
+                let new = changes.filter_map(Change::into_chat).collect();
+                let call = call!("records", "store_chats");
+                self.store_all(call, lease, new, insert_chats).await
+            }
+            Entity::Message => {
+                let new = changes.filter_map(Change::into_message).collect();
+                let call = call!("records", "store_messages");
+                self.store_all(call, lease, tokenize(new).await?, upsert_messages)
+                    .await
+            }
+        }
     }
-    Err(Error::Fenced(format!(
-        "it was claimed under epoch {epoch}; here there is only {EPOCH}"
-    )))
+
+    /// Runs one store transaction, for as long as the claim holds.
+    async fn store_all<T: Send + 'static>(
+        &self,
+        call: &Call,
+        lease: &Lease,
+        new: Vec<T>,
+        store: fn(&mut SqliteConnection, &[T]) -> Outcome<()>,
+    ) -> Result<()> {
+        let lease = lease.clone();
+        let store = move |connection: &mut SqliteConnection| {
+            connection.immediate_transaction(|connection| {
+                check_lease(connection, &lease)?;
+                store(connection, &new)?;
+                failpoints::hit("before_commit");
+                Outcome::Ok(())
+            })?;
+            failpoints::hit("after_commit");
+            Ok(())
+        };
+        self.writer.run(call, store).await
+    }
 }
 
-/// Runs one store transaction.
-fn store(
-    connection: &mut SqliteConnection,
-    work: impl FnOnce(&mut SqliteConnection) -> Outcome<()>,
-) -> Outcome<()> {
-    connection.immediate_transaction(|connection| {
-        work(connection)?;
-        failpoints::hit("before_commit");
-        Outcome::Ok(())
-    })?;
-    failpoints::hit("after_commit");
+fn insert_applications(connection: &mut SqliteConnection, new: &[Application]) -> Outcome<()> {
+    for application in new {
+        let id = application.id.to_string();
+        let stored: i64 = chats::table
+            .filter(chats::app.eq(&id))
+            .count()
+            .get_result(connection)?;
+        // There is no second write to an application, so what is stored is this very one.
+        diesel::insert_or_ignore_into(applications::table)
+            .values(ApplicationRow {
+                id,
+                username: application.username.clone(),
+                chats_count: stored,
+                revision: signed(application.revision.0),
+                created_at: millis(application.created_at),
+            })
+            .execute(connection)?;
+    }
     Ok(())
 }
 
-pub(super) fn applications(connection: &mut SqliteConnection, new: &[Application]) -> Outcome<()> {
-    store(connection, |connection| {
-        for application in new {
-            let id = application.id.to_string();
-            let stored: i64 = chats::table
-                .filter(chats::app.eq(&id))
-                .count()
-                .get_result(connection)?;
-            // There is no second write to an application, so what is stored is this very one.
-            diesel::insert_or_ignore_into(applications::table)
-                .values(ApplicationRow {
-                    id,
-                    username: application.username.clone(),
-                    chats_count: stored,
-                    revision: signed(application.revision.0),
-                    created_at: millis(application.created_at),
-                })
+fn insert_chats(connection: &mut SqliteConnection, new: &[Chat]) -> Outcome<()> {
+    for chat in new {
+        let app = chat.key.app.to_string();
+        let inserted = diesel::insert_or_ignore_into(chats::table)
+            .values(ChatRow {
+                app: app.clone(),
+                number: signed(chat.key.number),
+                messages_count: stored_messages(connection, chat.key)?,
+                revision: signed(chat.revision.0),
+                created_at: millis(chat.created_at),
+            })
+            .execute(connection)?;
+        if inserted > 0 {
+            diesel::update(applications::table.find(app))
+                .set(applications::chats_count.eq(applications::chats_count + 1))
                 .execute(connection)?;
         }
-        Ok(())
-    })
-}
-
-pub(super) fn chats(connection: &mut SqliteConnection, new: &[Chat]) -> Outcome<()> {
-    store(connection, |connection| {
-        for chat in new {
-            let app = chat.key.app.to_string();
-            let inserted = diesel::insert_or_ignore_into(chats::table)
-                .values(ChatRow {
-                    app: app.clone(),
-                    number: signed(chat.key.number),
-                    messages_count: stored_messages(connection, chat.key)?,
-                    revision: signed(chat.revision.0),
-                    created_at: millis(chat.created_at),
-                })
-                .execute(connection)?;
-            if inserted > 0 {
-                diesel::update(applications::table.find(app))
-                    .set(applications::chats_count.eq(applications::chats_count + 1))
-                    .execute(connection)?;
-            }
-        }
-        Ok(())
-    })
+    }
+    Ok(())
 }
 
 /// Messages that were stored before their chat; `None` if there are none.
@@ -112,52 +134,50 @@ fn stored_messages(connection: &mut SqliteConnection, key: ChatKey) -> QueryResu
     Ok((count > 0).then_some(count))
 }
 
-pub(super) fn messages(connection: &mut SqliteConnection, new: &[Worded]) -> Outcome<()> {
-    store(connection, |connection| {
-        let targets = Targets::read(connection)?;
-        let mut ids: HashMap<ChatKey, i64> = HashMap::new();
-        let mut inserted: HashMap<ChatKey, i64> = HashMap::new();
-        for Worded { message, words } in new {
-            let chat = match ids.get(&message.key.chat) {
-                Some(id) => *id,
-                None => {
-                    let id = chat_id_or_new(connection, message)?;
-                    ids.insert(message.key.chat, id);
-                    id
-                }
-            };
-            let id = message_id(chat, message.key.number)
-                .ok_or_else(|| failed(format!("{} cannot be stored", message.key)))?;
-            let stored: Option<(i64, i64)> = messages::table
-                .find(id)
-                .select((messages::revision, messages::created_at))
-                .first(connection)
-                .optional()?;
-            let changed = match stored {
-                None => {
-                    diesel::insert_into(messages::table)
-                        .values(MessageRow::new(id, message))
-                        .execute(connection)?;
-                    *inserted.entry(message.key.chat).or_default() += 1;
-                    true
-                }
-                Some(stored) => update(connection, id, stored, message)?,
-            };
-            if changed {
-                targets.lay(connection, id, words, signed(message.revision.0))?;
+fn upsert_messages(connection: &mut SqliteConnection, new: &[TokenizedMessage]) -> Outcome<()> {
+    let targets = Targets::read(connection)?;
+    let mut ids: HashMap<ChatKey, i64> = HashMap::new();
+    let mut inserted: HashMap<ChatKey, i64> = HashMap::new();
+    for TokenizedMessage { message, tokens } in new {
+        let chat = match ids.get(&message.key.chat) {
+            Some(id) => *id,
+            None => {
+                let id = chat_id_or_new(connection, message)?;
+                ids.insert(message.key.chat, id);
+                id
             }
+        };
+        let id = message_id(chat, message.key.number)
+            .ok_or_else(|| failed(format!("{} cannot be stored", message.key)))?;
+        let stored: Option<(i64, i64)> = messages::table
+            .find(id)
+            .select((messages::revision, messages::created_at))
+            .first(connection)
+            .optional()?;
+        let changed = match stored {
+            None => {
+                diesel::insert_into(messages::table)
+                    .values(MessageRow::new(id, message))
+                    .execute(connection)?;
+                *inserted.entry(message.key.chat).or_default() += 1;
+                true
+            }
+            Some(stored) => update(connection, id, stored, message)?,
+        };
+        if changed {
+            targets.write(connection, id, tokens, signed(message.revision.0))?;
         }
-        for (key, count) in inserted {
-            sql_query(
-                "UPDATE chats SET messages_count = COALESCE(messages_count, 0) + ? WHERE app = ? AND number = ?",
-            )
-            .bind::<BigInt, _>(count)
-            .bind::<Text, _>(key.app.to_string())
-            .bind::<BigInt, _>(signed(key.number))
-            .execute(connection)?;
-        }
-        Ok(())
-    })
+    }
+    for (key, count) in inserted {
+        sql_query(
+            "UPDATE chats SET messages_count = COALESCE(messages_count, 0) + ? WHERE app = ? AND number = ?",
+        )
+        .bind::<BigInt, _>(count)
+        .bind::<Text, _>(key.app.to_string())
+        .bind::<BigInt, _>(signed(key.number))
+        .execute(connection)?;
+    }
+    Ok(())
 }
 
 /// The newer text wins, the earlier creation holds; tells whether the text is now this one.
@@ -203,15 +223,14 @@ fn chat_id_or_new(connection: &mut SqliteConnection, message: &Message) -> Query
     }
 }
 
-/// Finds the words of messages. Of long texts in other scripts that takes milliseconds, so it has a thread for itself.
-pub(super) async fn find_words(messages: &[Message]) -> Result<Vec<Worded>> {
-    let messages = messages.to_vec();
-    let finding = tokio::task::spawn_blocking(|| {
-        let worded = messages.into_iter().map(|message| Worded {
-            words: words::of(&message.text),
+/// Tokenizes messages, in a thread that may take its time: long texts in other scripts than Latin take milliseconds.
+pub(super) async fn tokenize(messages: Vec<Message>) -> Result<Vec<TokenizedMessage>> {
+    let tokenizing = tokio::task::spawn_blocking(|| {
+        let tokenized = messages.into_iter().map(|message| TokenizedMessage {
+            tokens: words(&message.text),
             message,
         });
-        worded.collect()
+        tokenized.collect()
     });
-    finding.await.map_err(failed)
+    tokenizing.await.map_err(failed)
 }

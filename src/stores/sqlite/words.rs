@@ -1,6 +1,6 @@
 //! The full text: FTS5 tables that hold no text, only where which word is.
 //!
-//! Every word is laid with its chat's id before it, 8 hexadecimal digits. So a search meets the words of its own chat
+//! Every word is written with its chat's id before it, 8 hexadecimal digits. So a search meets the words of its own chat
 //! only, however many others hold the same, and a prefix is looked up among those: FTS5 would else first collect
 //! all places in all chats at which a word begins so. The row ids are the messages' own: a chat's are in their order.
 //!
@@ -16,7 +16,7 @@ use diesel::{
 
 use super::{error::Outcome, schema::search_indexes};
 use crate::{
-    domain::text::{self, Piece, Query},
+    domain::text::{Piece, Query},
     stores::Error,
 };
 
@@ -32,28 +32,23 @@ const BEYOND: char = char::MAX;
 /// Sorts before every letter, digit and mark.
 const FIRST: char = '\u{1}';
 
-/// The words of a text, separated by spaces.
-pub(super) fn of(text: &str) -> String {
-    text::words(text)
-}
-
 /// What stands before every word of a chat.
 fn mark(chat: i64) -> String {
     format!("{chat:08x}")
 }
 
-/// Words as they are laid into the index.
-fn laid(chat: i64, words: &str) -> String {
+/// Words as they are written into the index.
+fn tokens(chat: i64, words: &str) -> String {
     let mark = mark(chat);
-    let mut laid = String::with_capacity(words.len() * 3);
+    let mut tokens = String::with_capacity(words.len() * 3);
     for word in words.split_ascii_whitespace() {
-        if !laid.is_empty() {
-            laid.push(' ');
+        if !tokens.is_empty() {
+            tokens.push(' ');
         }
-        laid.push_str(&mark);
-        laid.push_str(word);
+        tokens.push_str(&mark);
+        tokens.push_str(word);
     }
-    laid
+    tokens
 }
 
 /// A query in the language of FTS5, for one index.
@@ -66,7 +61,7 @@ pub(super) fn expression(
     let mut phrases = Vec::with_capacity(query.pieces.len());
     for piece in &query.pieces {
         let words = match piece.words.last() {
-            Some(last) if piece.prefix => begun(connection, index, &laid(chat, last))?,
+            Some(last) if piece.prefix => begun(connection, index, &tokens(chat, last))?,
             _ => Vec::new(),
         };
         phrases.push(phrase(chat, piece, &words));
@@ -78,10 +73,10 @@ pub(super) fn expression(
 fn phrase(chat: i64, piece: &Piece, words: &[String]) -> String {
     if words.is_empty() {
         let star = if piece.prefix { " *" } else { "" };
-        return format!("\"{}\"{star}", laid(chat, &piece.words.join(" ")));
+        return format!("\"{}\"{star}", tokens(chat, &piece.words.join(" ")));
     }
     let before = piece.words.len().saturating_sub(1);
-    let before = laid(chat, &piece.words[..before].join(" "));
+    let before = tokens(chat, &piece.words[..before].join(" "));
     let phrases: Vec<String> = words
         .iter()
         .map(|word| format!("\"{before} {word}\""))
@@ -152,40 +147,40 @@ impl Targets {
         Ok(Self(names))
     }
 
-    /// Lays a message's words into them.
-    pub fn lay(
+    /// Writes a message's words into them.
+    pub fn write(
         &self,
         connection: &mut SqliteConnection,
         id: i64,
         words: &str,
         revision: i64,
     ) -> QueryResult<()> {
-        let laid = laid(id >> 32, words);
+        let tokens = tokens(id >> 32, words);
         for index in &self.0 {
-            lay(connection, index, id, &laid, revision)?;
+            write(connection, index, id, &tokens, revision)?;
         }
         Ok(())
     }
 }
 
-fn lay(
+fn write(
     connection: &mut SqliteConnection,
     index: &str,
     id: i64,
-    laid: &str,
+    tokens: &str,
     revision: i64,
 ) -> QueryResult<()> {
     sql_query(format!(
         "INSERT OR REPLACE INTO {index} (rowid, words, revision) VALUES (?, ?, ?)"
     ))
     .bind::<BigInt, _>(id)
-    .bind::<Text, _>(laid)
+    .bind::<Text, _>(tokens)
     .bind::<BigInt, _>(revision)
     .execute(connection)?;
     Ok(())
 }
 
-/// Lays a message's words into one index, unless it holds them of a newer revision, or of this one.
+/// Writes a message's words into one index, unless it holds them of a newer revision, or of this one.
 pub(super) fn put(
     connection: &mut SqliteConnection,
     index: &str,
@@ -193,9 +188,9 @@ pub(super) fn put(
     words: &str,
     revision: i64,
 ) -> QueryResult<()> {
-    let laid_before = self::revision(connection, index, id)?;
-    if laid_before.is_none_or(|before| before < revision) {
-        lay(connection, index, id, &laid(id >> 32, words), revision)?;
+    let before = self::revision(connection, index, id)?;
+    if before.is_none_or(|before| before < revision) {
+        write(connection, index, id, &tokens(id >> 32, words), revision)?;
     }
     Ok(())
 }
@@ -272,8 +267,8 @@ mod tests {
 
     #[test]
     fn chats_do_not_share_words() {
-        assert_eq!(laid(1, "1foo bar"), "000000011foo 00000001bar");
-        assert_eq!(laid(0x11, "foo"), "00000011foo");
-        assert_eq!(laid(1, ""), "");
+        assert_eq!(tokens(1, "1foo bar"), "000000011foo 00000001bar");
+        assert_eq!(tokens(0x11, "foo"), "00000011foo");
+        assert_eq!(tokens(1, ""), "");
     }
 }

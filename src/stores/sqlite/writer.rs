@@ -15,11 +15,16 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::debug;
 
 use super::{
-    accept::{Draft, Limits, accept_all},
-    connection::{Place, Role, Slot},
+    Limits,
+    connection::{LazyConnection, Role},
+    enqueue::{EncodedWrite, enqueue_all},
     error::{Outcome, failed, unavailable},
+    path::DataFile,
 };
-use crate::stores::{Acceptance, Error, Result};
+use crate::stores::{
+    Enqueued, Error, Result,
+    call::{Call, call},
+};
 
 /// Accepts that one transaction holds at most: a few milliseconds' worth.
 const GROUP: usize = 500;
@@ -32,19 +37,19 @@ const LONG: Duration = Duration::from_millis(20);
 
 /// What the thread is asked to do.
 enum Command {
-    Accept(Waiting),
-    Work(Box<dyn FnOnce(&mut Slot) + Send>),
+    Enqueue(Waiting),
+    Work(Box<dyn FnOnce(&mut LazyConnection) + Send>),
 }
 
 /// A write that waits to be accepted, and who waits with it.
 struct Waiting {
-    draft: Draft,
-    answer: oneshot::Sender<Result<Acceptance>>,
+    write: EncodedWrite,
+    answer: oneshot::Sender<Result<Enqueued>>,
 }
 
-/// Whoever holds this can write.
+/// Handle of the thread.
 pub(super) struct Writer {
-    place: Place,
+    file: DataFile,
     /// `None` only while it is dropped.
     commands: Option<mpsc::Sender<Command>>,
     thread: Option<JoinHandle<()>>,
@@ -52,41 +57,44 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread; the file is opened when first needed.
-    pub fn start(place: &Place, limits: Limits) -> Result<Self> {
+    pub fn start(file: &DataFile, limits: Limits) -> Result<Self> {
         let (commands, received) = mpsc::channel(WAITING);
-        let slot = Slot::new(place, Role::Writes);
+        let connection = LazyConnection::new(file, Role::Writes);
         let thread = thread::Builder::new()
             .name("sqlite-writer".into())
-            .spawn(move || write(received, slot, limits))
+            .spawn(move || run(received, connection, limits))
             .map_err(|error| failed(format!("cannot start the writer's thread: {error}")))?;
         Ok(Self {
-            place: place.clone(),
+            file: file.clone(),
             commands: Some(commands),
             thread: Some(thread),
         })
     }
 
     /// Accepts a write, together with all that wait by then.
-    pub async fn accept(&self, draft: Draft) -> Result<Acceptance> {
+    pub async fn enqueue(&self, write: EncodedWrite) -> Result<Enqueued> {
         let (answer, answered) = oneshot::channel();
-        self.ask(Command::Accept(Waiting { draft, answer }), answered)
+        let command = Command::Enqueue(Waiting { write, answer });
+        call!("queue", "accept")
+            .measure(self.ask(command, answered))
             .await
     }
 
-    /// Runs something on the writing connection, after the accepts that wait. Whoever waits no more finds it not begun,
-    /// or carried out.
+    /// Runs `work` on the writing connection, after the writes that wait to be accepted. If the caller stops waiting, it is
+    /// either not begun or completed.
     pub async fn run<T: Send + 'static>(
         &self,
+        call: &Call,
         work: impl FnOnce(&mut SqliteConnection) -> Outcome<T> + Send + 'static,
     ) -> Result<T> {
         let (answer, answered) = oneshot::channel();
-        let work = Command::Work(Box::new(move |slot| {
+        let work = Command::Work(Box::new(move |connection| {
             if !answer.is_closed() {
-                // Nobody waits any more: whoever asked will look again.
-                let _ = answer.send(slot.run(work));
+                // A caller that has gone meanwhile looks again.
+                let _ = answer.send(connection.run(work));
             }
         }));
-        self.ask(work, answered).await
+        call.measure(self.ask(work, answered)).await
     }
 
     async fn ask<T>(&self, command: Command, answered: oneshot::Receiver<Result<T>>) -> Result<T> {
@@ -101,12 +109,12 @@ impl Writer {
                 .await
                 .map_err(|_| failed("the writer's thread died over this"))?
         };
-        let timeout = self.place.timeout;
+        let timeout = self.file.timeout;
         match tokio::time::timeout(timeout, asked).await {
             Ok(answer) => answer,
             Err(_) => Err(unavailable(format!(
                 "{}: the disk does not keep up: no answer within {timeout:?}",
-                self.place.name()
+                self.file
             ))),
         }
     }
@@ -123,30 +131,30 @@ impl Drop for Writer {
     }
 }
 
-fn write(mut commands: mpsc::Receiver<Command>, mut slot: Slot, limits: Limits) {
-    let mut accepts = Vec::new();
+fn run(mut commands: mpsc::Receiver<Command>, mut connection: LazyConnection, limits: Limits) {
+    let mut writes = Vec::new();
     let mut work = VecDeque::new();
     loop {
-        if accepts.is_empty() && work.is_empty() {
+        if writes.is_empty() && work.is_empty() {
             match commands.blocking_recv() {
-                Some(Command::Accept(waiting)) => accepts.push(waiting),
+                Some(Command::Enqueue(waiting)) => writes.push(waiting),
                 Some(Command::Work(next)) => work.push_back(next),
                 None => break,
             }
         }
-        while accepts.len() < GROUP {
+        while writes.len() < GROUP {
             match commands.try_recv() {
-                Ok(Command::Accept(waiting)) => accepts.push(waiting),
+                Ok(Command::Enqueue(waiting)) => writes.push(waiting),
                 Ok(Command::Work(next)) => work.push_back(next),
                 Err(_) => break,
             }
         }
-        if !accepts.is_empty() {
-            accept_group(&mut slot, &limits, std::mem::take(&mut accepts));
+        if !writes.is_empty() {
+            enqueue_group(&mut connection, &limits, std::mem::take(&mut writes));
         }
         if let Some(next) = work.pop_front() {
             let began = Instant::now();
-            next(&mut slot);
+            next(&mut connection);
             let took = began.elapsed();
             if took > LONG {
                 debug!(
@@ -158,24 +166,24 @@ fn write(mut commands: mpsc::Receiver<Command>, mut slot: Slot, limits: Limits) 
     }
 }
 
-fn accept_group(slot: &mut Slot, limits: &Limits, mut group: Vec<Waiting>) {
+fn enqueue_group(connection: &mut LazyConnection, limits: &Limits, mut group: Vec<Waiting>) {
     group.retain(|waiting| !waiting.answer.is_closed());
-    let drafts: Vec<&Draft> = group.iter().map(|waiting| &waiting.draft).collect();
-    let answers = match slot.run(|connection| accept_all(connection, limits, &drafts)) {
-        Ok(answers) => answers,
+    let writes: Vec<&EncodedWrite> = group.iter().map(|waiting| &waiting.write).collect();
+    let outcomes = match connection.run(|connection| enqueue_all(connection, limits, &writes)) {
+        Ok(outcomes) => outcomes,
         // One of them spoils the others: each for itself, then.
-        Err(Error::Rejected { .. } | Error::Failed { .. }) if drafts.len() > 1 => drafts
+        Err(Error::Rejected { .. } | Error::Failed { .. }) if writes.len() > 1 => writes
             .iter()
-            .map(|draft| {
-                let alone = slot.run(|connection| accept_all(connection, limits, &[draft]));
-                alone.and_then(|mut answers| {
-                    answers.pop().unwrap_or_else(|| Err(failed("no answer")))
+            .map(|write| {
+                let alone = connection.run(|connection| enqueue_all(connection, limits, &[write]));
+                alone.and_then(|mut outcomes| {
+                    outcomes.pop().unwrap_or_else(|| Err(failed("no answer")))
                 })
             })
             .collect(),
-        Err(error) => vec![Err(error); drafts.len()],
+        Err(error) => vec![Err(error); writes.len()],
     };
-    for (waiting, answer) in group.into_iter().zip(answers) {
-        let _ = waiting.answer.send(answer);
+    for (waiting, outcome) in group.into_iter().zip(outcomes) {
+        let _ = waiting.answer.send(outcome);
     }
 }

@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 
 use confab::{
-    domain::{AppId, ChatKey, Entry, Kind, MessageKey, Page},
-    stores::{JobState, KindStats, Known},
+    domain::{AppId, Change, ChatKey, Kind, MessageKey, Page},
+    stores::{JobState, KindStats, Read, Result},
 };
 use proptest::test_runner::TestCaseError;
 
@@ -24,21 +24,30 @@ pub fn same<T: PartialEq + Debug>(what: &str, seen: &T, expected: &T) -> Checked
     )))
 }
 
+/// What was read, which must not lack anything.
+fn value<T>(read: Result<Read<T>>) -> Result<T> {
+    read.map(|read| {
+        assert!(!read.stale);
+        read.value
+    })
+}
+
 impl Case<'_> {
     /// Compares what is where, and what can be read of the application with which all begins.
     pub async fn compare(&self) -> Checked {
         let queue = self.queue();
         let app = AppId(0);
-        let application = queue.application(app).await;
+        let application = value(queue.application(app).await);
         let expected = self.plain.application(app);
         same("the application", &application, &Ok(expected))?;
         for number in [1, 2] {
             let chat = ChatKey { app, number };
             if self.plain.has_chat(chat) {
                 let expected = self.plain.messages(chat);
+                let messages = value(queue.messages(chat, &ALL).await);
                 same(
                     "the messages",
-                    &queue.messages(chat, &ALL).await,
+                    &messages.map(|page| page.items),
                     &Ok(expected),
                 )?;
             }
@@ -67,12 +76,17 @@ impl Case<'_> {
     pub async fn compare_all(&self) -> Checked {
         let queue = self.queue();
         for app in [AppId(0), AppId(1)] {
-            let chats = queue.chats(app, &ALL).await;
-            same("the chats", &chats, &Ok(self.plain.chats(app)))?;
+            let chats = value(queue.chats(app, &ALL).await);
+            same(
+                "the chats",
+                &chats.map(|page| page.items),
+                &Ok(self.plain.chats(app)),
+            )?;
             for number in [1, 2] {
                 let chat = ChatKey { app, number };
                 let has = self.plain.has_chat(chat);
-                same("is there a chat", &queue.has_chat(chat).await, &Ok(has))?;
+                let seen = value(queue.has_chat(chat).await);
+                same("is there a chat", &seen, &Ok(has))?;
                 let expected = self.plain.messages(chat);
                 let newest = Page {
                     before: Some(u64::MAX),
@@ -80,16 +94,16 @@ impl Case<'_> {
                     ..ALL
                 };
                 let last: Vec<_> = expected.last().cloned().into_iter().collect();
-                let seen = queue.messages(chat, &newest).await;
-                same("the newest message", &seen, &Ok(last))?;
+                let seen = value(queue.messages(chat, &newest).await);
+                same(
+                    "the newest message",
+                    &seen.map(|page| page.items),
+                    &Ok(last),
+                )?;
                 let first = MessageKey { chat, number: 1 };
                 let expected = expected.into_iter().find(|message| message.key == first);
-                // Nothing is stored here: of the queue that lies with the rows, too, all is what waits.
-                let seen = queue.message(first).await.map(|known| match known {
-                    Known::Pending(message) => Some(message),
-                    Known::Nothing => None,
-                    Known::All(message) => message,
-                });
+                // Nothing is stored here, so all that is read is what waits.
+                let seen = value(queue.message(first).await);
                 same("a message", &seen, &Ok(expected))?;
             }
         }
@@ -109,10 +123,10 @@ impl Case<'_> {
         });
         let expected = self.plain.in_state(state).into_iter().map(|id| {
             let job = &self.plain.jobs[&id];
-            let target = match &job.entry {
-                Entry::Application(application) => application.id.to_string(),
-                Entry::Chat(chat) => chat.key.to_string(),
-                Entry::Message(message) => message.key.to_string(),
+            let target = match &job.change {
+                Change::Application(application) => application.id.to_string(),
+                Change::Chat(chat) => chat.key.to_string(),
+                Change::Message(message) => message.key.to_string(),
             };
             (
                 id,

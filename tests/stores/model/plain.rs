@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use confab::{
     domain::{
-        AppId, Application, Chat, ChatKey, Entry, Kind, Message, MessageKey, Revision, Timestamp,
-        Write,
+        AppId, Application, Change, Chat, ChatKey, Kind, Message, MessageKey, Revision, Target,
+        Timestamp, Write,
     },
     stores::{JobState, Recovered},
 };
@@ -36,7 +36,7 @@ pub enum Accepted {
 /// A write that is not stored yet.
 #[derive(Debug, Clone)]
 pub struct PlainJob {
-    pub entry: Entry,
+    pub change: Change,
     pub kind: Kind,
     pub state: JobState,
     pub tries: u32,
@@ -120,13 +120,15 @@ impl Plain {
         }
         let next =
             |given: Option<&u64>| given.map_or(Accepted::Missing, |n| Accepted::Number(n + 1));
-        match write {
-            Write::CreateApplication { id, .. } if self.apps.contains_key(id) => Accepted::Taken,
-            Write::CreateApplication { .. } => Accepted::Number(0),
-            Write::CreateChat { app } => next(self.apps.get(app)),
-            Write::CreateMessage { chat, .. } => next(self.chats.get(chat)),
-            Write::UpdateMessage { message, .. } => match self.chats.get(&message.chat) {
-                Some(given) if message.number <= *given => Accepted::Number(message.number),
+        let Target { app, number, .. } = write.target;
+        let chat = write.target.chat();
+        match write.kind {
+            Kind::CreateApplication if self.apps.contains_key(&app) => Accepted::Taken,
+            Kind::CreateApplication => Accepted::Number(0),
+            Kind::CreateChat => next(self.apps.get(&app)),
+            Kind::CreateMessage => next(self.chats.get(&chat)),
+            Kind::UpdateMessage => match self.chats.get(&chat) {
+                Some(given) if number <= *given => Accepted::Number(number),
                 _ => Accepted::Missing,
             },
         }
@@ -135,30 +137,33 @@ impl Plain {
     /// The write was accepted.
     pub fn add(&mut self, write: &Write, number: u64, revision: Revision, at: Timestamp) {
         let mut since = Some(at);
-        let entry = match write.clone() {
-            Write::CreateApplication { id, username } => {
-                self.apps.insert(id, 0);
-                Entry::Application(Application {
-                    id,
-                    username,
+        let Target { app, .. } = write.target;
+        let chat = write.target.chat();
+        let text = write.text.clone().unwrap_or_default();
+        let change = match write.kind {
+            Kind::CreateApplication => {
+                self.apps.insert(app, 0);
+                Change::Application(Application {
+                    id: app,
+                    username: text,
                     revision,
                     created_at: at,
                 })
             }
-            Write::CreateChat { app } => {
+            Kind::CreateChat => {
                 self.apps.insert(app, number);
                 let key = ChatKey { app, number };
                 self.chats.insert(key, 0);
-                Entry::Chat(Chat {
+                Change::Chat(Chat {
                     key,
                     messages_count: None,
                     revision,
                     created_at: at,
                 })
             }
-            Write::CreateMessage { chat, text } => {
+            Kind::CreateMessage => {
                 self.chats.insert(chat, number);
-                Entry::Message(Message {
+                Change::Message(Message {
                     key: MessageKey { chat, number },
                     text,
                     revision,
@@ -166,10 +171,11 @@ impl Plain {
                     updated_at: None,
                 })
             }
-            Write::UpdateMessage { message, text } => {
-                since = self.writes_to(message).next().and_then(|first| first.since);
-                Entry::Message(Message {
-                    key: message,
+            Kind::UpdateMessage => {
+                let key = MessageKey { chat, number };
+                since = self.writes_to(key).next().and_then(|first| first.since);
+                Change::Message(Message {
+                    key,
                     text,
                     revision,
                     created_at: since.unwrap_or(at),
@@ -177,9 +183,9 @@ impl Plain {
                 })
             }
         };
-        let kind = write.kind();
+        let kind = write.kind;
         let job = PlainJob {
-            entry,
+            change,
             kind,
             state: JobState::Waiting,
             tries: 0,
@@ -191,19 +197,19 @@ impl Plain {
         self.waiting.entry(kind).or_default().push_back(revision);
     }
 
-    /// What can be read of an application's creation, and how many chats it has been given.
-    pub fn application(&self, id: AppId) -> Option<(Option<Application>, u64)> {
-        let creation = self.jobs.values().find_map(|job| match &job.entry {
-            Entry::Application(application) if application.id == id => Some(application.clone()),
+    /// What can be read of an application, and how many chats it has been given.
+    pub fn application(&self, id: AppId) -> Option<(Application, u64)> {
+        let creation = self.jobs.values().find_map(|job| match &job.change {
+            Change::Application(application) if application.id == id => Some(application.clone()),
             _ => None,
         });
-        self.apps.get(&id).map(|chats| (creation, *chats))
+        Some((creation?, *self.apps.get(&id)?))
     }
 
     /// What can be read of an application's chats.
     pub fn chats(&self, app: AppId) -> Vec<Chat> {
-        let chats = self.jobs.values().filter_map(|job| match &job.entry {
-            Entry::Chat(chat) if chat.key.app == app => Some(chat.clone()),
+        let chats = self.jobs.values().filter_map(|job| match &job.change {
+            Change::Chat(chat) if chat.key.app == app => Some(chat.clone()),
             _ => None,
         });
         chats.collect()
@@ -218,14 +224,16 @@ impl Plain {
         let given = self.chats.get(&chat).copied().unwrap_or(0);
         let newest = (1..=given)
             .filter_map(|number| self.writes_to(MessageKey { chat, number }).last())
-            .filter_map(|job| job.entry.clone().into_message());
+            .filter_map(|job| job.change.clone().into_message());
         newest.collect()
     }
 
     /// The writes to a message that can be read, the oldest first.
     fn writes_to(&self, key: MessageKey) -> impl Iterator<Item = &PlainJob> {
         let jobs = self.jobs.values().filter(|job| !job.overtaken);
-        jobs.filter(move |job| matches!(&job.entry, Entry::Message(message) if message.key == key))
+        jobs.filter(
+            move |job| matches!(&job.change, Change::Message(message) if message.key == key),
+        )
     }
 
     /// The jobs that a claim of at most `limit` is to give, in no order.
@@ -285,11 +293,11 @@ impl Plain {
             if !self.claims[claim].held.remove(id) {
                 continue;
             }
-            let Some(Entry::Message(stored)) = self.jobs.remove(id).map(|job| job.entry) else {
+            let Some(Change::Message(stored)) = self.jobs.remove(id).map(|job| job.change) else {
                 continue;
             };
             for (_, older) in self.jobs.range_mut(..*id) {
-                if matches!(&older.entry, Entry::Message(message) if message.key == stored.key) {
+                if matches!(&older.change, Change::Message(message) if message.key == stored.key) {
                     older.overtaken = true;
                 }
             }

@@ -1,0 +1,164 @@
+//! Looking at everything that can be wrong with an installation.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use super::Maintenance;
+use crate::stores::{Backend, Build, Check, Result, Severity};
+
+/// Duration of a check that concerns several stores at most: rows are counted one by one.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// How often rows and documents are counted while they differ, as writes may go on, and how long apart: in a second a
+/// document that was put can be found.
+const COUNTS: usize = 3;
+const APART: Duration = Duration::from_millis(1100);
+
+/// What waits longer than this is not looked after.
+const LATE_MS: u64 = 60_000;
+
+impl Maintenance {
+    /// Examines each store, and what they should agree on. Nothing is changed, but that a Redis without its scripts gets
+    /// them with a new epoch, as from any caller. An unreachable store is a problem, and the others are examined all the
+    /// same. `batch_bytes` is the size of a batch.
+    pub async fn doctor(&self, batch_bytes: usize) -> Vec<Check> {
+        let mut checks = self.backend.diagnose(batch_bytes).await;
+        let explained = checks
+            .iter()
+            .any(|check| check.verdict == Severity::Problem);
+        let across = tokio::join!(
+            look("rows and documents", explained, self.check_documents()),
+            look("outbox", explained, self.check_outbox()),
+            look("search index build", explained, self.check_build()),
+            look("waiting jobs", explained, self.check_waiting()),
+            look("dead letters", explained, self.check_dead_letters()),
+        );
+        let across = [across.0, across.1, across.2, across.3, across.4];
+        checks.extend(across.into_iter().flatten());
+        checks
+    }
+
+    async fn check_documents(&self) -> Result<Check> {
+        let name = "rows and documents";
+        let (mut rows, mut documents) = (0, 0);
+        for round in 0..COUNTS {
+            if round > 0 {
+                tokio::time::sleep(APART).await;
+            }
+            rows = self.backend.totals().await?.messages;
+            documents = self.backend.count_documents().await?;
+            if rows == documents {
+                return Ok(Check::ok(name, format!("{rows} each")));
+            }
+        }
+        Ok(Check::warning(
+            name,
+            format!("{rows} rows and {documents} documents"),
+            "`confab search verify` tells which; the clean job of a running confab mends them, and so does `confab search verify --fix`",
+        ))
+    }
+
+    async fn check_outbox(&self) -> Result<Check> {
+        let name = "outbox";
+        let mut oldest = None;
+        for round in 0..COUNTS {
+            if round > 0 {
+                tokio::time::sleep(APART).await;
+            }
+            let Some(waiting) = self.waiting_changes().await? else {
+                return Ok(Check::ok(name, "the index has been told everything"));
+            };
+            if oldest.is_some_and(|oldest| *waiting.start() > oldest) {
+                let waiting = waiting.end() - waiting.start() + 1;
+                return Ok(Check::ok(
+                    name,
+                    format!("at most {waiting} changes wait, and are being told"),
+                ));
+            }
+            oldest = Some(*waiting.start());
+        }
+        Ok(Check::warning(
+            name,
+            "changes wait that the search index is not being told",
+            "see that a confab with workers runs, and what it says of index_messages in its log",
+        ))
+    }
+
+    /// IDs of the changes that the index does not hold yet; the embedded index holds all.
+    pub(super) async fn waiting_changes(&self) -> Result<Option<RangeInclusive<u64>>> {
+        match &self.backend {
+            Backend::Services(services) => services.mysql.outbox_range().await,
+            Backend::Embedded(_) => Ok(None),
+        }
+    }
+
+    async fn check_build(&self) -> Result<Check> {
+        let name = "search index build";
+        let Some(build) = self.backend.build().await? else {
+            return Ok(Check::ok(name, "none under way"));
+        };
+        let found = match build {
+            Build::Wanted => "a new index is wanted, as the database was set back".to_owned(),
+            Build::Filling { target, done, .. } => format!("{target} holds {done} messages"),
+        };
+        if !self.rebuild_is_idle().await? {
+            return Ok(Check::ok(name, format!("{found}, and is being filled")));
+        }
+        Ok(Check::warning(
+            name,
+            format!("{found}, and nobody is at it"),
+            "a running confab with workers sees to it, and so does `confab search rebuild`",
+        ))
+    }
+
+    async fn check_waiting(&self) -> Result<Check> {
+        let name = "waiting jobs";
+        let stats = self.job_stats().await?;
+        let waiting: u64 = stats.iter().map(|kind| kind.waiting).sum();
+        let oldest = stats.iter().map(|kind| kind.oldest_ms).max().unwrap_or(0);
+        let found = format!("{waiting}, the oldest for {} s", oldest / 1000);
+        Ok(if oldest <= LATE_MS {
+            Check::ok(name, found)
+        } else {
+            Check::warning(
+                name,
+                found,
+                "see that a confab with workers runs, and that it reaches its stores; `confab jobs stats` tells which jobs",
+            )
+        })
+    }
+
+    async fn check_dead_letters(&self) -> Result<Check> {
+        let name = "dead letters";
+        let dead: u64 = self.job_stats().await?.iter().map(|kind| kind.dead).sum();
+        Ok(if dead == 0 {
+            Check::ok(name, "none")
+        } else {
+            Check::warning(
+                name,
+                format!("{dead} accepted writes could not be stored"),
+                "`confab jobs list` tells why; `confab jobs retry` tries them again",
+            )
+        })
+    }
+}
+
+/// `None` if a store did not answer, and what is wrong with it was told before.
+async fn look(
+    name: &'static str,
+    explained: bool,
+    looking: impl Future<Output = Result<Check>>,
+) -> Option<Check> {
+    match tokio::time::timeout(LOOK, looking).await {
+        Ok(Err(_)) if explained => None,
+        Ok(checked) => Some(Check::or_problem(
+            name,
+            checked,
+            "see that the store runs, and what it says in its own log",
+        )),
+        Err(_) => Some(Check::warning(
+            name,
+            format!("no answer within {LOOK:?}"),
+            "the store is large or busy: look again when it is not",
+        )),
+    }
+}

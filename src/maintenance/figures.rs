@@ -1,0 +1,45 @@
+//! State of the stores, in numbers.
+
+use super::Maintenance;
+use crate::stores::{Backend, KindStats, Probe, Result, services::IndexLag};
+
+/// Figures of one moment; `None` where a store did not respond.
+pub struct Figures {
+    /// Each store.
+    pub stores: [Probe; 3],
+    /// Counts of each kind of job.
+    pub kinds: Option<Vec<KindStats>>,
+    /// Distance of the search index behind the rows.
+    pub lag: Option<IndexLag>,
+}
+
+impl Maintenance {
+    /// Asks all stores at once. Each is bounded by its own time limit.
+    pub async fn figures(&self) -> Figures {
+        let (stores, kinds, lag) = tokio::join!(self.stores(), self.job_stats(), self.index_lag());
+        Figures {
+            stores,
+            kinds: kinds.ok(),
+            lag: lag.ok(),
+        }
+    }
+
+    /// Probes all stores.
+    pub async fn stores(&self) -> [Probe; 3] {
+        self.backend.probe().await
+    }
+
+    async fn index_lag(&self) -> Result<IndexLag> {
+        match &self.backend {
+            Backend::Services(services) => services.mysql.index_lag().await,
+            // Its index is written in the rows' own transactions.
+            Backend::Embedded(_) => Ok(IndexLag::default()),
+        }
+    }
+
+    /// Number of stored batches that the search index does not hold yet, at most.
+    pub async fn waiting_batches(&self) -> Result<u64> {
+        let waiting = self.waiting_changes().await?;
+        Ok(waiting.map_or(0, |ids| ids.end() - ids.start() + 1))
+    }
+}

@@ -1,0 +1,113 @@
+//! Walking through everything that is stored, to compare rows, documents and counts.
+
+use super::{Backend, Result};
+use crate::domain::{AppId, ChatKey, Message, MessageKey, Revision};
+
+/// Numbers of rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Applications.
+    pub applications: u64,
+    /// Chats.
+    pub chats: u64,
+    /// Messages.
+    pub messages: u64,
+}
+
+/// One step of a scan through everything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScanPage<K, F> {
+    /// Number of things that were looked at.
+    pub scanned: usize,
+    /// Key after which the next step continues; `None` at the end.
+    pub last: Option<K>,
+    /// What is wrong.
+    pub findings: Vec<F>,
+}
+
+/// A stored count that differs from the number of rows.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct WrongCount {
+    /// The application, or `application:chat`.
+    pub key: String,
+    /// What is stored, with what still waits to be added.
+    pub stored: i64,
+    /// What counting the rows gives.
+    pub counted: i64,
+}
+
+impl Backend {
+    /// Counts all rows, one by one.
+    pub async fn totals(&self) -> Result<Totals> {
+        dispatch!(self.totals(), services: mysql.totals)
+    }
+
+    /// Recounts the chats of at most `limit` applications after `after`, and with `fix` corrects wrong counts.
+    pub async fn recount_chats(
+        &self,
+        after: Option<AppId>,
+        limit: usize,
+        fix: bool,
+    ) -> Result<ScanPage<AppId, WrongCount>> {
+        dispatch!(self.recount_chats(after, limit, fix), services: mysql.recount_chats)
+    }
+
+    /// Recounts the messages of at most `limit` chats after `after`, and with `fix` corrects wrong counts.
+    pub async fn recount_messages(
+        &self,
+        after: Option<ChatKey>,
+        limit: usize,
+        fix: bool,
+    ) -> Result<ScanPage<ChatKey, WrongCount>> {
+        dispatch!(self.recount_messages(after, limit, fix), services: mysql.recount_messages)
+    }
+
+    /// Stored messages after `after` in key order, at most `limit`.
+    pub async fn scan_rows(&self, after: Option<MessageKey>, limit: usize) -> Result<Vec<Message>> {
+        dispatch!(self.scan_rows(after, limit), services: mysql.scan_messages)
+    }
+
+    /// The stored messages of these keys, in any order.
+    pub async fn rows(&self, keys: &[MessageKey]) -> Result<Vec<Message>> {
+        dispatch!(self.rows(keys), services: mysql.messages_by_key)
+    }
+
+    /// Keys of indexed messages after `after` in key order, at most `limit`, as far as they can be found already.
+    pub async fn scan_documents(
+        &self,
+        after: Option<MessageKey>,
+        limit: usize,
+    ) -> Result<Vec<MessageKey>> {
+        dispatch!(self.scan_documents(after, limit), services: elasticsearch.scan)
+    }
+
+    /// Number of indexed messages, as far as they can be found already.
+    pub async fn count_documents(&self) -> Result<u64> {
+        dispatch!(self.count_documents(), services: elasticsearch.count)
+    }
+
+    /// The revision under which each of these messages is indexed, in the order of `keys`.
+    pub async fn document_revisions(&self, keys: &[MessageKey]) -> Result<Vec<Option<Revision>>> {
+        dispatch!(self.document_revisions(keys), services: elasticsearch.revisions)
+    }
+
+    /// Makes the index hold these messages, unless it holds a newer revision already; `target` is an index that is being
+    /// built, else it is the index in use. Returns what the index refuses permanently, each with its reason.
+    pub async fn put_documents(
+        &self,
+        target: Option<&str>,
+        messages: &[Message],
+    ) -> Result<Vec<(MessageKey, String)>> {
+        dispatch!(self.put_documents(target, messages), services: elasticsearch.put)
+    }
+
+    /// Removes documents.
+    pub async fn remove_documents(&self, keys: &[MessageKey]) -> Result<()> {
+        dispatch!(self.remove_documents(keys), services: elasticsearch.remove)
+    }
+
+    /// Has these messages indexed once more.
+    pub async fn reindex(&self, keys: &[MessageKey]) -> Result<()> {
+        dispatch!(self.reindex(keys), services: mysql.requeue_for_index)
+    }
+}

@@ -1,0 +1,132 @@
+//! A circuit breaker: spares callers the wait for a store that does not answer.
+//!
+//! A store that refuses connections says so at once; one that hangs costs every caller the whole of his time limit. So
+//! after a call ran into it, calls fail at once for a moment. Then one at a time is let through, until one is answered.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use super::{Error, Result};
+
+/// How long nobody asks after a call that was not answered.
+const MOMENT: Duration = Duration::from_millis(500);
+
+/// The breaker of one store.
+#[derive(Debug)]
+pub struct CircuitBreaker {
+    store: &'static str,
+    /// How long a call may take.
+    timeout: Duration,
+    /// Until when calls fail at once; `None` if the last one was answered.
+    open_until: Mutex<Option<Instant>>,
+}
+
+impl CircuitBreaker {
+    /// Closed, for a store whose calls may take `timeout`.
+    pub fn new(store: &'static str, timeout: Duration) -> Self {
+        Self {
+            store,
+            timeout,
+            open_until: Mutex::default(),
+        }
+    }
+
+    /// Makes a call, unless the store is known not to answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] if there was no answer in time, or there is none to be expected.
+    pub async fn call<T>(&self, call: impl Future<Output = T>) -> Result<T> {
+        self.call_within(self.timeout, call).await
+    }
+
+    /// The same for a call that may take a time of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::call`].
+    pub async fn call_within<T>(&self, time: Duration, call: impl Future<Output = T>) -> Result<T> {
+        self.admit()?;
+        if let Ok(answer) = tokio::time::timeout(time, call).await {
+            *self.open_until() = None;
+            return Ok(answer);
+        }
+        self.trip();
+        Err(self.unavailable(format!("no answer within {time:?}")))
+    }
+
+    /// Whether a call is worth making.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] if not.
+    pub fn check(&self) -> Result<()> {
+        self.refuse_until(*self.open_until())
+    }
+
+    /// Lets a call through; if the last one was not answered, nobody else's meanwhile.
+    fn admit(&self) -> Result<()> {
+        let mut open_until = self.open_until();
+        self.refuse_until(*open_until)?;
+        if open_until.is_some() {
+            *open_until = Some(Instant::now() + self.timeout + MOMENT);
+        }
+        Ok(())
+    }
+
+    fn refuse_until(&self, open_until: Option<Instant>) -> Result<()> {
+        match open_until {
+            Some(until) if until > Instant::now() => {
+                Err(self.unavailable("it does not answer; it is asked again shortly".into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A call was not answered.
+    pub fn trip(&self) {
+        *self.open_until() = Some(Instant::now() + MOMENT);
+    }
+
+    fn unavailable(&self, detail: String) -> Error {
+        Error::Unavailable {
+            store: self.store,
+            detail,
+        }
+    }
+
+    /// Nothing is left half done under this lock, so it is as good after a panic as before.
+    fn open_until(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.open_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn after_a_silence_one_at_a_time_asks_until_there_is_an_answer() {
+        let breaker = CircuitBreaker::new("the store", Duration::from_millis(10));
+        assert_eq!(breaker.call(ready(1)).await, Ok(1));
+        assert!(breaker.call(pending::<()>()).await.is_err());
+        assert!(breaker.call(ready(1)).await.is_err(), "at once");
+        assert!(breaker.check().is_err());
+        std::thread::sleep(MOMENT);
+        let asks = async {
+            assert!(breaker.call(ready(1)).await.is_err(), "another one asks");
+            assert!(breaker.check().is_err());
+        };
+        // Who looks first whether it is worth it does not stand in his own way.
+        assert_eq!(breaker.check(), Ok(()));
+        assert_eq!(breaker.call(asks).await, Ok(()));
+        assert_eq!(breaker.check(), Ok(()));
+        assert_eq!(breaker.call(ready(1)).await, Ok(1));
+    }
+}

@@ -1,0 +1,39 @@
+//! Accepting writes.
+
+use super::{Backend, Result};
+use crate::domain::{Number, RequestId, Revision, Write};
+
+/// Outcome of a write that was offered to the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enqueued {
+    /// It is queued durably, and readable from now on.
+    Accepted {
+        /// The number of the new chat or message; of an update its message's; 0 for an application.
+        number: Number,
+        /// Its position in the order of all writes.
+        revision: Revision,
+    },
+    /// The application, chat or message that it is to be written into does not exist.
+    Missing,
+    /// The application ID is taken: try another.
+    Taken,
+}
+
+impl Backend {
+    /// Accepts a write in one atomic step: checks that what it belongs to exists, gives it a number and a revision, and
+    /// queues it. Once this returns, the write survives the death of this process, and of the queue's own store as far
+    /// as that syncs. The job names the `request`.
+    ///
+    /// Numbers are gapless and unique under any number of callers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`](super::Error::Full) at a bound of the queue; nothing is changed then.
+    pub async fn enqueue(&self, write: &Write, request: Option<&RequestId>) -> Result<Enqueued> {
+        let enqueued = dispatch!(self.enqueue(write, request), services: enqueue)?;
+        if let Enqueued::Accepted { .. } = enqueued {
+            self.wakeups().enqueued(write.kind);
+        }
+        Ok(enqueued)
+    }
+}

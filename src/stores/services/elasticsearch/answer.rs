@@ -1,0 +1,218 @@
+//! What Elasticsearch answers, and which error that is.
+
+use std::error::Error as _;
+
+use actix_web::web::Bytes;
+use elasticsearch::http::response::Response;
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, de::DeserializeOwned};
+
+use super::{failed, unavailable};
+use crate::stores::Error;
+
+/// Why a request, or one item of it, was not done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// No answer that can be read came in time.
+    Silence(String),
+    /// This answer.
+    Status {
+        /// The HTTP status, or the item's.
+        status: u16,
+        /// Elasticsearch's name of the error.
+        kind: String,
+        /// Its words.
+        reason: String,
+    },
+}
+
+impl Refusal {
+    /// Whether nobody's data is to blame: it may be accepted later. Wrong credentials, a missing right and an index
+    /// that was closed are for the operator to mend, and cost no document its place until then.
+    pub(super) fn is_outage(&self) -> bool {
+        match self {
+            Self::Silence(_) => true,
+            Self::Status { status, kind, .. } => {
+                matches!(status, 401 | 403 | 407 | 408 | 429 | 500..)
+                    || kind == "index_closed_exception"
+            }
+        }
+    }
+
+    /// Whether it was refused for want of the index.
+    pub(super) fn is_missing_index(&self) -> bool {
+        self.is_kind("index_not_found_exception")
+    }
+
+    /// Whether Elasticsearch calls it this.
+    pub(super) fn is_kind(&self, name: &str) -> bool {
+        matches!(self, Self::Status { kind, .. } if kind == name)
+    }
+
+    /// Whether it was refused with this status.
+    pub(super) fn is_status(&self, code: u16) -> bool {
+        matches!(self, Self::Status { status, .. } if *status == code)
+    }
+
+    /// The error that it is when nothing else is known; `index` was asked.
+    pub(super) fn error(&self, index: &str) -> Error {
+        if self.is_missing_index() {
+            Error::IndexMissing(index.into())
+        } else if self.is_outage() {
+            unavailable(self.detail())
+        } else {
+            failed(self.detail())
+        }
+    }
+
+    /// In words.
+    pub(super) fn detail(&self) -> String {
+        match self {
+            Self::Silence(detail) => detail.clone(),
+            Self::Status {
+                status,
+                kind,
+                reason,
+            } => [&status.to_string(), kind, reason]
+                .into_iter()
+                .filter(|part| !part.is_empty())
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(" "),
+        }
+    }
+}
+
+/// What sending a request comes to.
+pub(super) type Sent = Result<Response, elasticsearch::Error>;
+
+/// Status and body of a response.
+pub(super) type StatusAndBody = (u16, Bytes);
+
+/// Reads the body of a response that is no refusal.
+pub(super) async fn read(sent: BoxFuture<'_, Sent>) -> Result<StatusAndBody, Refusal> {
+    let response = sent.await.map_err(silence)?;
+    let status = response.status_code();
+    let body = response.bytes().await.map_err(silence)?;
+    match status.is_success() {
+        true => Ok((status.as_u16(), body)),
+        false => Err(refusal(status.as_u16(), &body)),
+    }
+}
+
+/// Parses the body of a response.
+pub(super) fn parse<T: DeserializeOwned>((status, body): StatusAndBody) -> Result<T, Refusal> {
+    serde_json::from_slice(&body).map_err(|error| Refusal::Status {
+        status,
+        kind: "unreadable".into(),
+        reason: error.to_string(),
+    })
+}
+
+/// The whole chain: the client's own words alone are but "error sending request".
+fn silence(error: elasticsearch::Error) -> Refusal {
+    let mut detail = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let text = error.to_string();
+        if !detail.ends_with(&text) {
+            detail = format!("{detail}: {text}");
+        }
+        source = error.source();
+    }
+    Refusal::Silence(detail)
+}
+
+#[derive(Deserialize)]
+struct Body {
+    error: Complaint,
+}
+
+/// An error as Elasticsearch describes it. Some are but a sentence.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Complaint {
+    Typed {
+        #[serde(rename = "type", default)]
+        kind: String,
+        #[serde(default)]
+        reason: Option<String>,
+        /// What it is about, where the outer reason is "all shards failed".
+        #[serde(default)]
+        root_cause: Vec<Cause>,
+        /// The same, where no shard was even asked.
+        caused_by: Option<Cause>,
+    },
+    Sentence(String),
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Cause {
+    reason: Option<String>,
+}
+
+impl Complaint {
+    /// The same with its status.
+    pub(super) fn with_status(self, status: u16) -> Refusal {
+        let (kind, reason) = match self {
+            Self::Sentence(reason) => (String::new(), reason),
+            Self::Typed {
+                kind,
+                reason,
+                root_cause,
+                caused_by,
+            } => {
+                let causes = root_cause.into_iter().chain(caused_by);
+                let mut reasons = causes.map(|cause| cause.reason).chain([reason]).flatten();
+                let reason = reasons.find(|reason| !reason.is_empty());
+                (kind, reason.unwrap_or_default())
+            }
+        };
+        Refusal::Status {
+            status,
+            kind,
+            reason,
+        }
+    }
+}
+
+fn refusal(status: u16, body: &[u8]) -> Refusal {
+    match serde_json::from_slice::<Body>(body) {
+        Ok(body) => body.error.with_status(status),
+        // What a proxy says is not JSON, and not worth a line in the log.
+        Err(_) => Complaint::Sentence("and nothing of Elasticsearch's".into()).with_status(status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_told_apart() {
+        let missing = br#"{"error":{"root_cause":[{"reason":"no such index [confab]"}],
+            "type":"index_not_found_exception","reason":"no such index [confab]"},"status":404}"#;
+        assert_eq!(
+            refusal(404, missing).error("confab"),
+            Error::IndexMissing("confab".into())
+        );
+        let shards = br#"{"error":{"root_cause":[{"type":"x","reason":"why"}],
+            "type":"search_phase_execution_exception","reason":"all shards failed"},"status":503}"#;
+        assert_eq!(
+            refusal(503, shards).error("confab"),
+            unavailable("503 search_phase_execution_exception why")
+        );
+        let unasked = br#"{"error":{"root_cause":[],"type":"search_phase_execution_exception",
+            "reason":"","caused_by":{"type":"x","reason":"why"}},"status":503}"#;
+        assert_eq!(
+            refusal(503, unasked).detail(),
+            "503 search_phase_execution_exception why"
+        );
+        assert!(refusal(502, b"<html>").is_outage());
+        assert!(!refusal(400, br#"{"error":"no handler found"}"#).is_outage());
+        assert!(matches!(
+            refusal(404, br#"{"error":"alias [confab] missing","status":404}"#).error("confab"),
+            Error::Failed { .. }
+        ));
+    }
+}

@@ -1,0 +1,186 @@
+//! What `confab doctor` looks at in Elasticsearch.
+
+use std::collections::BTreeMap;
+
+use elasticsearch::{cluster::ClusterHealthParts, indices::IndicesGetParts, nodes::NodesInfoParts};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{SearchIndex, failed, indices::DEFINITION};
+use crate::stores::{Check, Result, call::call};
+
+#[derive(Deserialize)]
+struct Nodes {
+    nodes: BTreeMap<String, Node>,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    version: String,
+}
+
+#[derive(Deserialize)]
+struct Health {
+    status: String,
+    unassigned_shards: u64,
+}
+
+impl SearchIndex {
+    /// Examines the server and its settings. That it is unreachable is a finding.
+    pub async fn diagnose(&self) -> Vec<Check> {
+        self.checks().await.unwrap_or_else(|error| {
+            let advice =
+                "see that Elasticsearch runs, and that services.elasticsearch_url leads there";
+            vec![Check::problem("elasticsearch", error.to_string(), advice)]
+        })
+    }
+
+    async fn checks(&self) -> Result<Vec<Check>> {
+        let mut checks = vec![self.version().await?];
+        let name = "elasticsearch index";
+        let Some(index) = self.in_use().await? else {
+            checks.push(Check::problem(
+                name,
+                format!("the alias {} stands for no index", self.alias),
+                "run `confab search rebuild`; a running confab with workers does so by itself",
+            ));
+            return Ok(checks);
+        };
+        checks.push(Check::ok(
+            name,
+            format!("{index}, by the alias {}", self.alias),
+        ));
+        checks.push(self.health(&index).await?);
+        checks.push(self.definition(&index).await?);
+        Ok(checks)
+    }
+
+    async fn version(&self) -> Result<Check> {
+        let nodes: Nodes = self
+            .get(
+                call!("search", "examine"),
+                &self.alias,
+                self.client
+                    .nodes()
+                    .info(NodesInfoParts::NodeId(&["_local"]))
+                    .filter_path(&["nodes.*.version"])
+                    .send(),
+            )
+            .await?;
+        let node = nodes.nodes.into_values().next();
+        let version = node.map(|node| node.version).unwrap_or_default();
+        let major = version
+            .split('.')
+            .next()
+            .and_then(|major| major.parse().ok());
+        let found = format!("version {version}");
+        Ok(if major.is_some_and(|major: u32| major >= 7) {
+            Check::ok("elasticsearch", found)
+        } else {
+            Check::problem("elasticsearch", found, "use Elasticsearch 7.17 or later")
+        })
+    }
+
+    async fn health(&self, index: &str) -> Result<Check> {
+        let health: Health = self
+            .get(
+                call!("search", "examine"),
+                index,
+                self.client
+                    .cluster()
+                    .health(ClusterHealthParts::Index(&[index]))
+                    .filter_path(&["status", "unassigned_shards"])
+                    .send(),
+            )
+            .await?;
+        let name = "elasticsearch health";
+        let found = format!(
+            "{}, {} shards without a place",
+            health.status, health.unassigned_shards
+        );
+        Ok(match health.status.as_str() {
+            "green" => Check::ok(name, found),
+            "yellow" => Check::warning(
+                name,
+                found,
+                "a replica has no node: look at GET /_cluster/allocation/explain",
+            ),
+            _ => Check::problem(
+                name,
+                found,
+                "search is out of order: look at GET /_cluster/allocation/explain; if the index is lost, `confab search rebuild` makes a new one",
+            ),
+        })
+    }
+
+    async fn definition(&self, index: &str) -> Result<Check> {
+        let name = "elasticsearch mapping";
+        Ok(if self.fits(index).await? {
+            Check::ok(name, "as this program makes it")
+        } else {
+            Check::problem(
+                name,
+                format!("{index} is not mapped as this program would"),
+                "run `confab search rebuild`: it fills an index that is",
+            )
+        })
+    }
+
+    /// Whether an index has the mapping and the order that a new one would get.
+    pub async fn fits(&self, index: &str) -> Result<bool> {
+        let Some(defined) = self.defined(index).await? else {
+            return Ok(false);
+        };
+        let wanted: Value = serde_json::from_str(DEFINITION).map_err(failed)?;
+        let sort = &defined[index]["settings"]["index"]["sort"];
+        Ok(
+            explicit(&defined[index]["mappings"]) == explicit(&wanted["mappings"])
+                && sort["field"] == wanted["settings"]["sort.field"]
+                && sort["order"] == wanted["settings"]["sort.order"],
+        )
+    }
+
+    /// Whether an index was made by a program before this one, as its version says. One of a newer program is
+    /// left alone: of two programs side by side each would else replace the other's.
+    pub(super) async fn is_outdated(&self, index: &str) -> Result<bool> {
+        let Some(defined) = self.defined(index).await? else {
+            return Ok(false);
+        };
+        let wanted: Value = serde_json::from_str(DEFINITION).map_err(failed)?;
+        Ok(version(&defined[index]["mappings"]) < version(&wanted["mappings"]))
+    }
+
+    /// What Elasticsearch tells of an index; `None` if there is none.
+    async fn defined(&self, index: &str) -> Result<Option<Value>> {
+        match self
+            .ask(
+                call!("search", "fits"),
+                self.client
+                    .indices()
+                    .get(IndicesGetParts::Index(&[index]))
+                    .filter_path(&["*.mappings", "*.settings.index.sort"])
+                    .send(),
+            )
+            .await
+        {
+            Err(refusal) if refusal.is_missing_index() => Ok(None),
+            answer => answer.map(Some).map_err(|refusal| refusal.error(index)),
+        }
+    }
+}
+
+/// The version that a mapping says it is of; the first ones said nothing.
+fn version(mapping: &Value) -> u64 {
+    mapping["_meta"]["version"].as_u64().unwrap_or(0)
+}
+
+/// A mapping without what Elasticsearch leaves out of its answer, as it is the default.
+fn explicit(mapping: &Value) -> Value {
+    let mut mapping = mapping.clone();
+    if let Some(fields) = mapping["properties"].as_object_mut() {
+        for field in fields.values_mut().filter_map(Value::as_object_mut) {
+            field.retain(|name, value| name != "index_options" || *value != json!("positions"));
+        }
+    }
+    mapping
+}

@@ -1,0 +1,277 @@
+//! The indices and which of them is in use.
+//!
+//! `mapping.json` is their definition. Beside the obvious it settles:
+//!
+//! - The documents lie sorted, by chat and the newest first, as they are asked for: a search stops at the last hit of
+//!   its page, however many there are (measured over 360,000 messages of one chat: 1.5 instead of 30 ms for a common
+//!   word; filling is no slower).
+//! - `chat` is one term for application and number, zero-padded: the filter of every search is one short list, and it
+//!   sorts in key order.
+//! - `words` is what is searched: laid out by [`super::tokens`], with the prefixes beside it, and dropped from what
+//!   is stored. `text` is what is answered, stored and nothing else.
+//! - `refresh_interval` is said, though it is the default: left unsaid, an index that nobody has searched for half a
+//!   minute is not refreshed at all until somebody does, and the first search waits.
+//! - One shard: a search asks one, and that holds 2 billion messages. One replica where there is a second node.
+//! - Nothing is mapped by guess (`strict`).
+//! - `_meta.version` is raised with every change of it, or of how texts are taken apart: an index of an older version is
+//!   replaced by a new one.
+
+use std::{
+    collections::BTreeMap,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use elasticsearch::indices::{
+    IndicesCreateParts, IndicesDeleteParts, IndicesGetAliasParts, IndicesRefreshParts,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{SearchIndex, answer::Refusal, failed, unavailable};
+use crate::stores::{
+    Error, IndexState, Result,
+    call::{Call, call},
+};
+
+pub(super) const DEFINITION: &str = include_str!("mapping.json");
+
+/// How often another name is tried for a new index.
+const NAMES: u64 = 10;
+
+/// Indices with their aliases.
+type Aliases = BTreeMap<String, AliasesOf>;
+
+#[derive(Deserialize)]
+struct AliasesOf {
+    aliases: BTreeMap<String, Alias>,
+}
+
+#[derive(Deserialize)]
+struct Alias {
+    #[serde(default)]
+    is_write_index: bool,
+}
+
+#[derive(Deserialize)]
+struct Refreshed {
+    #[serde(rename = "_shards")]
+    shards: Shards,
+}
+
+#[derive(Deserialize)]
+struct Shards {
+    failed: u32,
+}
+
+/// The alias that an index has from its first to its last moment. Writes into it go through this, as a write by its
+/// own name would make it anew if it were deleted meanwhile.
+pub(super) fn own_alias(index: &str) -> String {
+    format!("{index}.put")
+}
+
+impl SearchIndex {
+    /// The index in use; `None` if there is none.
+    pub async fn in_use(&self) -> Result<Option<String>> {
+        let in_use = self.aliased(call!("search", "current")).await?;
+        let written = in_use.iter().find(|(_, index)| {
+            index
+                .aliases
+                .get(&self.alias)
+                .is_some_and(|alias| alias.is_write_index)
+        });
+        let index = written.or(in_use.last_key_value());
+        Ok(index.map(|(name, _)| name.clone()))
+    }
+
+    /// Tells whether there is an index in use.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::IndexMissing`] if Elasticsearch responds and has none: the reconciler makes one.
+    pub async fn probe(&self) -> Result<()> {
+        let index = self.aliased(call!("search", "ping")).await?;
+        match index.is_empty() {
+            true => Err(Error::IndexMissing(self.alias.clone())),
+            false => Ok(()),
+        }
+    }
+
+    pub(crate) async fn state(&self) -> Result<IndexState> {
+        Ok(match self.in_use().await? {
+            None => IndexState::Missing,
+            Some(index) if self.is_outdated(&index).await? => IndexState::Outdated,
+            Some(_) => IndexState::Current,
+        })
+    }
+
+    /// Creates an empty index and returns its name. If none is in use, it is put into use at once.
+    ///
+    /// The new index takes the alias in the request that creates it, as its write index. An alias can have but one:
+    /// of two processes that do this at once, Elasticsearch refuses the second, which takes the first's.
+    pub async fn create(&self) -> Result<String> {
+        let mut definition: Value = serde_json::from_str(DEFINITION).map_err(failed)?;
+        let unused = self.in_use().await?.is_none();
+        let now = millis();
+        let mut refusal = None;
+        for millis in now..now + NAMES {
+            let name = format!("{}-{millis}", self.alias);
+            definition["aliases"] = json!({ own_alias(&name): {} });
+            if unused {
+                definition["aliases"][&self.alias] = json!({"is_write_index": true});
+            }
+            match self.try_create(&name, &definition).await {
+                Ok(()) => return Ok(name),
+                Err(other) if other.is_kind("resource_already_exists_exception") => {
+                    refusal = Some(other);
+                }
+                Err(other @ Refusal::Status { .. }) if unused => {
+                    return match self.in_use().await? {
+                        Some(index) => Ok(index),
+                        None => Err(other.error(&name)),
+                    };
+                }
+                Err(other) => return Err(other.error(&name)),
+            }
+        }
+        Err(refusal.map_or_else(
+            || failed("no name is free"),
+            |other| other.error(&self.alias),
+        ))
+    }
+
+    async fn try_create(&self, name: &str, definition: &Value) -> std::result::Result<(), Refusal> {
+        self.tell::<Value>(
+            call!("search", "create"),
+            self.client
+                .indices()
+                .create(IndicesCreateParts::Index(name))
+                .body(definition)
+                .send(),
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Puts `index` into use, in one step, and deletes every other one of this installation.
+    ///
+    /// What is deleted afterwards is out of use already. If that fails, the next swap has it to delete.
+    pub async fn swap(&self, index: &str) -> Result<()> {
+        if !self.owns(index) {
+            return Err(failed(format!(
+                "{index:?} is no index of this installation"
+            )));
+        }
+        // So that nothing that could be found disappears for a moment. It also asks whether there is such an index.
+        self.refresh_index(index).await?;
+        let mut actions = vec![json!({
+            "add": {"index": index, "alias": self.alias, "is_write_index": true}
+        })];
+        for other in self
+            .aliased(call!("search", "current"))
+            .await?
+            .keys()
+            .filter(|name| *name != index)
+        {
+            actions.push(json!({"remove": {"index": other, "alias": self.alias}}));
+        }
+        self.tell::<Value>(
+            call!("search", "swap"),
+            self.client
+                .indices()
+                .update_aliases()
+                .body(json!({ "actions": actions }))
+                .send(),
+        )
+        .await
+        .map_err(|refusal| {
+            if refusal.is_status(404) {
+                // Of several indices, it does not matter which: the next try looks again.
+                unavailable(refusal.detail())
+            } else {
+                refusal.error(index)
+            }
+        })?;
+        if let Err(error) = self.delete_others(index).await {
+            tracing::warn!(%error, "indices out of use are left until the next swap");
+        }
+        Ok(())
+    }
+
+    async fn delete_others(&self, index: &str) -> Result<()> {
+        let ours = format!("{}-*", self.alias);
+        let all = self
+            .aliases(
+                call!("search", "current"),
+                IndicesGetAliasParts::Index(&[&ours]),
+            )
+            .await?;
+        for other in all.keys().filter(|name| *name != index && self.owns(name)) {
+            match self
+                .tell::<Value>(
+                    call!("search", "swap"),
+                    self.client
+                        .indices()
+                        .delete(IndicesDeleteParts::Index(&[other]))
+                        .send(),
+                )
+                .await
+            {
+                Err(refusal) if !refusal.is_missing_index() => return Err(refusal.error(other)),
+                _ => tracing::info!(index = other.as_str(), "deleted an index out of use"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until what was put can be found.
+    pub async fn refresh(&self) -> Result<()> {
+        self.refresh_index(&self.alias).await
+    }
+
+    async fn refresh_index(&self, index: &str) -> Result<()> {
+        let refreshed: Refreshed = self
+            .tell(
+                call!("search", "refresh"),
+                self.client
+                    .indices()
+                    .refresh(IndicesRefreshParts::Index(&[index]))
+                    .send(),
+            )
+            .await
+            .map_err(|refusal| refusal.error(index))?;
+        if refreshed.shards.failed > 0 {
+            return Err(unavailable("a part of the index was not refreshed"));
+        }
+        Ok(())
+    }
+
+    /// Whether an index has a name as [`Self::create`] gives them: what only begins alike is somebody else's.
+    fn owns(&self, index: &str) -> bool {
+        index
+            .strip_prefix(&self.alias)
+            .and_then(|rest| rest.strip_prefix('-'))
+            .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
+    }
+
+    /// What the alias stands for: one index, unless somebody else changed it.
+    async fn aliased(&self, call: &Call) -> Result<Aliases> {
+        self.aliases(call, IndicesGetAliasParts::Name(&[&self.alias]))
+            .await
+    }
+
+    async fn aliases(&self, call: &Call, parts: IndicesGetAliasParts<'_>) -> Result<Aliases> {
+        match self
+            .ask(call, self.client.indices().get_alias(parts).send())
+            .await
+        {
+            Err(refusal) if refusal.is_status(404) => Ok(Aliases::new()),
+            answer => answer.map_err(|refusal| refusal.error(&self.alias)),
+        }
+    }
+}
+
+fn millis() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_millis() as u64)
+}

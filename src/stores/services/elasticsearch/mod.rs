@@ -1,0 +1,179 @@
+//! The search index, in Elasticsearch.
+//!
+//! What is searched and written is an alias; behind it stands one index at a time, `{alias}-{digits}`, so that a
+//! rebuild can fill another one and put it into use in one step. Writes never create an index, as Elasticsearch
+//! would with a mapping it guesses: they go through an alias and say so (`require_alias`).
+//!
+//! A document is a message, whole, under `_id` = `application:chat:message`, and its revision is its external version:
+//! what is newer stays, whatever order writes come in.
+
+mod answer;
+mod diagnose;
+mod document;
+mod indices;
+mod query;
+mod read;
+mod tokens;
+mod write;
+
+use std::time::Duration;
+
+use elasticsearch::{
+    Elasticsearch,
+    http::{
+        headers::{ACCEPT_ENCODING, HeaderValue},
+        transport::{SingleNodeConnectionPool, TransportBuilder},
+    },
+};
+use futures_util::{FutureExt as _, future::BoxFuture};
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use self::answer::{Refusal, Sent, StatusAndBody};
+use crate::stores::{Error, Result, call::Call, circuit_breaker::CircuitBreaker};
+
+/// What the errors of this store are told by.
+const STORE: &str = "Elasticsearch";
+
+/// Full text, in Elasticsearch.
+pub struct SearchIndex {
+    client: Elasticsearch,
+    breaker: CircuitBreaker,
+    write_timeout: Duration,
+    alias: String,
+}
+
+impl SearchIndex {
+    /// Prepares the client; Elasticsearch is reached when first needed. A request that reads takes at most `timeout`, from
+    /// connecting to the last byte of the answer, and one that writes `write_timeout`. A user and password in `url` become
+    /// basic authentication.
+    ///
+    /// `alias` also begins the names of the indices, of which unused ones are deleted: it must be this
+    /// installation's own.
+    pub fn new(url: &Url, alias: &str, timeout: Duration, write_timeout: Duration) -> Result<Self> {
+        // The rules for an index's name, and nothing that is a wildcard or a list in the path of a request.
+        let named = alias.starts_with(|c: char| c.is_ascii_lowercase())
+            && alias.len() <= 200
+            && alias
+                .bytes()
+                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
+        if !named {
+            return Err(failed(format!("{alias:?} cannot name an index")));
+        }
+        // The credentials stay in the URL: the HTTP client below moves them, decoded, from there into the header of
+        // each request, and shows them in no error.
+        // Answers are small, and packing them takes longer than sending them: the client would ask for gzip.
+        let transport = TransportBuilder::new(SingleNodeConnectionPool::new(url.clone()))
+            .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
+            .build()
+            .map_err(failed)?;
+        Ok(Self {
+            client: Elasticsearch::new(transport),
+            breaker: CircuitBreaker::new(STORE, timeout),
+            write_timeout,
+            alias: alias.into(),
+        })
+    }
+
+    /// Sends a request that reads, and parses the response.
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+        send: impl Future<Output = Sent> + Send,
+    ) -> std::result::Result<T, Refusal> {
+        answer::parse(self.send(call, None, send.boxed()).await?)
+    }
+
+    /// As [`Self::ask`]; a refusal is the error of `index`.
+    async fn get<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+        index: &str,
+        send: impl Future<Output = Sent> + Send,
+    ) -> Result<T> {
+        let response = self.ask(call, send).await;
+        response.map_err(|refusal| refusal.error(index))
+    }
+
+    /// Sends a request that changes something. Elasticsearch responds once it is on its disk, which may be busy, and no
+    /// client waits for it: such a request has more time, as repeating it would only make it write again.
+    async fn tell<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+        send: impl Future<Output = Sent> + Send,
+    ) -> std::result::Result<T, Refusal> {
+        answer::parse(
+            self.send(call, Some(self.write_timeout), send.boxed())
+                .await?,
+        )
+    }
+
+    /// Sends a request, with a time limit of its own or that of reads. That there is no response is the store's fault, a
+    /// refusal is not.
+    async fn send(
+        &self,
+        call: &Call,
+        timeout: Option<Duration>,
+        send: BoxFuture<'_, Sent>,
+    ) -> std::result::Result<StatusAndBody, Refusal> {
+        let response = answer::read(send);
+        let called = async {
+            let called = match timeout {
+                Some(timeout) => self.breaker.call_within(timeout, response).await,
+                None => self.breaker.call(response).await,
+            };
+            match called? {
+                Err(Refusal::Silence(detail)) => Err(unavailable(detail)),
+                response => Ok(response),
+            }
+        };
+        match call.measure(called).await {
+            Ok(response) => response,
+            Err(Error::Unavailable { detail, .. }) => Err(Refusal::Silence(detail)),
+            Err(error) => Err(Refusal::Silence(error.to_string())),
+        }
+    }
+}
+
+fn failed(detail: impl ToString) -> Error {
+    Error::Failed {
+        store: STORE,
+        detail: detail.to_string(),
+    }
+}
+
+fn unavailable(detail: impl ToString) -> Error {
+    Error::Unavailable {
+        store: STORE,
+        detail: detail.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alias_is_a_plain_name() {
+        let url = Url::parse("http://127.0.0.1:9200").unwrap();
+        let second = Duration::from_secs(1);
+        let new = |alias| SearchIndex::new(&url, alias, second, second);
+        assert!(new("confab").is_ok());
+        assert!(new("confab_test-7").is_ok());
+        for alias in [
+            "", "*", "a*", "a,b", "_all", "-a", "Confab", "a/b", "a.b", "ä",
+        ] {
+            assert!(new(alias).is_err(), "{alias:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_an_outage_and_keeps_the_password() {
+        let url = Url::parse("http://someone:s%40cret@127.0.0.1:1").unwrap();
+        let second = Duration::from_secs(1);
+        let index = SearchIndex::new(&url, "confab", second, second).unwrap();
+        let error = index.in_use().await.unwrap_err();
+        assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+        assert!(!error.to_string().contains("cret"), "{error}");
+    }
+}

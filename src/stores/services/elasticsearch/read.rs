@@ -1,0 +1,207 @@
+//! Searching, and looking at what is indexed.
+
+use elasticsearch::{CountParts, MgetParts, SearchParts};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use super::{
+    SearchIndex, answer,
+    document::{Stored, parse_chat_field},
+    failed, query, unavailable,
+};
+use crate::{
+    domain::{ChatKey, Message, MessageKey, Number, Page, Revision, text::Query},
+    stores::{
+        Result,
+        call::{Call, call},
+    },
+};
+
+/// Keys that one request asks about.
+const KEYS: usize = 1000;
+
+#[derive(Deserialize)]
+struct Searched<T> {
+    timed_out: bool,
+    #[serde(rename = "_shards")]
+    shards: Shards,
+    /// Left out where there are none.
+    hits: Option<Hits<T>>,
+}
+
+#[derive(Deserialize)]
+struct Shards {
+    failed: u32,
+}
+
+#[derive(Deserialize)]
+struct Counted {
+    count: u64,
+    #[serde(rename = "_shards")]
+    shards: Shards,
+}
+
+#[derive(Deserialize)]
+struct Hits<T> {
+    hits: Vec<T>,
+}
+
+#[derive(Deserialize)]
+struct Hit {
+    #[serde(rename = "_version")]
+    version: u64,
+    #[serde(rename = "_source")]
+    document: Stored,
+}
+
+/// A hit's position in the order of keys.
+#[derive(Deserialize)]
+struct Position {
+    sort: (String, Number),
+}
+
+#[derive(Deserialize)]
+struct Looked {
+    docs: Vec<LookedUp>,
+}
+
+#[derive(Deserialize)]
+struct LookedUp {
+    #[serde(default)]
+    found: bool,
+    #[serde(rename = "_version")]
+    version: Option<u64>,
+    error: Option<answer::Complaint>,
+}
+
+impl SearchIndex {
+    pub(crate) async fn search(
+        &self,
+        chat: ChatKey,
+        query: &Query,
+        page: &Page,
+    ) -> Result<Vec<Message>> {
+        if query.is_empty() {
+            return Ok(Vec::new());
+        }
+        let body = query::search(chat, query, page);
+        let hits: Vec<Hit> = self
+            .hits(
+                call!("search", "search"),
+                &["hits.hits._version", "hits.hits._source"],
+                body,
+            )
+            .await?;
+        let mut messages: Vec<Message> = hits
+            .into_iter()
+            .map(|hit| hit.document.into_message(chat, hit.version))
+            .collect();
+        if !query::ascending(page) {
+            messages.reverse();
+        }
+        Ok(messages)
+    }
+
+    /// Sees what a refresh has made visible. Elasticsearch refuses a `limit` above 10,000.
+    pub async fn scan(&self, after: Option<MessageKey>, limit: usize) -> Result<Vec<MessageKey>> {
+        let positions: Vec<Position> = self
+            .hits(
+                call!("search", "scan"),
+                &["hits.hits.sort"],
+                query::scan(after, limit),
+            )
+            .await?;
+        positions
+            .into_iter()
+            .map(
+                |Position {
+                     sort: (chat, number),
+                 }| {
+                    let chat = parse_chat_field(&chat)?;
+                    Ok(MessageKey { chat, number })
+                },
+            )
+            .collect()
+    }
+
+    /// Runs a search and fails if any shard failed, because partial results cannot be told from complete ones.
+    async fn hits<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+        fields: &[&str],
+        body: Value,
+    ) -> Result<Vec<T>> {
+        let filter_path = [&["timed_out", "_shards.failed"], fields].concat();
+        let found: Searched<T> = self
+            .get(
+                call,
+                &self.alias,
+                self.client
+                    .search(SearchParts::Index(&[&self.alias]))
+                    .allow_partial_search_results(false)
+                    .filter_path(&filter_path)
+                    .body(body)
+                    .send(),
+            )
+            .await?;
+        if found.timed_out || found.shards.failed > 0 {
+            return Err(unavailable("a part of the index did not answer"));
+        }
+        Ok(found.hits.map(|hits| hits.hits).unwrap_or_default())
+    }
+
+    pub(crate) async fn count(&self) -> Result<u64> {
+        let counted: Counted = self
+            .get(
+                call!("search", "count"),
+                &self.alias,
+                self.client
+                    .count(CountParts::Index(&[&self.alias]))
+                    .filter_path(&["count", "_shards.failed"])
+                    .send(),
+            )
+            .await?;
+        if counted.shards.failed > 0 {
+            return Err(unavailable("a part of the index was not counted"));
+        }
+        Ok(counted.count)
+    }
+
+    /// Sees what was put a moment ago: looking up by id does not wait for a refresh.
+    pub async fn revisions(&self, keys: &[MessageKey]) -> Result<Vec<Option<Revision>>> {
+        let mut revisions = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(KEYS) {
+            let ids: Vec<String> = keys.iter().map(MessageKey::to_string).collect();
+            let looked: Looked = self
+                .get(
+                    call!("search", "revisions"),
+                    &self.alias,
+                    self.client
+                        .mget(MgetParts::Index(&self.alias))
+                        ._source(&["false"])
+                        .filter_path(&["docs.found", "docs._version", "docs.error"])
+                        .body(json!({ "ids": ids }))
+                        .send(),
+                )
+                .await?;
+            if looked.docs.len() != keys.len() {
+                return Err(failed(
+                    "it answered for other documents than it was asked for",
+                ));
+            }
+            for doc in looked.docs {
+                revisions.push(self.revision(doc)?);
+            }
+        }
+        Ok(revisions)
+    }
+
+    fn revision(&self, doc: LookedUp) -> Result<Option<Revision>> {
+        if let Some(error) = doc.error {
+            // It gives no status here. What goes wrong with a lookup by id is the index's fault.
+            let refusal = error.with_status(503);
+            return Err(refusal.error(&self.alias));
+        }
+        Ok(doc.version.filter(|_| doc.found).map(Revision))
+    }
+}

@@ -1,0 +1,185 @@
+//! Putting documents into the index, and taking them out, in bulk.
+//!
+//! HTTP 200 with failed items is the classic way to lose documents: every item of an answer is looked at.
+
+use elasticsearch::BulkParts;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    SearchIndex,
+    answer::{Complaint, Refusal},
+    document::Document,
+    failed, indices,
+};
+use crate::{
+    domain::{Message, MessageKey},
+    stores::{
+        Result,
+        call::{Call, call},
+    },
+};
+
+/// Bytes of a request, about: a batch of the longest messages would be over 100 MiB, which Elasticsearch refuses to
+/// read, and it holds a request in its heap several times over. Larger ones are no faster (measured: 0.3 to 34 MiB).
+const BULK_BYTES: usize = 8 << 20;
+
+/// Finding the words of long texts takes a while: after so many bytes other tasks get their turn.
+const PAUSE_BYTES: usize = 256 << 10;
+
+/// Documents that one request deletes.
+const DELETES: usize = 1000;
+
+#[derive(Deserialize)]
+struct Done {
+    items: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    #[serde(alias = "delete")]
+    index: Outcome,
+}
+
+#[derive(Deserialize)]
+struct Outcome {
+    status: u16,
+    error: Option<Complaint>,
+}
+
+impl Outcome {
+    /// Whether it is done; the refusal if not.
+    fn judge(self) -> std::result::Result<(), Refusal> {
+        match (self.status, self.error) {
+            // 409: the index holds a version that is as new or newer. 404 without an error: no document to delete.
+            (200..=299 | 409, _) | (404, None) => Ok(()),
+            (status, Some(error)) => Err(error.with_status(status)),
+            (status, None) => Err(Complaint::Sentence(String::new()).with_status(status)),
+        }
+    }
+}
+
+impl SearchIndex {
+    /// An outage ends it with that error, whatever was done until then: it can all be put again.
+    pub async fn put(
+        &self,
+        target: Option<&str>,
+        messages: &[Message],
+    ) -> Result<Vec<(MessageKey, String)>> {
+        let index = target.unwrap_or(&self.alias);
+        let alias = target.map_or_else(|| self.alias.clone(), indices::own_alias);
+        let mut refused = Vec::new();
+        let mut rest = messages;
+        let mut most = usize::MAX;
+        while !rest.is_empty() {
+            let (body, count) = bulk_body(rest, most).await?;
+            let (sent, later) = rest.split_at(count);
+            match self.bulk(call!("search", "put"), &alias, body, count).await {
+                Ok(outcomes) => {
+                    for (message, outcome) in sent.iter().zip(outcomes) {
+                        match outcome.judge() {
+                            Ok(()) => {}
+                            Err(refusal) if refusal.is_missing_index() || refusal.is_outage() => {
+                                return Err(refusal.error(index));
+                            }
+                            Err(refusal) => refused.push((message.key, refusal.detail())),
+                        }
+                    }
+                    rest = later;
+                }
+                // Something on the way, a proxy say, takes less at a time than Elasticsearch does.
+                Err(refusal) if refusal.is_status(413) && count > 1 => most = count / 2,
+                Err(refusal) if refusal.is_status(413) => {
+                    refused.extend(sent.iter().map(|message| (message.key, refusal.detail())));
+                    rest = later;
+                }
+                Err(refusal) => return Err(refusal.error(index)),
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Made for documents whose message does not exist. A deletion is a version too: for a minute (`gc_deletes`) the
+    /// index takes the revision that it deleted for an old one. Newer ones it takes as ever.
+    pub async fn remove(&self, keys: &[MessageKey]) -> Result<()> {
+        for keys in keys.chunks(DELETES) {
+            let mut body = Vec::with_capacity(keys.len() * 64);
+            for key in keys {
+                push_line(&mut body, &json!({"delete": {"_id": key.to_string()}}))?;
+            }
+            let outcomes = self
+                .bulk(call!("search", "remove"), &self.alias, body, keys.len())
+                .await
+                .map_err(|refusal| refusal.error(&self.alias))?;
+            for outcome in outcomes {
+                outcome
+                    .judge()
+                    .map_err(|refusal| refusal.error(&self.alias))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn bulk(
+        &self,
+        call: &Call,
+        alias: &str,
+        body: Vec<u8>,
+        count: usize,
+    ) -> std::result::Result<impl Iterator<Item = Outcome>, Refusal> {
+        let done: Done = self
+            .tell(
+                call,
+                self.client
+                    .bulk(BulkParts::Index(alias))
+                    .require_alias(true)
+                    .filter_path(&[
+                        "items.*.status",
+                        "items.*.error.type",
+                        "items.*.error.reason",
+                    ])
+                    .body(vec![body])
+                    .send(),
+            )
+            .await?;
+        if done.items.len() != count {
+            return Err(Refusal::Status {
+                status: 200,
+                kind: "unreadable".into(),
+                reason: format!("{} items were answered of {count}", done.items.len()),
+            });
+        }
+        Ok(done.items.into_iter().map(|item| item.index))
+    }
+}
+
+/// As many of the messages as go into one request, `most` at most, one at least; tells how many those are.
+async fn bulk_body(messages: &[Message], most: usize) -> Result<(Vec<u8>, usize)> {
+    let mut body = Vec::new();
+    let mut count = 0;
+    let mut pause = PAUSE_BYTES;
+    for message in messages.iter().take(most) {
+        let action = json!({"index": {
+            "_id": message.key.to_string(),
+            "version": message.revision.0,
+            "version_type": "external",
+        }});
+        push_line(&mut body, &action)?;
+        push_line(&mut body, &Document::new(message))?;
+        count += 1;
+        if body.len() >= BULK_BYTES {
+            break;
+        }
+        if body.len() >= pause {
+            pause = body.len() + PAUSE_BYTES;
+            tokio::task::yield_now().await;
+        }
+    }
+    Ok((body, count))
+}
+
+fn push_line(body: &mut Vec<u8>, line: &impl serde::Serialize) -> Result<()> {
+    serde_json::to_writer(&mut *body, line).map_err(failed)?;
+    body.push(b'\n');
+    Ok(())
+}

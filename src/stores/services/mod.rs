@@ -1,0 +1,90 @@
+//! The services backend: rows in MySQL, the queue in Redis, search in Elasticsearch.
+//!
+//! Operations that need one of them are methods of that store; those that need several are here, in one file a role.
+//! Redis asks MySQL, and nobody else asks across.
+
+pub mod elasticsearch;
+mod enqueue;
+mod index_feed;
+pub mod mysql;
+mod reader;
+pub mod redis;
+
+use std::sync::Arc;
+
+pub use self::index_feed::{IndexLag, Outbox};
+use self::{
+    elasticsearch::SearchIndex,
+    mysql::Mysql,
+    redis::{EncodedWrite, Redis},
+};
+use super::{Check, Enqueued, Result, Wakeups, check::bounded, coalescer::Coalescer};
+use crate::domain::{Message, MessageKey, Revision};
+
+/// Writes that one script accepts at most: Redis does nothing else meanwhile, about a millisecond.
+const GROUP: usize = 128;
+
+/// Groups in flight at once: while Redis works on one, the responses of another are read and the next one fills.
+const IN_FLIGHT: usize = 2;
+
+/// MySQL, Redis and Elasticsearch.
+pub struct Services {
+    /// Notifications that end the waits of this process's workers.
+    pub wakeups: Wakeups,
+    /// The rows.
+    pub mysql: Arc<Mysql>,
+    /// The queue.
+    pub redis: Arc<Redis>,
+    /// The search index.
+    pub elasticsearch: SearchIndex,
+    enqueue: Coalescer<EncodedWrite, Enqueued>,
+    newest: Coalescer<MessageKey, Option<Message>>,
+}
+
+impl Services {
+    /// Joins the three stores; each is reached when first needed.
+    pub fn new(mysql: Arc<Mysql>, redis: Redis, elasticsearch: SearchIndex) -> Self {
+        let redis = Arc::new(redis);
+        let (accepting, reading) = ((redis.clone(), mysql.clone()), redis.clone());
+        Self {
+            wakeups: Wakeups::default(),
+            enqueue: Coalescer::new("Redis", GROUP, IN_FLIGHT, move |group| {
+                let (redis, mysql) = accepting.clone();
+                async move { Ok(enqueue::enqueue_group(&redis, &mysql, &group).await) }
+            }),
+            newest: Coalescer::new("Redis", GROUP, IN_FLIGHT, move |group| {
+                let redis = reading.clone();
+                async move { redis.newest(&group).await }
+            }),
+            mysql,
+            redis,
+            elasticsearch,
+        }
+    }
+
+    pub(crate) async fn diagnose(&self, batch_bytes: usize) -> Vec<Check> {
+        let (rows, jobs, index) = tokio::join!(
+            bounded("rows", self.mysql.diagnose(batch_bytes)),
+            bounded("jobs", self.redis.diagnose()),
+            bounded("search index", self.elasticsearch.diagnose()),
+        );
+        [rows, jobs, index].concat()
+    }
+
+    pub(crate) async fn begin_build(&self) -> Result<String> {
+        let target = self.elasticsearch.create().await?;
+        self.mysql.begin_build(&target).await?;
+        Ok(target)
+    }
+
+    pub(crate) async fn finish_build(&self, target: &str) -> Result<()> {
+        self.elasticsearch.swap(target).await?;
+        self.mysql.end_build(target).await
+    }
+
+    /// If this ends half way, the revision is found once more.
+    pub async fn set_back(&self, seen: Revision) -> Result<()> {
+        self.redis.raise_revisions(seen).await?;
+        self.mysql.want_build().await
+    }
+}

@@ -1,0 +1,112 @@
+//! The search index that is being built, and how far that has come.
+
+use diesel::{
+    prelude::*,
+    sql_query,
+    sql_types::{BigInt, Text},
+};
+use diesel_async::RunQueryDsl;
+
+use super::{
+    Mysql,
+    rows::{signed, unsigned},
+    schema::{index_build, index_build_progress},
+};
+use crate::{
+    domain::MessageKey,
+    stores::{Build, Result, call::call},
+};
+
+/// The one row of `index_build`.
+const ONLY: i64 = 1;
+
+/// What is being filled; empty if one is only wanted.
+#[derive(Insertable)]
+#[diesel(table_name = index_build)]
+pub(super) struct BuildRow<'a> {
+    id: i64,
+    target: &'a str,
+}
+
+impl<'a> BuildRow<'a> {
+    pub fn new(target: &'a str) -> Self {
+        Self { id: ONLY, target }
+    }
+}
+
+impl Mysql {
+    pub(crate) async fn build(&self) -> Result<Option<Build>> {
+        let read = async || {
+            let mut connection = self.pool.get().await?;
+            let query = index_build::table
+                .left_join(index_build_progress::table)
+                .select((
+                    index_build::target,
+                    index_build_progress::last_message.nullable(),
+                    index_build_progress::done.nullable(),
+                ));
+            let found: Option<(String, Option<String>, Option<i64>)> = self
+                .pool
+                .in_time(async { query.first(&mut connection).await.optional() })
+                .await?;
+            Ok(found.map(|(target, last, done)| {
+                Build::read(target, last.as_deref(), done.map_or(0, unsigned))
+            }))
+        };
+        self.pool.read(call!("records", "build"), read).await
+    }
+
+    /// Begins to fill `target`, instead of whatever was being filled: from now on the outbox names it.
+    pub async fn begin_build(&self, target: &str) -> Result<()> {
+        let write = self.write_build(target);
+        call!("records", "begin_build").measure(write).await
+    }
+
+    /// Wants a new index that is built from nothing.
+    pub async fn want_build(&self) -> Result<()> {
+        let write = self.write_build("");
+        call!("records", "want_build").measure(write).await
+    }
+
+    async fn write_build(&self, target: &str) -> Result<()> {
+        let mut connection = self.pool.get().await?;
+        let replace = diesel::replace_into(index_build::table).values(BuildRow::new(target));
+        self.pool.in_time(replace.execute(&mut connection)).await?;
+        // Nothing reads the cursors of others: this is but housekeeping.
+        let others = index_build_progress::table.filter(index_build_progress::target.ne(target));
+        let delete = diesel::delete(others);
+        self.pool.in_time(delete.execute(&mut connection)).await?;
+        Ok(())
+    }
+
+    /// One statement, so that a cursor is never
+    /// written for what is no longer being filled.
+    pub async fn advance_build(&self, target: &str, last: MessageKey, done: u64) -> Result<bool> {
+        let write = async {
+            let mut connection = self.pool.get().await?;
+            let replace = sql_query(
+                "REPLACE INTO index_build_progress (target, last_message, done) \
+                 SELECT target, ?, ? FROM index_build WHERE target = ?",
+            )
+            .bind::<Text, _>(last.to_string())
+            .bind::<BigInt, _>(signed(done))
+            .bind::<Text, _>(target);
+            let written = self.pool.in_time(replace.execute(&mut connection)).await?;
+            Ok(written > 0)
+        };
+        call!("records", "advance_build").measure(write).await
+    }
+
+    /// Ends the build of `target`, if that is what is being filled.
+    pub async fn end_build(&self, target: &str) -> Result<()> {
+        let write = async {
+            let mut connection = self.pool.get().await?;
+            let delete = diesel::delete(index_build::table.filter(index_build::target.eq(target)));
+            self.pool.in_time(delete.execute(&mut connection)).await?;
+            let delete = diesel::delete(index_build_progress::table.find(target));
+            self.pool.in_time(delete.execute(&mut connection)).await?;
+            Ok(())
+        };
+        call!("records", "end_build").measure(write).await
+    }
+}

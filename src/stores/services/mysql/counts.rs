@@ -1,0 +1,224 @@
+//! Adding up what store transactions inserted, and recounting.
+//!
+//! A count changes by deltas only, so that whoever corrects it need not stop anybody: a correction is a delta too.
+
+use std::time::Duration;
+
+use diesel::{prelude::*, sql_types::BigInt};
+use diesel_async::{AsyncConnection, RunQueryDsl};
+
+use super::{
+    Mysql,
+    pool::{Connection, unavailable},
+    rows::unsigned,
+    schema::{applications, chats, messages},
+};
+use crate::{
+    domain::{AppId, ChatKey},
+    stores::{
+        Result, ScanPage, Totals, WrongCount,
+        call::{Call, call},
+        recount::{self, Recount},
+    },
+};
+
+/// How long to wait for another process that is correcting counts.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a recount may take: it reads every row of the page's owners.
+pub(super) const RECOUNT: Duration = Duration::from_secs(300);
+
+/// One of the two counts that are kept: the table of its deltas, and the one of their owners.
+pub struct Count {
+    deltas: &'static str,
+    owners: &'static str,
+    column: &'static str,
+    /// How a delta `d` finds its owner `o`.
+    on: &'static str,
+    /// What tells the deltas' owners apart.
+    by: &'static str,
+    apply: Call,
+    check: Call,
+}
+
+/// Chats of applications.
+pub static CHATS: Count = Count {
+    deltas: "chats_count_deltas",
+    owners: "applications",
+    column: "chats_count",
+    on: "o.id = d.app",
+    by: "app",
+    apply: Call::new("records", "apply_chats_counts"),
+    check: Call::new("records", "check_chats_counts"),
+};
+
+/// Messages of chats.
+pub static MESSAGES: Count = Count {
+    deltas: "messages_count_deltas",
+    owners: "chats",
+    column: "messages_count",
+    on: "o.app = d.app AND o.number = d.chat",
+    by: "app, chat",
+    apply: Call::new("records", "apply_messages_counts"),
+    check: Call::new("records", "check_messages_counts"),
+};
+
+#[derive(QueryableByName)]
+struct Id {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+}
+
+impl Mysql {
+    /// Adds at most `limit` waiting deltas to the counts of their owners, and returns how many. A delta whose owner is not
+    /// stored yet waits for it.
+    pub async fn apply_counts(&self, count: &Count, limit: usize) -> Result<usize> {
+        count.apply.measure(self.apply(count, limit)).await
+    }
+
+    async fn apply(&self, count: &Count, limit: usize) -> Result<usize> {
+        let Count {
+            deltas,
+            owners,
+            column,
+            on,
+            by,
+            ..
+        } = count;
+        let guard = self.pool.transaction();
+        let mut connection = self.pool.get().await?;
+        let applied = connection.transaction(async |connection: &mut Connection| {
+            let ids: Vec<Id> = diesel::sql_query(format!(
+                "SELECT d.id FROM {deltas} d JOIN {owners} o ON {on} \
+                 ORDER BY d.id LIMIT {limit} FOR UPDATE OF d SKIP LOCKED"
+            ))
+            .load(connection)
+            .await?;
+            if ids.is_empty() {
+                return Ok(0);
+            }
+            let list: Vec<String> = ids.iter().map(|row| row.id.to_string()).collect();
+            let list = list.join(",");
+            diesel::sql_query(format!(
+                "UPDATE {owners} o JOIN (SELECT {by}, SUM(delta) AS delta FROM {deltas} WHERE id IN ({list}) \
+                 GROUP BY {by}) d ON {on} SET o.{column} = COALESCE(o.{column}, 0) + d.delta"
+            ))
+            .execute(connection)
+            .await?;
+            diesel::sql_query(format!("DELETE FROM {deltas} WHERE id IN ({list})"))
+                .execute(connection)
+                .await?;
+            Ok::<_, diesel::result::Error>(ids.len())
+        });
+        guard.finish(self.pool.in_time(applied).await)
+    }
+
+    pub(crate) async fn totals(&self) -> Result<Totals> {
+        let count = async || {
+            let mut connection = self.pool.get().await?;
+            let query = diesel::select((
+                applications::table.count().single_value(),
+                chats::table.count().single_value(),
+                messages::table.count().single_value(),
+            ));
+            let (applications, chats, messages): (Option<i64>, Option<i64>, Option<i64>) = self
+                .pool
+                .within(RECOUNT, query.get_result(&mut connection))
+                .await?;
+            Ok(Totals {
+                applications: applications.map_or(0, unsigned),
+                chats: chats.map_or(0, unsigned),
+                messages: messages.map_or(0, unsigned),
+            })
+        };
+        self.pool.read(call!("records", "totals"), count).await
+    }
+
+    pub(crate) async fn recount_chats(
+        &self,
+        after: Option<AppId>,
+        limit: usize,
+        fix: bool,
+    ) -> Result<ScanPage<AppId, WrongCount>> {
+        let after = after.map(|id| id.to_string()).unwrap_or_default();
+        let query = format!(
+            "SELECT o.id AS app, 0 AS number, \
+             CAST(o.chats_count + COALESCE(w.delta, 0) AS SIGNED) AS kept, \
+             (SELECT COUNT(*) FROM chats c WHERE c.app = o.id) AS counted \
+             FROM applications o LEFT JOIN \
+             (SELECT app, SUM(delta) AS delta FROM chats_count_deltas GROUP BY app) w ON w.app = o.id \
+             WHERE o.id > '{after}' ORDER BY o.id LIMIT {limit}"
+        );
+        let rows = CHATS
+            .check
+            .measure(self.recount(&query, fix, &CHATS))
+            .await?;
+        Ok(recount::applications(&rows, limit))
+    }
+
+    pub(crate) async fn recount_messages(
+        &self,
+        after: Option<ChatKey>,
+        limit: usize,
+        fix: bool,
+    ) -> Result<ScanPage<ChatKey, WrongCount>> {
+        let after = after.map_or_else(
+            || "TRUE".to_owned(),
+            |ChatKey { app, number }| {
+                format!("(o.app > '{app}' OR o.app = '{app}' AND o.number > {number})")
+            },
+        );
+        let query = format!(
+            "SELECT o.app AS app, o.number AS number, \
+             CAST(COALESCE(o.messages_count, 0) + COALESCE(w.delta, 0) AS SIGNED) AS kept, \
+             (SELECT COUNT(*) FROM messages m WHERE m.app = o.app AND m.chat = o.number) AS counted \
+             FROM chats o LEFT JOIN \
+             (SELECT app, chat, SUM(delta) AS delta FROM messages_count_deltas GROUP BY app, chat) w \
+             ON w.app = o.app AND w.chat = o.number \
+             WHERE {after} ORDER BY o.app, o.number LIMIT {limit}"
+        );
+        let rows = MESSAGES
+            .check
+            .measure(self.recount(&query, fix, &MESSAGES))
+            .await?;
+        Ok(recount::chats(&rows, limit))
+    }
+
+    /// One statement, so that it sees stored counts, waiting deltas and rows as of one moment.
+    async fn recount(&self, query: &str, fix: bool, count: &Count) -> Result<Vec<Recount>> {
+        // Two that correct the same count at once would correct it twice.
+        let _lock = if fix {
+            let lock = self.lock("counts", LOCK_WAIT).await?;
+            Some(lock.ok_or_else(|| unavailable(&"another process is correcting counts"))?)
+        } else {
+            None
+        };
+        let mut connection = self.pool.get().await?;
+        let rows: Vec<Recount> = self
+            .pool
+            .within(RECOUNT, diesel::sql_query(query).load(&mut connection))
+            .await?;
+        let corrections: Vec<String> = rows
+            .iter()
+            .filter(|row| row.is_wrong())
+            .map(|row| {
+                let delta = row.counted - row.kept;
+                if count.by == "app" {
+                    format!("('{}',{delta})", row.app)
+                } else {
+                    format!("('{}',{},{delta})", row.app, row.number)
+                }
+            })
+            .collect();
+        if fix && !corrections.is_empty() {
+            let insert = diesel::sql_query(format!(
+                "INSERT INTO {} ({}, delta) VALUES {}",
+                count.deltas,
+                count.by,
+                corrections.join(",")
+            ));
+            self.pool.in_time(insert.execute(&mut connection)).await?;
+        }
+        Ok(rows)
+    }
+}

@@ -1,0 +1,208 @@
+//! What `confab doctor` looks at in MySQL.
+
+use diesel::{
+    prelude::*,
+    sql_query,
+    sql_types::{BigInt, Nullable, Text},
+};
+use diesel_async::RunQueryDsl;
+
+use super::{Mysql, migrate, pool::Connection};
+use crate::stores::{Check, Result, call::call, check};
+
+/// What a statement that stores a batch takes beside the texts.
+const OVERHEAD: i64 = 1 << 20;
+
+const DURABILITY_ADVICE: &str = "set innodb_flush_log_at_trx_commit = 1, innodb_doublewrite = ON and, with a binary log, sync_binlog = 1: \
+                                 else a crash of the machine may lose what was taken out of the queue as stored";
+
+#[derive(QueryableByName)]
+struct Server {
+    #[diesel(sql_type = Text)]
+    version: String,
+    #[diesel(sql_type = BigInt)]
+    flush: i64,
+    #[diesel(sql_type = BigInt)]
+    sync_binlog: i64,
+    #[diesel(sql_type = BigInt)]
+    log_bin: i64,
+    #[diesel(sql_type = Text)]
+    doublewrite: String,
+    #[diesel(sql_type = BigInt)]
+    packet: i64,
+    #[diesel(sql_type = Nullable<Text>)]
+    charset: Option<String>,
+    #[diesel(sql_type = BigInt)]
+    now: i64,
+}
+
+const SERVER: &str = "SELECT VERSION() AS version, CAST(@@innodb_flush_log_at_trx_commit AS SIGNED) AS flush, \
+                      CAST(@@sync_binlog AS SIGNED) AS sync_binlog, CAST(@@log_bin AS SIGNED) AS log_bin, \
+                      CAST(@@innodb_doublewrite AS CHAR) AS doublewrite, \
+                      CAST(@@global.max_allowed_packet AS SIGNED) AS packet, \
+                      (SELECT default_character_set_name FROM information_schema.schemata \
+                      WHERE schema_name = DATABASE()) AS charset, \
+                      CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) AS now";
+
+#[derive(QueryableByName)]
+struct Version {
+    #[diesel(sql_type = Text)]
+    version: String,
+}
+
+impl Mysql {
+    /// Examines the server and its settings. That it is unreachable is a finding.
+    pub async fn diagnose(&self, batch_bytes: usize) -> Vec<Check> {
+        let checks = self.checks(batch_bytes);
+        let checks = call!("records", "examine").measure(checks).await;
+        checks.unwrap_or_else(|error| {
+            let advice = "see that MySQL runs, and that services.mysql_url leads to it, with a user and a database that exist";
+            vec![Check::problem("mysql", error.to_string(), advice)]
+        })
+    }
+
+    async fn checks(&self, batch_bytes: usize) -> Result<Vec<Check>> {
+        let mut connection = self.pool.get().await?;
+        let before = check::now();
+        let server: Server = self
+            .pool
+            .in_time(sql_query(SERVER).get_result(&mut connection))
+            .await?;
+        let clock = Check::clock("mysql clock", before, server.now, check::now());
+        Ok(vec![
+            version(&server.version),
+            self.schema(&mut connection).await?,
+            durability(&server),
+            charset(server.charset.as_deref().unwrap_or("none")),
+            packet(server.packet, batch_bytes),
+            clock,
+        ])
+    }
+
+    async fn schema(&self, connection: &mut Connection) -> Result<Check> {
+        let tables: Vec<Version> = self
+            .pool
+            .in_time(
+                sql_query(
+                    "SELECT table_name AS version FROM information_schema.tables \
+                     WHERE table_schema = DATABASE() AND table_name = '__diesel_schema_migrations'",
+                )
+                .load(connection),
+            )
+            .await?;
+        let mut applied: Vec<Version> = Vec::new();
+        if !tables.is_empty() {
+            let query = sql_query("SELECT version FROM __diesel_schema_migrations");
+            applied = self.pool.in_time(query.load(connection)).await?;
+        }
+        let applied: Vec<String> = applied.into_iter().map(|row| row.version).collect();
+        Ok(Check::schema("mysql schema", &migrate::known()?, &applied))
+    }
+}
+
+fn version(version: &str) -> Check {
+    let name = "mysql";
+    let major: Option<u32> = version
+        .split('.')
+        .next()
+        .and_then(|major| major.parse().ok());
+    if version.contains("MariaDB") {
+        Check::problem(
+            name,
+            format!("version {version}"),
+            "use MySQL 8.0 or later: MariaDB does not know all that is asked of it",
+        )
+    } else if major.is_some_and(|major| major >= 8) {
+        Check::ok(name, format!("version {version}"))
+    } else {
+        Check::problem(
+            name,
+            format!("version {version}"),
+            "use MySQL 8.0 or later, for SKIP LOCKED",
+        )
+    }
+}
+
+fn durability(server: &Server) -> Check {
+    let name = "mysql durability";
+    let binlog = if server.log_bin == 0 {
+        "no binary log".to_owned()
+    } else {
+        format!("sync_binlog {}", server.sync_binlog)
+    };
+    let found = format!(
+        "innodb_flush_log_at_trx_commit {}, {binlog}, innodb_doublewrite {}",
+        server.flush, server.doublewrite
+    );
+    let doublewrite = matches!(
+        server.doublewrite.as_str(),
+        "1" | "ON" | "DETECT_AND_RECOVER"
+    );
+    let binlog = server.log_bin == 0 || server.sync_binlog == 1;
+    if server.flush == 1 && binlog && doublewrite {
+        Check::ok(name, found)
+    } else {
+        Check::warning(name, found, DURABILITY_ADVICE)
+    }
+}
+
+fn charset(found: &str) -> Check {
+    let name = "mysql character set";
+    if found == "utf8mb4" {
+        Check::ok(name, found)
+    } else {
+        // The tables name their own, so nothing is lost today.
+        Check::warning(
+            name,
+            found,
+            "ALTER DATABASE … CHARACTER SET utf8mb4, so that no table to come is made without it",
+        )
+    }
+}
+
+fn packet(bytes: i64, batch_bytes: usize) -> Check {
+    let name = "mysql max_allowed_packet";
+    let needed = i64::try_from(batch_bytes).map_or(i64::MAX, |bytes| bytes + OVERHEAD);
+    let found = format!("{bytes} bytes, and a batch takes up to {needed}");
+    if bytes >= needed {
+        Check::ok(name, found)
+    } else {
+        Check::warning(
+            name,
+            found,
+            "raise max_allowed_packet, or lower workers.batch_bytes: a batch that does not fit is stored in halves",
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stores::Severity;
+
+    #[test]
+    fn settings_that_lose_or_refuse_are_told() {
+        let server = |flush, sync_binlog, log_bin, doublewrite: &str| Server {
+            version: "9.7.0".into(),
+            flush,
+            sync_binlog,
+            log_bin,
+            doublewrite: doublewrite.into(),
+            packet: 0,
+            charset: None,
+            now: 0,
+        };
+        let durable = |server: Server| durability(&server).verdict == Severity::Ok;
+        assert!(durable(server(1, 1, 1, "ON")));
+        assert!(durable(server(1, 0, 0, "1")));
+        assert!(!durable(server(2, 1, 1, "ON")));
+        assert!(!durable(server(1, 0, 1, "ON")));
+        assert!(!durable(server(1, 1, 1, "OFF")));
+        assert_eq!(version("8.0.36").verdict, Severity::Ok);
+        assert_eq!(version("5.7.44-log").verdict, Severity::Problem);
+        assert_eq!(version("11.4.2-MariaDB").verdict, Severity::Problem);
+        assert_eq!(charset("latin1").verdict, Severity::Warning);
+        assert_eq!(packet(64 << 20, 8 << 20).verdict, Severity::Ok);
+        assert_eq!(packet(4 << 20, 8 << 20).verdict, Severity::Warning);
+    }
+}

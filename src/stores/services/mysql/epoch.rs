@@ -1,0 +1,116 @@
+//! The epoch and the highest numbers stored: what a queue that lost its memory asks, so that no number is given twice.
+
+use diesel::{
+    prelude::*,
+    sql_query,
+    sql_types::{BigInt, Bool},
+};
+use diesel_async::{AsyncConnection, RunQueryDsl};
+
+use super::{
+    Mysql,
+    build::BuildRow,
+    pool::Connection,
+    rows::{signed, unsigned},
+    schema::{index_build, state},
+};
+use crate::{
+    domain::{AppId, ChatKey, Number},
+    stores::{
+        Result,
+        call::{Call, call},
+    },
+};
+
+impl Mysql {
+    /// Begins a new epoch: one above `at_least` and above every earlier one. Once this returns, no batch that was claimed
+    /// before can be stored any more. An `at_least` above the epoch that stands says that the database was set back: in
+    /// the same step a new search index is wanted.
+    pub async fn raise_epoch(&self, at_least: u64) -> Result<u64> {
+        let guard = self.pool.transaction();
+        let mut connection = self.pool.get().await?;
+        let raised = connection.transaction(async |connection: &mut Connection| {
+            // The row's lock waits for the store transactions that are under way, and those that come wait for it.
+            let standing: i64 = state::table
+                .select(state::epoch)
+                .for_update()
+                .first(connection)
+                .await?;
+            let at_least = signed(at_least);
+            if at_least > standing {
+                diesel::replace_into(index_build::table)
+                    .values(BuildRow::new(""))
+                    .execute(connection)
+                    .await?;
+            }
+            let epoch = standing.max(at_least) + 1;
+            diesel::update(state::table)
+                .set(state::epoch.eq(epoch))
+                .execute(connection)
+                .await?;
+            Ok::<_, diesel::result::Error>(unsigned(epoch))
+        });
+        guard.finish(self.pool.in_time(raised).await)
+    }
+
+    /// The epoch that stands.
+    pub async fn epoch(&self) -> Result<u64> {
+        self.read_epoch(call!("records", "epoch")).await
+    }
+
+    async fn read_epoch(&self, call: &Call) -> Result<u64> {
+        let read = async || {
+            let mut connection = self.pool.get().await?;
+            let epoch = state::table.select(state::epoch);
+            let epoch: i64 = self.pool.in_time(epoch.first(&mut connection)).await?;
+            Ok(unsigned(epoch))
+        };
+        self.pool.read(call, read).await
+    }
+
+    /// Tells whether MySQL is reachable and has its tables.
+    pub async fn probe(&self) -> Result<()> {
+        self.read_epoch(call!("records", "ping")).await.map(drop)
+    }
+
+    /// The highest stored chat number of an application, 0 if none; `None` if there is no such application. A chat whose
+    /// creation was lost with Redis may have messages: its number must not go to another chat.
+    pub async fn highest_chat(&self, app: AppId) -> Result<Option<Number>> {
+        let query = format!(
+            "SELECT EXISTS (SELECT 1 FROM applications WHERE id = '{app}') AS found, \
+             GREATEST(COALESCE((SELECT MAX(number) FROM chats WHERE app = '{app}'), 0), \
+             COALESCE((SELECT MAX(chat) FROM messages WHERE app = '{app}'), 0)) AS highest"
+        );
+        self.highest(call!("records", "highest_chat"), query).await
+    }
+
+    /// The highest stored message number of a chat, 0 if none; `None` if there is no such chat.
+    pub async fn highest_message(
+        &self,
+        ChatKey { app, number }: ChatKey,
+    ) -> Result<Option<Number>> {
+        let query = format!(
+            "SELECT EXISTS (SELECT 1 FROM chats WHERE app = '{app}' AND number = {number}) AS found, \
+             COALESCE((SELECT MAX(number) FROM messages WHERE app = '{app}' AND chat = {number}), 0) AS highest"
+        );
+        self.highest(call!("records", "highest_message"), query)
+            .await
+    }
+
+    async fn highest(&self, call: &Call, query: String) -> Result<Option<Number>> {
+        #[derive(QueryableByName)]
+        struct Highest {
+            #[diesel(sql_type = Bool)]
+            found: bool,
+            #[diesel(sql_type = BigInt)]
+            highest: i64,
+        }
+        let read = async || {
+            let mut connection = self.pool.get().await?;
+            let query = sql_query(&query).get_result(&mut connection);
+            let row: Highest = self.pool.in_time(query).await?;
+            Ok((row.found || row.highest > 0).then(|| unsigned(row.highest)))
+        };
+        self.pool.read(call, read).await
+    }
+}

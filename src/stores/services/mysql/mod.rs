@@ -1,0 +1,62 @@
+//! The rows, in MySQL.
+
+mod build;
+mod counts;
+mod diagnose;
+mod epoch;
+mod keys;
+mod lock;
+mod migrate;
+mod orphans;
+mod outbox;
+mod pool;
+mod read;
+mod rows;
+mod schema;
+mod store;
+
+use std::{sync::Arc, time::Duration};
+
+use url::Url;
+
+use self::pool::Pool;
+pub use self::{
+    counts::{CHATS, Count, MESSAGES},
+    lock::NamedLock,
+};
+use crate::{
+    domain::{Message, MessageKey},
+    stores::{Result, coalescer::Coalescer},
+};
+
+/// Messages that one statement reads for several requests, at most.
+const GROUP: usize = 64;
+
+/// Such statements in flight at once, at most.
+const IN_FLIGHT: usize = 4;
+
+/// The rows.
+pub struct Mysql {
+    pool: Arc<Pool>,
+    messages: Coalescer<MessageKey, Option<Message>>,
+}
+
+impl Mysql {
+    /// Prepares at most `pool_size` connections, whose calls take at most `timeout` each; MySQL is reached when first
+    /// needed.
+    ///
+    /// # Errors
+    ///
+    /// A URL that leads to no MySQL.
+    pub fn new(url: &Url, pool_size: usize, timeout: Duration) -> Result<Self> {
+        let pool = Arc::new(Pool::new(url, pool_size, timeout)?);
+        let reading = pool.clone();
+        Ok(Self {
+            pool,
+            messages: Coalescer::new("MySQL", GROUP, IN_FLIGHT, move |keys| {
+                let pool = reading.clone();
+                async move { read::messages(&pool, &keys).await }
+            }),
+        })
+    }
+}

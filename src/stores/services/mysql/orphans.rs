@@ -1,0 +1,155 @@
+//! Applications that have chats and no row, and chats that have messages and none.
+
+use chrono::NaiveDateTime;
+use diesel::{
+    prelude::*,
+    sql_query,
+    sql_types::{BigInt, Bool, Text, Timestamp},
+};
+use diesel_async::RunQueryDsl;
+
+use super::{
+    Mysql,
+    counts::RECOUNT,
+    rows::{app_id, unsigned},
+};
+use crate::{
+    domain::{AppId, Application, Chat, ChatKey, LOST_USERNAME, Revision},
+    stores::{
+        Result, ScanPage,
+        call::{Call, call},
+    },
+};
+
+/// An application as its chats know it, or a chat as its messages do: with the first of them.
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = Text)]
+    app: String,
+    /// Of the chat; 0 for an application.
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+    #[diesel(sql_type = Bool)]
+    orphaned: bool,
+    #[diesel(sql_type = BigInt)]
+    revision: i64,
+    #[diesel(sql_type = Timestamp)]
+    created_at: NaiveDateTime,
+}
+
+impl Row {
+    fn application(&self) -> Result<Application> {
+        Ok(Application {
+            id: app_id(&self.app)?,
+            username: LOST_USERNAME.to_owned(),
+            revision: Revision(unsigned(self.revision)),
+            created_at: self.created_at.and_utc(),
+        })
+    }
+
+    fn chat(&self) -> Result<Chat> {
+        Ok(Chat {
+            key: ChatKey {
+                app: app_id(&self.app)?,
+                number: unsigned(self.number),
+            },
+            messages_count: None,
+            revision: Revision(unsigned(self.revision)),
+            created_at: self.created_at.and_utc(),
+        })
+    }
+}
+
+impl Mysql {
+    /// Goes through at most `limit` applications after `after` that chats are stored of, and finds those without a row, each
+    /// as old as its first chat, with [`LOST_USERNAME`].
+    pub async fn orphaned_applications(
+        &self,
+        after: Option<AppId>,
+        limit: usize,
+    ) -> Result<ScanPage<AppId, Application>> {
+        let after = after.map_or_else(|| "TRUE".to_owned(), |id| format!("app > '{id}'"));
+        // Revision 0 is older than any creation that may turn up after all.
+        let query = format!(
+            "SELECT d.app, 0 AS number, a.id IS NULL AS orphaned, 0 AS revision, c.created_at \
+             FROM (SELECT DISTINCT app FROM chats WHERE {after} ORDER BY app LIMIT {limit}) d \
+             JOIN chats c ON c.app = d.app AND c.number = \
+             (SELECT MIN(f.number) FROM chats f WHERE f.app = d.app) \
+             LEFT JOIN applications a ON a.id = d.app ORDER BY d.app"
+        );
+        let call = call!("records", "orphaned_applications");
+        self.find_orphans(call, query, limit, Row::application, |application| {
+            application.id
+        })
+        .await
+    }
+
+    /// Goes through at most `limit` chats after `after` that messages are stored of, and finds those without a row, each as
+    /// its oldest message suggests.
+    pub async fn orphaned_chats(
+        &self,
+        after: Option<ChatKey>,
+        limit: usize,
+    ) -> Result<ScanPage<ChatKey, Chat>> {
+        let after = after.map_or_else(
+            || "TRUE".to_owned(),
+            |ChatKey { app, number }| {
+                format!("(app > '{app}' OR app = '{app}' AND chat > {number})")
+            },
+        );
+        let query = format!(
+            "SELECT d.app, d.chat AS number, c.number IS NULL AS orphaned, m.revision, m.created_at \
+             FROM (SELECT DISTINCT app, chat FROM messages WHERE {after} ORDER BY app, chat LIMIT {limit}) d \
+             JOIN messages m ON m.app = d.app AND m.chat = d.chat AND m.number = \
+             (SELECT MIN(f.number) FROM messages f WHERE f.app = d.app AND f.chat = d.chat) \
+             LEFT JOIN chats c ON c.app = d.app AND c.number = d.chat ORDER BY d.app, d.chat"
+        );
+        let call = call!("records", "orphaned_chats");
+        self.find_orphans(call, query, limit, Row::chat, |chat| chat.key)
+            .await
+    }
+
+    async fn find_orphans<K, T>(
+        &self,
+        call: &Call,
+        query: String,
+        limit: usize,
+        read: fn(&Row) -> Result<T>,
+        key: fn(T) -> K,
+    ) -> Result<ScanPage<K, T>> {
+        let find = async || {
+            let mut connection = self.pool.get().await?;
+            let query = sql_query(&query).load(&mut connection);
+            self.pool.within(RECOUNT, query).await
+        };
+        let rows: Vec<Row> = self.pool.read(call, find).await?;
+        let last = rows.last().map(read).transpose()?;
+        let orphaned = rows.iter().filter(|row| row.orphaned);
+        Ok(ScanPage {
+            scanned: rows.len(),
+            last: last.filter(|_| rows.len() == limit).map(key),
+            findings: orphaned.map(read).collect::<Result<_>>()?,
+        })
+    }
+
+    /// Gives such applications a row, which gives way to their creation if that turns up after all.
+    pub async fn adopt_applications(&self, applications: &[Application]) -> Result<()> {
+        if applications.is_empty() {
+            return Ok(());
+        }
+        let adopt = async {
+            self.insert_applications(self.epoch().await?, applications)
+                .await
+        };
+        call!("records", "adopt_applications").measure(adopt).await
+    }
+
+    /// Gives such chats a row. They are no jobs: whatever epoch it is, no counter gives their numbers out.
+    pub async fn adopt_chats(&self, chats: &[Chat]) -> Result<()> {
+        if chats.is_empty() {
+            return Ok(());
+        }
+        let adopt = async { self.insert_chats(self.epoch().await?, chats).await };
+        call!("records", "adopt_chats").measure(adopt).await
+    }
+}

@@ -1,0 +1,165 @@
+//! The outbox: changes that the search index does not hold yet.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use diesel::{
+    dsl,
+    prelude::*,
+    sql_query,
+    sql_types::{BigInt, Nullable},
+};
+use diesel_async::RunQueryDsl;
+
+use super::{
+    Mysql, keys,
+    read::load_messages,
+    rows::{signed, unsigned},
+    schema::outbox,
+};
+use crate::{
+    domain::MessageKey,
+    stores::{
+        Build, Result,
+        call::call,
+        services::{IndexLag, Outbox},
+    },
+};
+
+/// Keys in one row that tells the index of messages once more.
+const REQUEUE_KEYS: usize = 1000;
+
+/// Store transactions that one reading looks at, however few messages each touched.
+const ROWS: i64 = 1000;
+
+impl Mysql {
+    /// The oldest changes that the index does not hold yet, beyond the ID `after` if given, with the documents as they are
+    /// now; empty when none wait. They touched about `limit` messages. Changes may come to lie below one that has been
+    /// read: only without `after` are all of them seen.
+    pub async fn outbox(&self, after: Option<u64>, limit: usize) -> Result<Outbox> {
+        let read = async || self.read_outbox(after, limit).await;
+        self.pool.read(call!("records", "outbox"), read).await
+    }
+
+    async fn read_outbox(&self, after: Option<u64>, limit: usize) -> Result<Outbox> {
+        let mut connection = self.pool.get().await?;
+        let waiting: Vec<(i64, i64)> = self
+            .pool
+            .in_time(
+                outbox::table
+                    .filter(outbox::id.gt(after.map_or(0, signed)))
+                    .select((outbox::id, outbox::size))
+                    .order(outbox::id)
+                    .limit(ROWS)
+                    .load(&mut connection),
+            )
+            .await?;
+        let mut capacity = limit;
+        let ids: Vec<i64> = waiting
+            .into_iter()
+            .enumerate()
+            .map_while(|(position, (id, size))| {
+                let size = usize::try_from(size).unwrap_or(0);
+                let fits = position == 0 || size <= capacity;
+                capacity = capacity.saturating_sub(size);
+                fits.then_some(id)
+            })
+            .collect();
+        if ids.is_empty() {
+            return Ok(Outbox::default());
+        }
+        let texts: Vec<String> = self
+            .pool
+            .in_time(
+                outbox::table
+                    .filter(outbox::id.eq_any(&ids))
+                    .select(outbox::message_keys)
+                    .load(&mut connection),
+            )
+            .await?;
+        // After the changes, never before: who sets a target reads all messages from then on, and so finds what was
+        // stored until then; what is stored later must see the target.
+        let build_target = match self.build().await? {
+            Some(Build::Filling { target, .. }) => Some(target),
+            Some(Build::Wanted) | None => None,
+        };
+        let mut touched: Vec<MessageKey> = texts.iter().flat_map(|text| keys::read(text)).collect();
+        touched.sort_unstable();
+        touched.dedup();
+        Ok(Outbox {
+            ids: ids.into_iter().map(unsigned).collect(),
+            messages: load_messages(&self.pool, &mut connection, &touched).await?,
+            build_target,
+        })
+    }
+
+    /// Removes exactly these changes: the index holds them.
+    pub async fn clear_outbox(&self, ids: &[u64]) -> Result<()> {
+        let write = async {
+            let mut connection = self.pool.get().await?;
+            let ids: Vec<i64> = ids.iter().copied().map(signed).collect();
+            let delete = diesel::delete(outbox::table.filter(outbox::id.eq_any(ids)));
+            self.pool.in_time(delete.execute(&mut connection)).await?;
+            Ok(())
+        };
+        call!("records", "clear_outbox").measure(write).await
+    }
+
+    /// Has these messages indexed once more.
+    pub async fn requeue_for_index(&self, keys: &[MessageKey]) -> Result<()> {
+        let write = async {
+            let mut connection = self.pool.get().await?;
+            for keys in keys.chunks(REQUEUE_KEYS) {
+                let row = (
+                    outbox::size.eq(signed(keys.len() as u64)),
+                    outbox::message_keys.eq(keys::write(keys)),
+                );
+                let insert = diesel::insert_into(outbox::table).values(row);
+                self.pool.in_time(insert.execute(&mut connection)).await?;
+            }
+            Ok(())
+        };
+        call!("records", "requeue_for_index").measure(write).await
+    }
+
+    /// How far the index is behind the rows. It reads all waiting changes.
+    pub async fn index_lag(&self) -> Result<IndexLag> {
+        #[derive(QueryableByName)]
+        struct Lag {
+            #[diesel(sql_type = BigInt)]
+            messages: i64,
+            #[diesel(sql_type = Nullable<BigInt>)]
+            oldest: Option<i64>,
+        }
+        let read = async || {
+            let mut connection = self.pool.get().await?;
+            let query = sql_query(
+                "SELECT CAST(COALESCE(SUM(size), 0) AS SIGNED) AS messages, \
+                 TIMESTAMPDIFF(MICROSECOND, MIN(created_at), NOW(6)) AS oldest FROM outbox",
+            );
+            let lag: Lag = self.pool.in_time(query.get_result(&mut connection)).await?;
+            Ok(IndexLag {
+                messages: unsigned(lag.messages),
+                // What a clock that was set back makes of it is no age.
+                oldest: Duration::from_micros(unsigned(lag.oldest.unwrap_or(0).max(0))),
+            })
+        };
+        self.pool.read(call!("records", "index_lag"), read).await
+    }
+
+    /// The IDs of the waiting changes, from the lowest to the highest; `None` when the index holds everything.
+    pub async fn outbox_range(&self) -> Result<Option<RangeInclusive<u64>>> {
+        let read = async || {
+            let mut connection = self.pool.get().await?;
+            let bounds = outbox::table.select((dsl::min(outbox::id), dsl::max(outbox::id)));
+            let bounds: (Option<i64>, Option<i64>) =
+                self.pool.in_time(bounds.first(&mut connection)).await?;
+            Ok(match bounds {
+                (Some(lowest), Some(highest)) => Some(unsigned(lowest)..=unsigned(highest)),
+                _ => None,
+            })
+        };
+        self.pool
+            .read(call!("records", "outbox_bounds"), read)
+            .await
+    }
+}

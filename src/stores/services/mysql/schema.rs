@@ -1,0 +1,68 @@
+//! The tables of `migrations/mysql`, as far as queries are built on them.
+
+diesel::table! {
+    applications (id) {
+        id -> Text,
+        username -> Text,
+        chats_count -> BigInt,
+        revision -> BigInt,
+        created_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    chats (app, number) {
+        app -> Text,
+        number -> BigInt,
+        messages_count -> Nullable<BigInt>,
+        revision -> BigInt,
+        created_at -> Timestamp,
+        batch -> BigInt,
+    }
+}
+
+diesel::table! {
+    messages (app, chat, number) {
+        app -> Text,
+        chat -> BigInt,
+        number -> BigInt,
+        text -> Text,
+        revision -> BigInt,
+        created_at -> Timestamp,
+        updated_at -> Nullable<Timestamp>,
+        batch -> BigInt,
+    }
+}
+
+diesel::table! {
+    outbox (id) {
+        id -> BigInt,
+        size -> BigInt,
+        message_keys -> Text,
+    }
+}
+
+diesel::table! {
+    state (id) {
+        id -> BigInt,
+        epoch -> BigInt,
+    }
+}
+
+diesel::table! {
+    index_build (id) {
+        id -> BigInt,
+        target -> Text,
+    }
+}
+
+diesel::table! {
+    index_build_progress (target) {
+        target -> Text,
+        last_message -> Text,
+        done -> BigInt,
+    }
+}
+
+diesel::joinable!(index_build -> index_build_progress (target));
+diesel::allow_tables_to_appear_in_same_query!(index_build, index_build_progress);

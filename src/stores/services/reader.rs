@@ -1,0 +1,209 @@
+//! Reads of the API: the queue first, then the rows, never the other way round and never at the same time: a write that
+//! is stored in between would be seen in neither.
+
+use super::{
+    Services,
+    enqueue::{ATTEMPTS, learn, unsettled},
+    redis::{Counter, CounterKey},
+};
+use crate::{
+    domain::{AppId, Application, Chat, ChatKey, Message, MessageKey, Page, page::Listing},
+    stores::{
+        Error, Read, Result,
+        merge::{self, Item},
+    },
+};
+
+impl Services {
+    pub(crate) async fn application(&self, id: AppId) -> Result<Read<Option<(Application, u64)>>> {
+        match self.counter(CounterKey::Chats(id)).await {
+            Ok(None) => Ok(Read::fresh(None)),
+            Ok(Some(Counter { number, creation })) => {
+                let application = match creation {
+                    Some(pending) => Some(pending),
+                    None => self.mysql.application(id).await?.map(|(stored, _)| stored),
+                };
+                Ok(Read::fresh(application.map(|found| (found, number))))
+            }
+            Err(error) => stale(error, || self.mysql.application(id)).await,
+        }
+    }
+
+    pub(crate) async fn has_chat(&self, key: ChatKey) -> Result<Read<bool>> {
+        match self.counter(CounterKey::Messages(key)).await {
+            Ok(counter) => Ok(Read::fresh(counter.is_some())),
+            Err(error) => {
+                let stored = stale(error, || self.mysql.chat(key)).await?;
+                Ok(stored.map(|chat| chat.is_some()))
+            }
+        }
+    }
+
+    pub(crate) async fn chat(&self, key: ChatKey) -> Result<Read<Option<Chat>>> {
+        let pending = self
+            .redis
+            .pending_chats(key.app, &Page::only(key.number))
+            .await;
+        let pending = pending.map(|mut chats| chats.pop());
+        one(pending, || self.mysql.chat(key)).await
+    }
+
+    pub(crate) async fn chats(&self, app: AppId, page: &Page) -> Result<Read<Listing<Chat>>> {
+        let pending = async move |page| self.redis.pending_chats(app, &page).await;
+        let stored = async move |page| self.mysql.chats(app, &page).await;
+        list(page, pending, stored).await
+    }
+
+    pub(crate) async fn message(&self, key: MessageKey) -> Result<Read<Option<Message>>> {
+        let pending = self.newest.call(key).await;
+        one(pending, || self.mysql.message(key)).await
+    }
+
+    pub(crate) async fn messages(
+        &self,
+        chat: ChatKey,
+        page: &Page,
+    ) -> Result<Read<Listing<Message>>> {
+        let pending = async move |page| self.redis.pending_messages(chat, &page).await;
+        let stored = async move |page| self.mysql.messages(chat, &page).await;
+        list(page, pending, stored).await
+    }
+
+    /// A counter of Redis, raised to what is stored if it is of an older epoch; `None` if what it counts in does not exist,
+    /// here or stored.
+    async fn counter(&self, key: CounterKey) -> Result<Option<Counter>> {
+        for _ in 0..ATTEMPTS {
+            match self.redis.counter(key).await? {
+                Ok(counter) => return Ok(Some(counter)),
+                Err(fact) => {
+                    if !learn(&self.redis, &self.mysql, fact).await? {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+        Err(unsettled())
+    }
+}
+
+/// Reads one thing.
+async fn one<T: Item, F>(
+    pending: Result<Option<T>>,
+    stored: impl FnOnce() -> F,
+) -> Result<Read<Option<T>>>
+where
+    F: Future<Output = Result<Option<T>>>,
+{
+    match pending {
+        // With MySQL unreachable, this is newer than what it holds.
+        Ok(Some(pending)) => {
+            let stored = stored().await.unwrap_or_default();
+            Ok(Read::fresh(merge::one(Some(pending), stored)))
+        }
+        Ok(None) => Ok(Read::fresh(stored().await?)),
+        Err(error) => stale(error, stored).await,
+    }
+}
+
+/// Reads what is stored, for want of the queue. What is not found may just not be stored yet: the outage is the result.
+async fn stale<T, F>(error: Error, stored: impl FnOnce() -> F) -> Result<Read<Option<T>>>
+where
+    F: Future<Output = Result<Option<T>>>,
+{
+    if !error.is_outage() {
+        return Err(error);
+    }
+    let value = Some(stored().await?.ok_or(error)?);
+    Ok(Read { value, stale: true })
+}
+
+/// Reads a page of a list.
+async fn list<T: Item>(
+    page: &Page,
+    pending: impl AsyncFn(Page) -> Result<Vec<T>>,
+    stored: impl AsyncFn(Page) -> Result<Vec<T>>,
+) -> Result<Read<Listing<T>>> {
+    let read = async |wide: Page| {
+        let (pending, stale) = match pending(wide).await {
+            Ok(pending) => (pending, false),
+            Err(error) if error.is_outage() => (Vec::new(), true),
+            Err(error) => return Err(error),
+        };
+        let items = merge::list(&wide, pending, stored(wide).await?);
+        Ok((items, stale))
+    };
+    let wide = page.with_one_more();
+    let (mut items, mut stale) = read(wide).await?;
+    // Of writes that were accepted in between, a later one may be stored before an earlier one, which is seen in neither
+    // read then: who goes on from such a page would miss it. By now all up to the last one are there, so a second look
+    // finds them. Where a number was lost, this is one look more.
+    if let Some(last) = items.last().map(T::number)
+        && !stale
+        && merge::has_hole(&wide, &items)
+    {
+        (items, stale) = read(wide.up_to(last)).await?;
+    }
+    Ok(Read {
+        value: Listing::new(page, items, T::number),
+        stale,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// Reads a page of a list: what is pending and stored at the first look, and at those that follow.
+    async fn listed(page: Page, looks: [(&[u64], &[u64]); 2]) -> (Vec<u64>, usize) {
+        let count = Cell::new(0);
+        let part = |all: &[u64], page: &Page| {
+            let holds = |n: &u64| {
+                page.after.is_none_or(|after| *n > after)
+                    && page.before.is_none_or(|before| *n < before)
+            };
+            let mut part: Vec<u64> = all.iter().copied().filter(holds).collect();
+            if page.from_the_end() {
+                part.drain(..part.len().saturating_sub(page.limit));
+            }
+            part.truncate(page.limit);
+            Ok(part)
+        };
+        let pending = async |page: Page| {
+            count.set(count.get() + 1);
+            part(looks[(count.get() - 1).min(1)].0, &page)
+        };
+        let stored = async |page: Page| part(looks[(count.get() - 1).min(1)].1, &page);
+        let read = list(&page, pending, stored).await;
+        (read.expect("no store fails").value.items, count.get())
+    }
+
+    #[tokio::test]
+    async fn a_later_write_that_is_stored_first_does_not_hide_an_earlier_one() {
+        let page = Page {
+            after: None,
+            before: None,
+            limit: 4,
+        };
+        // 3 and 4 are accepted after the queue was read, 5 too, and only 5 is stored by then.
+        let then: (&[u64], &[u64]) = (&[3, 4, 6], &[1, 2, 5]);
+        let looks = [(&[][..], &[1, 2, 5][..]), then];
+        assert_eq!(listed(page, looks).await, (vec![1, 2, 3, 4], 2));
+        let end = Page {
+            before: Some(100),
+            ..page
+        };
+        assert_eq!(listed(end, looks).await, (vec![2, 3, 4, 5], 2));
+        let rest = Page {
+            after: Some(2),
+            ..page
+        };
+        assert_eq!(listed(rest, looks).await, (vec![3, 4, 5], 2));
+        // Without a hole there is one look; with one that stays there are two.
+        let whole = (&[3][..], &[1, 2][..]);
+        assert_eq!(listed(page, [whole, whole]).await, (vec![1, 2, 3], 1));
+        let lost = (&[][..], &[1, 3][..]);
+        assert_eq!(listed(page, [lost, lost]).await, (vec![1, 3], 2));
+    }
+}

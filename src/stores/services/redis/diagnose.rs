@@ -1,0 +1,138 @@
+//! What `confab doctor` looks at in Redis.
+
+use deadpool_redis::redis::{self, cmd};
+
+use super::{Redis, connection::ConnectionClass, server::Server};
+use crate::stores::{Check, Result, call::call, check};
+
+impl Redis {
+    /// Examines the server and its settings. That it is unreachable is a finding.
+    pub async fn diagnose(&self) -> Vec<Check> {
+        let checks = call!("queue", "examine").measure(self.checks()).await;
+        checks.unwrap_or_else(|error| {
+            let advice = "see that Redis and MySQL run, and that services.redis_url leads there";
+            vec![Check::problem("redis", error.to_string(), advice)]
+        })
+    }
+
+    async fn checks(&self) -> Result<Vec<Check>> {
+        let server = self.server().await?;
+        let before = check::now();
+        let mut ask = redis::pipe();
+        ask.cmd("TIME");
+        let ((seconds, micros),): ((i64, i64),) = self.connections.transaction(&mut ask).await?;
+        let theirs = seconds * 1000 + micros / 1000;
+        let clock = Check::clock("redis clock", before, theirs, check::now());
+        Ok(vec![
+            version(server.field("redis_version")),
+            persistence(&server, self.fsync().await?.as_deref()),
+            eviction(&server),
+            clock,
+            Check::or_problem(
+                "redis epoch",
+                self.epochs().await,
+                "see what is said of MySQL",
+            ),
+        ])
+    }
+
+    /// `appendfsync`; `None` if this server does not let its settings be read.
+    async fn fsync(&self) -> Result<Option<String>> {
+        let mut get = cmd("CONFIG");
+        get.arg("GET").arg("appendfsync");
+        let answer = self
+            .connections
+            .query::<Vec<String>>(ConnectionClass::Shared, &get)
+            .await?;
+        Ok(answer.ok().and_then(|mut setting| setting.pop()))
+    }
+
+    async fn epochs(&self) -> Result<Check> {
+        let name = "redis epoch";
+        let (known, stored) = (self.epoch().await?, self.mysql.epoch().await?);
+        let found = |known: u64| format!("{known}, and {stored} in the database");
+        Ok(match known {
+            Some(known) if known == stored => Check::ok(name, known.to_string()),
+            Some(known) if known > stored => Check::warning(
+                name,
+                found(known),
+                "the database was set back to a backup: a running confab begins a new epoch, and builds the search index anew",
+            ),
+            None if stored == 0 => Check::ok(name, "none yet: nothing was ever written"),
+            known => Check::warning(
+                name,
+                found(known.unwrap_or(0)),
+                "Redis was emptied or set back, and writes that were not stored by then are lost: the next write begins a new epoch, in which numbers go on from what is stored",
+            ),
+        })
+    }
+}
+
+fn version(version: &str) -> Check {
+    let major = version
+        .split('.')
+        .next()
+        .and_then(|major| major.parse().ok());
+    if major.is_some_and(|major: u32| major >= 7) {
+        Check::ok("redis", format!("version {version}"))
+    } else {
+        Check::problem(
+            "redis",
+            format!("version {version}"),
+            "use Redis 7 or later, for the flags of scripts",
+        )
+    }
+}
+
+/// What can be lost is as Redis' own documentation has it ("Redis persistence").
+fn persistence(server: &Server, fsync: Option<&str>) -> Check {
+    let name = "redis persistence";
+    if !server.has_aof() {
+        return Check::problem(
+            name,
+            "appendonly no",
+            "set appendonly yes and appendfsync always: without it a restart of Redis loses all writes that are not stored yet, or those since the last snapshot",
+        );
+    }
+    if server.field("aof_last_write_status") != "ok" {
+        return Check::problem(
+            name,
+            format!(
+                "the last write to the append-only file: {:?}",
+                server.field("aof_last_write_status")
+            ),
+            "look at Redis' log and its disk: it takes no writes until this is mended",
+        );
+    }
+    let found = format!("appendonly yes, appendfsync {}", fsync.unwrap_or("unknown"));
+    match fsync {
+        Some("always") => Check::ok(name, found),
+        Some("everysec") => Check::warning(
+            name,
+            found,
+            "a crash of the machine may lose the writes of the last second, though they were answered: set appendfsync always if that is too much",
+        ),
+        Some("no") => Check::problem(
+            name,
+            found,
+            "a crash of the machine may lose the writes of the last 30 seconds or so, as the system flushes when it likes: set appendfsync always",
+        ),
+        _ => Check::warning(
+            name,
+            found,
+            "this server does not let its settings be read: see to it that appendfsync is always",
+        ),
+    }
+}
+
+fn eviction(server: &Server) -> Check {
+    let name = "redis maxmemory-policy";
+    match server.evicts() {
+        None => Check::ok(name, "noeviction"),
+        Some(policy) => Check::problem(
+            name,
+            policy,
+            "set maxmemory-policy noeviction: evicted keys are lost jobs, and numbers given twice",
+        ),
+    }
+}

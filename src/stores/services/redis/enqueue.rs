@@ -1,0 +1,99 @@
+//! Offering writes, a group of them to one script.
+
+use super::{CounterKey, Fact, Redis, connection::ConnectionClass, failed, read_id};
+use crate::{
+    domain::{Entity, Kind, RequestId, Target, Write},
+    stores::{
+        Enqueued, Error, Result,
+        call::call,
+        payload::{self, VERSION},
+    },
+};
+
+/// A write as the script wants it.
+pub struct EncodedWrite {
+    kind: Kind,
+    target: Target,
+    /// What is known of the payload.
+    members: String,
+}
+
+/// What became of a write that was offered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Offered {
+    /// This.
+    Settled(Result<Enqueued>),
+    /// Nothing yet: Redis must learn this fact first.
+    Needs(Fact),
+}
+
+impl EncodedWrite {
+    /// Encodes a write; its job names the `request`.
+    pub fn new(write: &Write, request: Option<&RequestId>) -> Self {
+        Self {
+            kind: write.kind,
+            target: write.target,
+            members: payload::members(write, request),
+        }
+    }
+
+    /// What counts its number; nothing counts applications.
+    fn counter(&self) -> Option<CounterKey> {
+        match self.kind.entity() {
+            Entity::Application => None,
+            Entity::Chat => Some(CounterKey::Chats(self.target.app)),
+            Entity::Message => Some(CounterKey::Messages(self.target.chat())),
+        }
+    }
+}
+
+impl Redis {
+    /// Offers writes by one script, and tells in their order what became of each.
+    pub async fn offer(
+        &self,
+        writes: impl Iterator<Item = &EncodedWrite> + Clone,
+    ) -> Result<Vec<Offered>> {
+        let mut command = self.command(&self.scripts.enqueue);
+        command
+            .arg(self.settings.queue_depth)
+            .arg(self.settings.dead_letters)
+            .arg(VERSION);
+        for EncodedWrite {
+            kind,
+            target,
+            members,
+        } in writes.clone()
+        {
+            command.arg(kind.name()).arg(target.app.to_string());
+            command.arg(target.chat).arg(target.number).arg(members);
+        }
+        let (call, class) = (call!("queue", "accept"), ConnectionClass::Shared);
+        let response = self.call(call, class, &command).await?;
+        let offered = writes.zip(response.chunks_exact(3));
+        Ok(offered.map(|(write, status)| read(write, status)).collect())
+    }
+}
+
+fn read(write: &EncodedWrite, response: &[String]) -> Offered {
+    let outcome = match response[0].as_str() {
+        "ok" => accepted(&response[1], &response[2]),
+        "missing" => Ok(Enqueued::Missing),
+        "taken" => Ok(Enqueued::Taken),
+        "full" => Err(Error::Full(response[1].clone())),
+        "counter" => match write.counter() {
+            Some(counter) => return Offered::Needs(counter.fact(&response[1])),
+            None => Err(failed("an application needs no counter")),
+        },
+        other => Err(failed(format!("enqueueing returned {other:?}"))),
+    };
+    Offered::Settled(outcome)
+}
+
+fn accepted(number: &str, id: &str) -> Result<Enqueued> {
+    Ok(Enqueued::Accepted {
+        number: number
+            .parse()
+            .map_err(|_| failed(format!("{number:?} is no number")))?,
+        revision: read_id(id)?,
+    })
+}

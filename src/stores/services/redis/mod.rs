@@ -1,0 +1,88 @@
+//! The queue in Redis: lists of accepted writes, and beside them the counters and what is not stored yet.
+//!
+//! Every step is one Lua script; `lua/common.lua` describes the keys.
+
+mod connection;
+mod counter;
+mod diagnose;
+mod enqueue;
+mod epoch;
+mod job_admin;
+mod jobs;
+mod pending;
+mod scripts;
+mod server;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::Mutex;
+use url::Url;
+
+use self::{connection::Connections, scripts::Scripts};
+pub use self::{
+    counter::{Counter, CounterKey, Fact},
+    enqueue::{EncodedWrite, Offered},
+};
+use super::mysql::Mysql;
+use crate::{
+    domain::{Change, Revision},
+    stores::{Error, Result, payload},
+};
+
+/// Bounds of the queue, and how Redis is used.
+#[derive(Debug, Clone)]
+pub struct RedisSettings {
+    /// Prefix of all keys of this installation.
+    pub prefix: String,
+    /// Connections of the workers.
+    pub pool_size: usize,
+    /// How long a call may take.
+    pub timeout: Duration,
+    /// Writes that may be waiting, leased and delayed.
+    pub queue_depth: usize,
+    /// Dead letters that may be kept.
+    pub dead_letters: usize,
+}
+
+/// The queue.
+pub struct Redis {
+    connections: Connections,
+    scripts: Scripts,
+    /// Keeps the epoch, and what Redis may have lost.
+    mysql: Arc<Mysql>,
+    settings: RedisSettings,
+    /// Held while this process begins an epoch, so that its requests do not all do so.
+    beginning: Mutex<()>,
+}
+
+impl Redis {
+    /// Prepares the queue; Redis is reached when first needed.
+    ///
+    /// # Errors
+    ///
+    /// A URL that leads to no Redis.
+    pub fn new(url: &Url, settings: RedisSettings, mysql: Arc<Mysql>) -> Result<Self> {
+        Ok(Self {
+            connections: Connections::new(url, settings.pool_size, settings.timeout)?,
+            scripts: Scripts::new(),
+            mysql,
+            settings,
+            beginning: Mutex::new(()),
+        })
+    }
+}
+
+fn read_id(id: &str) -> Result<Revision> {
+    Revision::parse(id).ok_or_else(|| failed(format!("{id:?} is no job id")))
+}
+
+fn read_change(id: &str, payload: &str) -> Result<Change> {
+    payload::read(read_id(id)?, payload).map_err(failed)
+}
+
+fn failed(detail: impl ToString) -> Error {
+    Error::Failed {
+        store: "Redis",
+        detail: detail.to_string(),
+    }
+}

@@ -1,0 +1,87 @@
+//! What kind of server Redis is: whether it keeps what it is given.
+
+use std::collections::HashMap;
+
+use deadpool_redis::redis::cmd;
+
+use super::{Redis, connection::ConnectionClass, failed};
+use crate::stores::Result;
+
+/// The answer to `INFO`, which is allowed where `CONFIG` is not.
+pub(super) struct Server(HashMap<String, String>);
+
+impl Server {
+    fn read(answer: &str) -> Self {
+        let fields = answer.lines().filter_map(|line| line.split_once(':'));
+        Self(
+            fields
+                .map(|(name, value)| (name.into(), value.trim_end().into()))
+                .collect(),
+        )
+    }
+
+    /// A field by its name in `INFO`; empty if this server does not tell.
+    pub fn field(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+
+    /// What it does to keys when it is out of memory, unless it just refuses to take more: jobs would be lost.
+    pub fn evicts(&self) -> Option<&str> {
+        Some(self.field("maxmemory_policy")).filter(|policy| *policy != "noeviction")
+    }
+
+    /// Whether it writes what it is given to the append-only file.
+    pub fn has_aof(&self) -> bool {
+        self.field("aof_enabled") == "1"
+    }
+
+    /// Why it is not to be trusted with jobs.
+    pub fn refusal(&self) -> Option<String> {
+        if let Some(policy) = self.evicts() {
+            return Some(format!(
+                "its maxmemory-policy is {policy:?}, and evicted keys are lost jobs: set it to noeviction"
+            ));
+        }
+        (!self.has_aof()).then(|| {
+            "it has no append-only file, so a restart loses jobs: set appendonly to yes".to_owned()
+        })
+    }
+}
+
+impl Redis {
+    /// Asks the server about itself.
+    pub(super) async fn server(&self) -> Result<Server> {
+        let mut info = cmd("INFO");
+        info.arg(&["server", "memory", "persistence"]);
+        match self
+            .connections
+            .query::<String>(ConnectionClass::Shared, &info)
+            .await?
+        {
+            Ok(answer) => Ok(Server::read(&answer)),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    pub(super) async fn check_server(&self) -> Result<()> {
+        self.server()
+            .await?
+            .refusal()
+            .map_or(Ok(()), |why| Err(failed(why)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_may_lose_jobs_is_refused() {
+        let refusal = |info: &str| Server::read(info).refusal().unwrap_or_default();
+        let keeps =
+            "# Memory\r\nmaxmemory_policy:noeviction\r\n\r\n# Persistence\r\naof_enabled:1\r\n";
+        assert_eq!(refusal(keeps), "");
+        assert!(refusal(&keeps.replace("noeviction", "allkeys-lru")).contains("allkeys-lru"));
+        assert!(refusal(&keeps.replace("aof_enabled:1", "aof_enabled:0")).contains("appendonly"));
+    }
+}

@@ -1,0 +1,113 @@
+//! Reads of the API: queued writes and rows together, in one visit of a reader.
+//!
+//! A visit sees the file as it was at one moment, so no write can be missed between the two.
+
+use diesel::prelude::*;
+
+use super::{
+    Embedded,
+    error::Outcome,
+    pending, read,
+    readers::{self, Readers},
+    rows::{chat_id, unsigned},
+    schema::app_numbers,
+};
+use crate::{
+    domain::{AppId, Application, Change, Chat, ChatKey, Message, MessageKey, Page, page::Listing},
+    stores::{Result, call::call, coalescer::Coalescer, merge},
+};
+
+/// Messages that one visit of a reader reads for several requests, at most.
+const GROUP: usize = 64;
+
+impl Embedded {
+    pub(crate) async fn application(&self, id: AppId) -> Result<Option<(Application, u64)>> {
+        let read = move |connection: &mut SqliteConnection| application(connection, id);
+        let call = call!("records", "application");
+        self.readers.run(call, read).await
+    }
+
+    pub(crate) async fn has_chat(&self, key: ChatKey) -> Result<bool> {
+        let find = move |connection: &mut SqliteConnection| Ok(chat_id(connection, key)?.is_some());
+        self.readers.run(call!("queue", "has_chat"), find).await
+    }
+
+    pub(crate) async fn chat(&self, key: ChatKey) -> Result<Option<Chat>> {
+        let read = move |connection: &mut SqliteConnection| {
+            let pending = pending_chats(connection, key.app, &Page::only(key.number))?.pop();
+            Ok(merge::one(pending, read::chat(connection, key)?))
+        };
+        self.readers.run(call!("records", "chat"), read).await
+    }
+
+    pub(crate) async fn chats(&self, app: AppId, page: &Page) -> Result<Listing<Chat>> {
+        let (page, wide) = (*page, page.with_one_more());
+        let read = move |connection: &mut SqliteConnection| {
+            let pending = pending_chats(connection, app, &wide)?;
+            let stored = read::chats(connection, app, &wide)?;
+            Ok(merge::list(&wide, pending, stored))
+        };
+        let chats = self.readers.run(call!("records", "chats"), read).await?;
+        Ok(Listing::new(&page, chats, |chat| chat.key.number))
+    }
+
+    pub(crate) async fn message(&self, key: MessageKey) -> Result<Option<Message>> {
+        self.messages.call(key).await
+    }
+
+    pub(crate) async fn messages(&self, chat: ChatKey, page: &Page) -> Result<Listing<Message>> {
+        let (page, wide) = (*page, page.with_one_more());
+        let read = move |connection: &mut SqliteConnection| {
+            let pending = pending::changes(connection, chat.app, chat.number, &wide)?;
+            let pending = pending.into_iter().filter_map(Change::into_message);
+            let stored = read::messages(connection, chat, &wide)?;
+            Ok(merge::list(&wide, pending.collect(), stored))
+        };
+        let messages = self.readers.run(call!("records", "messages"), read).await?;
+        Ok(Listing::new(&page, messages, |message| message.key.number))
+    }
+}
+
+/// Reads messages for several requests in one visit.
+pub(super) fn messages(readers: &Readers) -> Coalescer<MessageKey, Option<Message>> {
+    let readers = readers.clone();
+    Coalescer::new("SQLite", GROUP, readers::CONNECTIONS, move |keys| {
+        let readers = readers.clone();
+        async move {
+            let read = move |connection: &mut SqliteConnection| {
+                let found = keys.into_iter().map(|key| {
+                    let pending = pending::message(connection, key)?;
+                    Ok(merge::one(pending, read::message(connection, key)?))
+                });
+                found.collect::<Outcome<Vec<_>>>()
+            };
+            let found = readers.run(call!("records", "message"), read).await?;
+            Ok(found.into_iter().map(Ok).collect())
+        }
+    })
+}
+
+/// The application, and how many chats it has been given.
+fn application(
+    connection: &mut SqliteConnection,
+    id: AppId,
+) -> Outcome<Option<(Application, u64)>> {
+    let chats: Option<i64> = app_numbers::table
+        .find(id.to_string())
+        .select(app_numbers::chats)
+        .first(connection)
+        .optional()?;
+    let Some(chats) = chats.map(unsigned) else {
+        return Ok(None);
+    };
+    let application = match pending::application(connection, id)? {
+        Some(pending) => Some(pending),
+        None => read::application(connection, id)?.map(|(stored, _)| stored),
+    };
+    Ok(application.map(|application| (application, chats)))
+}
+
+fn pending_chats(connection: &mut SqliteConnection, app: AppId, page: &Page) -> Outcome<Vec<Chat>> {
+    let changes = pending::changes(connection, app, 0, page)?;
+    Ok(changes.into_iter().filter_map(Change::into_chat).collect())
+}

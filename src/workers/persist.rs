@@ -1,0 +1,234 @@
+//! Claims, stores and acknowledges jobs: one worker for each kind.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::{sync::Notify, time::Instant};
+use tracing::{Level, debug, enabled, error, warn};
+
+use super::{
+    Context,
+    runner::{Pause, Step, Worker, jitter, pass},
+};
+use crate::{
+    domain::{Job, Kind},
+    stores::{Batch, ClaimLimits, Error, Lease, Result},
+    telemetry::metrics::Jobs,
+};
+
+/// Batches that one step stores at most.
+const BATCHES: usize = 16;
+
+/// A batch, and when it was claimed.
+struct Claimed {
+    batch: Batch,
+    at: Instant,
+}
+
+/// The worker of one kind of job.
+pub struct Persist {
+    context: Context,
+    kind: Kind,
+    counts: Jobs,
+}
+
+impl Persist {
+    /// The worker of `kind`.
+    pub fn new(context: &Context, kind: Kind) -> Self {
+        Self {
+            context: context.clone(),
+            kind,
+            counts: Jobs::new(kind.name()),
+        }
+    }
+
+    /// Leases the next batch to this process.
+    async fn claim(&self) -> Result<Option<Claimed>> {
+        let settings = &self.context.settings;
+        let limits = ClaimLimits {
+            jobs: settings.batch,
+            bytes: settings.batch_bytes,
+            lease: settings.lease,
+        };
+        let Some(batch) = self.context.backend.claim(self.kind, &limits).await? else {
+            return Ok(None);
+        };
+        self.counts.batch_size.record(batch.jobs.len() as f64);
+        let at = Instant::now();
+        pass("claimed").await?;
+        Ok(Some(Claimed { batch, at }))
+    }
+
+    /// Stores a batch, and keeps its lease meanwhile.
+    async fn work(&self, Claimed { batch, at }: Claimed) -> Result<()> {
+        let lease = batch.lease.clone();
+        tokio::select! {
+            outcome = self.store(batch) => outcome,
+            lost = self.keep(&lease, at) => Err(lost),
+        }
+    }
+
+    /// Stores a batch, and settles each of its jobs.
+    async fn store(&self, batch: Batch) -> Result<()> {
+        if enabled!(Level::DEBUG) {
+            let requests = batch.jobs.iter().filter_map(|job| job.request.as_deref());
+            let requests = requests.collect::<Vec<_>>().join(" ");
+            debug!(jobs = batch.jobs.len(), requests, "claimed a batch");
+        }
+        let Batch { lease, jobs } = batch;
+        let (good, unreadable): (Vec<Job>, Vec<Job>) =
+            jobs.into_iter().partition(|job| job.change.is_ok());
+        for job in &unreadable {
+            let reason = job.change.as_ref().err().cloned().unwrap_or_default();
+            self.fail(&lease, job, &reason).await?;
+        }
+        // The parts still to be stored, the first one last.
+        let mut parts = vec![good.as_slice()];
+        while let Some(jobs) = parts.pop() {
+            if jobs.is_empty() {
+                continue;
+            }
+            let changes = jobs.iter().filter_map(|job| job.change.clone().ok());
+            match self.context.backend.store(&lease, changes.collect()).await {
+                Ok(()) => {
+                    self.context.activity.stored(jobs.len());
+                    pass("before_acknowledge").await?;
+                    self.settle(|| self.context.backend.acknowledge(&lease, jobs))
+                        .await?;
+                    self.counts.done.increment(jobs.len() as u64);
+                }
+                // One of them spoils the others: find it.
+                Err(Error::Rejected { .. }) if jobs.len() > 1 => {
+                    let (first, second) = jobs.split_at(jobs.len() / 2);
+                    parts.push(second);
+                    parts.push(first);
+                }
+                Err(Error::Rejected { detail, .. }) => {
+                    self.fail(&lease, &jobs[0], &detail).await?;
+                }
+                Err(error) => {
+                    self.settle(|| self.context.backend.release(&lease)).await?;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn fail(&self, lease: &Lease, job: &Job, reason: &str) -> Result<()> {
+        let settings = &self.context.settings;
+        let tries = job.tries + 1;
+        let retry_after = (tries < settings.tries).then(|| {
+            let full = settings.retry * 2_u32.saturating_pow(job.tries.min(16));
+            jitter(full.min(settings.retry_max))
+        });
+        let request = job.request.as_deref();
+        self.counts.failed.increment(1);
+        match retry_after {
+            Some(_) => {
+                warn!(job = %job.revision, request, tries, reason, "a job failed; it is tried again")
+            }
+            None => {
+                error!(job = %job.revision, request, tries, reason, "a job failed for good; it is a dead letter now")
+            }
+        }
+        self.settle(|| self.context.backend.fail(lease, job, reason, retry_after))
+            .await?;
+        let became = match retry_after {
+            Some(_) => &self.counts.retried,
+            None => &self.counts.dead,
+        };
+        became.increment(1);
+        Ok(())
+    }
+
+    /// Repeats a call that settles jobs through an outage of the queue: what is stored already should not be claimed
+    /// once more for want of an acknowledgement. Past the lease the jobs are others', and the queue says so.
+    async fn settle<'a, F>(&'a self, call: impl Fn() -> F) -> Result<()>
+    where
+        F: Future<Output = Result<()>> + 'a,
+    {
+        let mut pause = Pause::default();
+        let deadline = Instant::now() + self.context.settings.lease;
+        loop {
+            match call().await {
+                Err(error @ Error::Unavailable { .. }) if Instant::now() < deadline => {
+                    tokio::time::sleep(pause.next(&error)).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Extends the lease, which began at `since`, for as long as it is asked to; ends when the lease is lost.
+    async fn keep(&self, lease: &Lease, since: Instant) -> Error {
+        let time = self.context.settings.lease;
+        let mut due = since + time / 3;
+        loop {
+            tokio::time::sleep_until(due).await;
+            match self.context.backend.extend(lease, time).await {
+                Err(lost @ Error::Fenced(_)) => return lost,
+                Err(error) => warn!(%error, "a lease could not be extended"),
+                Ok(()) => {}
+            }
+            due = Instant::now() + time / 3;
+        }
+    }
+}
+
+#[async_trait]
+impl Worker for Persist {
+    fn name(&self) -> &'static str {
+        self.kind.name()
+    }
+
+    fn wakeup(&self) -> Option<&Notify> {
+        Some(self.context.backend.wakeups().job(self.kind))
+    }
+
+    fn rest(&self) -> Duration {
+        self.context.settings.poll
+    }
+
+    /// Stores batch after batch while they come full, and claims the next one meanwhile: then Redis and the database
+    /// need not wait for each other. Of what comes in small batches more comes together while one is stored.
+    async fn step(&mut self) -> Result<Step> {
+        let mut claimed = self.claim().await?;
+        if claimed.is_none() {
+            return Ok(Step::Idle);
+        }
+        for left in (0..BATCHES).rev() {
+            let Some(batch) = claimed.take() else {
+                break;
+            };
+            self.context.health.beat(self.name());
+            let goes_on = left > 0
+                && batch.batch.jobs.len() >= self.context.settings.batch
+                && !self.context.stop.is_cancelled();
+            let next = async {
+                if goes_on {
+                    self.claim().await
+                } else {
+                    Ok(None)
+                }
+            };
+            let work = async {
+                self.work(batch).await?;
+                pass("between_batches").await
+            };
+            let (worked, next) = tokio::join!(work, next);
+            claimed = match (worked, next) {
+                (Ok(()), next) => next?,
+                (Err(error), next) => {
+                    if let Ok(Some(next)) = next {
+                        // It would come back after its lease as well.
+                        let released = self.context.backend.release(&next.batch.lease).await;
+                        released.unwrap_or_else(|error| warn!(%error, "a batch is not given back"));
+                    }
+                    return Err(error);
+                }
+            };
+        }
+        Ok(Step::Worked)
+    }
+}
