@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use crate::{
     admin::{self, AdminState},
-    config::{self, Backing, Settings},
+    config::{self, BackendKind, Settings},
     http,
     maintenance::Maintenance,
     service::Service,
@@ -24,8 +24,8 @@ use crate::{
         },
         sqlite::{SqliteSettings, default_file},
     },
-    systemd::Supervisor,
-    telemetry::{activity::Activity, logging, metrics, worker_status::Health},
+    systemd::Notifier,
+    telemetry::{logging, metrics, worker_status::ProcessStatus, write_counters::WriteCounters},
     workers,
 };
 
@@ -47,9 +47,9 @@ pub fn maintenance(settings: &Settings) -> stores::Result<Maintenance> {
 ///
 /// As [`maintenance`].
 pub fn backend(settings: &Settings) -> stores::Result<Backend> {
-    Ok(match settings.backing {
-        Backing::Embedded => Backend::Embedded(Arc::new(embedded(settings)?)),
-        Backing::Services => Backend::Services(Arc::new(services(settings)?)),
+    Ok(match settings.backend {
+        BackendKind::Embedded => Backend::Embedded(Arc::new(embedded(settings)?)),
+        BackendKind::Services => Backend::Services(Arc::new(services(settings)?)),
     })
 }
 
@@ -98,8 +98,8 @@ fn services(settings: &Settings) -> stores::Result<Services> {
 /// A process that serves requests and runs the workers.
 pub struct Running {
     settings: config::Server,
-    health: Arc<Health>,
-    supervisor: Supervisor,
+    process: Arc<ProcessStatus>,
+    notifier: Notifier,
     stop: CancellationToken,
     http: (ServerHandle, JoinHandle<std::io::Result<()>>),
     admin: Option<ServerHandle>,
@@ -114,18 +114,21 @@ pub struct Running {
 pub async fn start(settings: &Settings, migrate: bool) -> anyhow::Result<Running> {
     let backend = backend(settings)?;
     let maintenance = Maintenance::new(backend.clone());
-    let (health, activity) = (Arc::<Health>::default(), Arc::<Activity>::default());
+    let (process, counters) = (
+        Arc::<ProcessStatus>::default(),
+        Arc::<WriteCounters>::default(),
+    );
     let stop = CancellationToken::new();
-    let service = Arc::new(Service::new(backend.clone(), activity.clone()));
+    let service = Arc::new(Service::new(backend.clone(), counters.clone()));
     raise_file_limit(settings.server.connections);
-    let server = http::serve(settings, service, health.clone()).with_context(|| {
+    let server = http::serve(settings, service, process.clone()).with_context(|| {
         let server = &settings.server;
         format!("cannot listen on {}, port {}", server.host, server.port)
     })?;
     let state = AdminState::new(
         maintenance.clone(),
-        health.clone(),
-        activity.clone(),
+        process.clone(),
+        counters.clone(),
         stop.clone(),
     );
     let timeout = settings.server.client_timeout;
@@ -149,21 +152,21 @@ pub async fn start(settings: &Settings, migrate: bool) -> anyhow::Result<Running
         tokio::spawn(server);
         tokio::spawn(state.keep_history());
     }
-    let supervisor = Supervisor::new(health.clone());
+    let notifier = Notifier::new(process.clone());
     // Ready to be asked, that is: with a store not up yet too, which /readyz tells of.
-    supervisor.ready();
+    notifier.ready();
     let context = workers::Context {
         backend,
         maintenance,
-        activity,
+        counters,
         settings: settings.workers.clone(),
-        health: health.clone(),
+        process: process.clone(),
         stop: stop.clone(),
     };
     Ok(Running {
         settings: settings.server.clone(),
-        health,
-        supervisor,
+        process,
+        notifier,
         stop,
         http,
         admin: admin_handle,
@@ -188,7 +191,7 @@ async fn open(backend: &Backend, migrate: bool) -> stores::Result<bool> {
     let Backend::Embedded(file) = backend else {
         return Ok(migrate);
     };
-    file.serve_alone()?;
+    file.serve_exclusively()?;
     // A file is there or it is not: waiting for it to come up would only hide what is wrong.
     if migrate {
         file.migrate().await?;
@@ -230,8 +233,8 @@ impl Running {
     pub async fn wait(self) -> anyhow::Result<()> {
         shutdown::requested().await?;
         info!("ending: requests and batches in hand are finished");
-        self.health.end();
-        self.supervisor.stopping();
+        self.process.end();
+        self.notifier.stopping();
         self.stop.cancel();
         let limit = self.settings.shutdown_timeout;
         let code = tokio::select! {

@@ -6,25 +6,25 @@ use sd_notify::NotifyState;
 use tokio::time::MissedTickBehavior;
 use tracing::warn;
 
-use crate::telemetry::worker_status::{Condition, Health};
+use crate::telemetry::worker_status::{ProcessStatus, WorkerStatus};
 
 /// How often the status line is sent where no watchdog waits for more.
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// The way to the supervisor that started this process; silent if none did.
 #[derive(Debug, Clone)]
-pub struct Supervisor {
-    health: Arc<Health>,
-    listens: bool,
+pub struct Notifier {
+    process: Arc<ProcessStatus>,
+    is_enabled: bool,
 }
 
-impl Supervisor {
+impl Notifier {
     /// Finds out from `$NOTIFY_SOCKET` whether one is listening.
-    pub fn new(health: Arc<Health>) -> Self {
+    pub fn new(process: Arc<ProcessStatus>) -> Self {
         let socket = std::env::var_os("NOTIFY_SOCKET");
         Self {
-            health,
-            listens: socket.is_some_and(|path| !path.is_empty()),
+            process,
+            is_enabled: socket.is_some_and(|path| !path.is_empty()),
         }
     }
 
@@ -34,19 +34,19 @@ impl Supervisor {
     ///
     /// It goes on until the process is gone.
     pub fn ready(&self) {
-        if !self.listens {
+        if !self.is_enabled {
             return;
         }
-        self.tell(&[NotifyState::Ready]);
+        self.send(&[NotifyState::Ready]);
         let watchdog = sd_notify::watchdog_enabled();
         let pause = watchdog.map_or(PAUSE, |limit| limit / 2);
-        let supervisor = self.clone();
+        let notifier = self.clone();
         tokio::spawn(async move {
             let mut ticks = tokio::time::interval(pause.max(Duration::from_millis(1)));
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
-                supervisor.beat();
+                notifier.report();
             }
         });
     }
@@ -54,12 +54,12 @@ impl Supervisor {
     /// The process is about to end, in order.
     pub fn stopping(&self) {
         let status = "ending: requests and batches in hand are finished";
-        self.tell(&[NotifyState::Stopping, NotifyState::Status(status)]);
+        self.send(&[NotifyState::Stopping, NotifyState::Status(status)]);
     }
 
-    fn beat(&self) {
-        let workers = self.health.workers();
-        let names = |chosen: fn(&Condition) -> bool| {
+    fn report(&self) {
+        let workers = self.process.workers();
+        let names = |chosen: fn(&WorkerStatus) -> bool| {
             let chosen = workers.iter().filter(|worker| chosen(worker));
             chosen
                 .map(|worker| worker.name)
@@ -70,22 +70,22 @@ impl Supervisor {
         if !stalled.is_empty() {
             let status = format!("stands still: {stalled}");
             warn!(status, "the watchdog is not fed");
-            return self.tell(&[NotifyState::Status(&status)]);
+            return self.send(&[NotifyState::Status(&status)]);
         }
         let failing = names(|worker| worker.error.is_some());
-        let status = match (self.health.is_ending(), workers.len(), failing.as_str()) {
+        let status = match (self.process.is_ending(), workers.len(), failing.as_str()) {
             // It was said already.
-            (true, ..) => return self.tell(&[NotifyState::Watchdog]),
+            (true, ..) => return self.send(&[NotifyState::Watchdog]),
             (false, 0, _) => "serving; the workers wait for the database's schema".into(),
             (false, _, "") => "serving; all workers are well".into(),
             (false, _, failing) => format!("serving; out of order: {failing}"),
         };
-        self.tell(&[NotifyState::Watchdog, NotifyState::Status(&status)]);
+        self.send(&[NotifyState::Watchdog, NotifyState::Status(&status)]);
     }
 
-    fn tell(&self, news: &[NotifyState<'_>]) {
-        if self.listens
-            && let Err(error) = sd_notify::notify(news)
+    fn send(&self, states: &[NotifyState<'_>]) {
+        if self.is_enabled
+            && let Err(error) = sd_notify::notify(states)
         {
             warn!(%error, "cannot notify the supervisor");
         }

@@ -8,10 +8,10 @@ use actix_web::{
 };
 use serde_json::json;
 
-use super::{AdminState, error::AdminError, listing::Listing};
+use super::{AdminState, error::AdminError, listing::JobsQuery};
 use crate::domain::{Kind, Revision};
 
-type Answer = Result<HttpResponse, AdminError>;
+type HttpResult = Result<HttpResponse, AdminError>;
 
 /// All routes of the admin API: docs/operating.md, "Admin API".
 pub fn routes(app: &mut ServiceConfig) {
@@ -20,49 +20,49 @@ pub fn routes(app: &mut ServiceConfig) {
         .route("/api/jobs/retry", web::post().to(retry_all))
         .route("/api/jobs/{id}", web::get().to(show))
         .route("/api/jobs/{id}/retry", web::post().to(retry))
-        .route("/api/jobs/{id}/kill", web::post().to(kill))
+        .route("/api/jobs/{id}/kill", web::post().to(discard))
         .route("/api/kinds/{kind}/pause", web::post().to(pause))
         .route("/api/kinds/{kind}/resume", web::post().to(resume));
 }
 
-async fn stats(state: Data<AdminState>) -> Answer {
+async fn stats(state: Data<AdminState>) -> HttpResult {
     Ok(HttpResponse::Ok().json(json!({ "kinds": state.maintenance.job_stats().await? })))
 }
 
-async fn list(request: HttpRequest, state: Data<AdminState>) -> Answer {
-    let listed = Listing::read(&request)?.jobs(&state.maintenance).await?;
+async fn list(request: HttpRequest, state: Data<AdminState>) -> HttpResult {
+    let listed = JobsQuery::read(&request)?.jobs(&state.maintenance).await?;
     Ok(HttpResponse::Ok().json(json!({ "jobs": listed })))
 }
 
-async fn show(id: Path<String>, state: Data<AdminState>) -> Answer {
+async fn show(id: Path<String>, state: Data<AdminState>) -> HttpResult {
     Ok(HttpResponse::Ok().json(state.maintenance.job(job_id(&id)?).await?))
 }
 
-async fn retry(id: Path<String>, state: Data<AdminState>) -> Answer {
+async fn retry(id: Path<String>, state: Data<AdminState>) -> HttpResult {
     state.maintenance.retry_job(job_id(&id)?).await?;
     Ok(HttpResponse::Ok().json(json!({ "retried": 1 })))
 }
 
-async fn retry_all(state: Data<AdminState>) -> Answer {
+async fn retry_all(state: Data<AdminState>) -> HttpResult {
     let retried = AtomicU64::new(0);
     state.maintenance.retry_all_jobs(&retried).await?;
     Ok(HttpResponse::Ok().json(json!({ "retried": retried.into_inner() })))
 }
 
-async fn kill(id: Path<String>, state: Data<AdminState>) -> Answer {
+async fn discard(id: Path<String>, state: Data<AdminState>) -> HttpResult {
     state.maintenance.discard_job(job_id(&id)?).await?;
     Ok(HttpResponse::Ok().json(json!({ "killed": 1 })))
 }
 
-async fn pause(name: Path<String>, state: Data<AdminState>) -> Answer {
+async fn pause(name: Path<String>, state: Data<AdminState>) -> HttpResult {
     set_paused(&name, &state, true).await
 }
 
-async fn resume(name: Path<String>, state: Data<AdminState>) -> Answer {
+async fn resume(name: Path<String>, state: Data<AdminState>) -> HttpResult {
     set_paused(&name, &state, false).await
 }
 
-async fn set_paused(name: &str, state: &AdminState, paused: bool) -> Answer {
+async fn set_paused(name: &str, state: &AdminState, paused: bool) -> HttpResult {
     let kind = kind(name)?;
     state.maintenance.set_paused(kind, paused).await?;
     Ok(HttpResponse::Ok().json(json!({ "kind": kind.name(), "paused": paused })))

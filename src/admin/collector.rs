@@ -11,40 +11,40 @@ use tokio::sync::Mutex;
 use super::AdminState;
 
 use crate::{
-    maintenance::{Figures, Maintenance},
-    telemetry::{logging, metrics, worker_status::Health},
+    maintenance::{Maintenance, Snapshot},
+    telemetry::{logging, metrics, worker_status::ProcessStatus},
 };
 
 /// How often the stores are asked at most, however many scrape.
-const FRESH: Duration = Duration::from_secs(1);
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Collects the metrics that are read from stores and workers when Prometheus scrapes.
 pub struct Collector {
     maintenance: Maintenance,
-    health: Arc<Health>,
+    process: Arc<ProcessStatus>,
     /// When the stores were asked last; held while they are, so that those who come meanwhile wait for the same answer.
-    asked: Mutex<Option<Instant>>,
+    refreshed: Mutex<Option<Instant>>,
 }
 
 impl Collector {
     /// Metrics of this process.
-    pub fn new(maintenance: Maintenance, health: Arc<Health>) -> Self {
+    pub fn new(maintenance: Maintenance, process: Arc<ProcessStatus>) -> Self {
         Self {
             maintenance,
-            health,
-            asked: Mutex::new(None),
+            process,
+            refreshed: Mutex::new(None),
         }
     }
 
     /// The whole answer, in Prometheus's text format, version 0.0.4.
     pub async fn text(&self) -> String {
-        let mut asked = self.asked.lock().await;
-        if asked.is_none_or(|at| at.elapsed() >= FRESH) {
-            set(&self.maintenance.figures().await);
-            *asked = Some(Instant::now());
+        let mut refreshed = self.refreshed.lock().await;
+        if refreshed.is_none_or(|at| at.elapsed() >= MIN_INTERVAL) {
+            set(&self.maintenance.snapshot().await);
+            *refreshed = Some(Instant::now());
         }
-        drop(asked);
-        for worker in self.health.workers() {
+        drop(refreshed);
+        for worker in self.process.workers() {
             let (restarts, stalled) = metrics::worker(worker.name);
             restarts.absolute(worker.restarts);
             stalled.set(worker.stalled.unwrap_or_default());
@@ -55,19 +55,19 @@ impl Collector {
 }
 
 /// What a store did not tell stays as it was: `confab_store_up` says that it is old.
-fn set(figures: &Figures) {
-    for store in &figures.stores {
+fn set(snapshot: &Snapshot) {
+    for store in &snapshot.stores {
         let up = if store.error.is_none() { 1.0 } else { 0.0 };
         metrics::store_up(store.name).set(up);
     }
-    for stats in figures.kinds.iter().flatten() {
+    for stats in snapshot.kinds.iter().flatten() {
         let counts = [stats.waiting, stats.leased, stats.delayed, stats.dead];
         let [waiting, leased, delayed, dead] = counts.map(|jobs| jobs as f64);
         let oldest = Duration::from_millis(stats.oldest_ms).as_secs_f64();
         let paused = f64::from(u8::from(stats.paused));
         metrics::set_queue(stats.kind, [waiting, leased, delayed, dead, oldest, paused]);
     }
-    if let Some(lag) = figures.lag {
+    if let Some(lag) = snapshot.lag {
         let (messages, seconds) = metrics::index_lag();
         messages.set(lag.messages as f64);
         seconds.set(lag.oldest);

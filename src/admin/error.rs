@@ -65,7 +65,7 @@ impl ResponseError for AdminError {
 
 /// Answers what no route is for.
 pub async fn no_such_page(request: HttpRequest) -> HttpResponse {
-    refusal(
+    error_response(
         request.path(),
         StatusCode::NOT_FOUND,
         &AdminError::NoSuchPage.to_string(),
@@ -73,14 +73,14 @@ pub async fn no_such_page(request: HttpRequest) -> HttpResponse {
 }
 
 /// An answer in the words of whoever asks at that path.
-pub fn refusal(path: &str, status: StatusCode, why: &str) -> HttpResponse {
+pub fn error_response(path: &str, status: StatusCode, why: &str) -> HttpResponse {
     if path.starts_with(API) {
         as_json(status, why)
     } else {
         let title = status.canonical_reason().unwrap_or("Refused");
         HttpResponse::build(status)
             .content_type(ContentType::html())
-            .body(page::refusal(title, why).into_string())
+            .body(page::error_response(title, why).into_string())
     }
 }
 

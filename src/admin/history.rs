@@ -10,30 +10,30 @@ use std::{
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::AdminState;
-use crate::{maintenance::KindStats, telemetry::activity::Totals};
+use crate::{maintenance::KindStats, telemetry::write_counters::WriteCounts};
 
 /// How often is looked.
-const EVERY: Duration = Duration::from_secs(2);
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How many looks are kept: ten minutes.
-pub const KEPT: usize = 300;
+pub const CAPACITY: usize = 300;
 
 /// One look.
 #[derive(Debug, Clone, Copy)]
-struct Look {
+struct Sample {
     at: Instant,
     /// Accepted and not stored yet, without the dead letters; `None` when the queue did not answer.
     depth: Option<u64>,
-    totals: Totals,
+    totals: WriteCounts,
 }
 
 /// The latest looks, the oldest first.
 #[derive(Debug, Default)]
-pub struct History(Mutex<VecDeque<Look>>);
+pub struct History(Mutex<VecDeque<Sample>>);
 
 /// What happened between one look and the next.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Stretch {
+pub struct Interval {
     /// Writes accepted a second.
     pub accepted: f64,
     /// Jobs stored a second.
@@ -45,39 +45,44 @@ pub struct Stretch {
 impl History {
     /// Looks until the process ends.
     pub async fn keep(state: &AdminState) {
-        let mut looks = interval(EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while state.stop.run_until_cancelled(looks.tick()).await.is_some() {
+        let mut samples = interval(SAMPLE_INTERVAL);
+        samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while state
+            .stop
+            .run_until_cancelled(samples.tick())
+            .await
+            .is_some()
+        {
             let stats = state.maintenance.job_stats().await;
-            state.history.add(Look {
+            state.history.add(Sample {
                 at: Instant::now(),
                 depth: stats.ok().map(|stats| stats.iter().map(queued).sum()),
-                totals: state.activity.totals(),
+                totals: state.counters.totals(),
             });
         }
     }
 
-    fn add(&self, look: Look) {
-        let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if looks.len() > KEPT {
-            looks.pop_front();
+    fn add(&self, sample: Sample) {
+        let mut samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if samples.len() > CAPACITY {
+            samples.pop_front();
         }
-        looks.push_back(look);
+        samples.push_back(sample);
     }
 
     /// What happened from look to look, the oldest first: those of the last ten minutes.
-    pub fn stretches(&self) -> Vec<Stretch> {
-        let looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let pairs = looks.iter().zip(looks.iter().skip(1));
-        pairs.map(|(from, to)| stretch(from, to)).collect()
+    pub fn intervals(&self) -> Vec<Interval> {
+        let samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let pairs = samples.iter().zip(samples.iter().skip(1));
+        pairs.map(|(from, to)| between(from, to)).collect()
     }
 }
 
-fn stretch(from: &Look, to: &Look) -> Stretch {
+fn between(from: &Sample, to: &Sample) -> Interval {
     let seconds = (to.at - from.at).as_secs_f64().max(0.001);
     #[allow(clippy::cast_precision_loss, reason = "a rate for a chart")]
     let rate = |from: u64, to: u64| to.saturating_sub(from) as f64 / seconds;
-    Stretch {
+    Interval {
         accepted: rate(from.totals.accepted, to.totals.accepted),
         stored: rate(from.totals.stored, to.totals.stored),
         depth: to.depth,
@@ -97,23 +102,23 @@ mod tests {
     fn rates_are_by_the_second_and_the_oldest_looks_are_dropped() {
         let history = History::default();
         let began = Instant::now();
-        for look in 0..1000_u64 {
-            history.add(Look {
-                at: began + EVERY * u32::try_from(look).unwrap(),
-                depth: Some(look),
-                totals: Totals {
-                    accepted: look * 10,
-                    stored: look * 4,
+        for sample in 0..1000_u64 {
+            history.add(Sample {
+                at: began + SAMPLE_INTERVAL * u32::try_from(sample).unwrap(),
+                depth: Some(sample),
+                totals: WriteCounts {
+                    accepted: sample * 10,
+                    stored: sample * 4,
                 },
             });
         }
-        let stretches = history.stretches();
-        assert_eq!(stretches.len(), KEPT);
-        let last = Stretch {
+        let intervals = history.intervals();
+        assert_eq!(intervals.len(), CAPACITY);
+        let last = Interval {
             accepted: 5.0,
             stored: 2.0,
             depth: Some(999),
         };
-        assert_eq!(stretches.last(), Some(&last));
+        assert_eq!(intervals.last(), Some(&last));
     }
 }

@@ -11,11 +11,11 @@ use crate::{
     maintenance::{JobInfo, JobState, Maintenance, StoreError},
 };
 
-const MOST: usize = 1000;
+const MAX_LIMIT: usize = 1000;
 
 /// A page of a list of jobs.
 #[derive(Debug, Clone, Copy)]
-pub struct Listing {
+pub struct JobsQuery {
     /// Jobs in this state.
     pub state: JobState,
     /// Jobs of this kind, or of all.
@@ -38,7 +38,7 @@ struct Raw {
     limit: String,
 }
 
-impl Listing {
+impl JobsQuery {
     /// Jobs on one page, unless the query says otherwise.
     pub const LIMIT: usize = 20;
 
@@ -66,7 +66,11 @@ impl Listing {
             &raw.limit,
             "limit",
             "a whole number from 1 to 1000",
-            |text| text.parse().ok().filter(|limit| (1..=MOST).contains(limit)),
+            |text| {
+                text.parse()
+                    .ok()
+                    .filter(|limit| (1..=MAX_LIMIT).contains(limit))
+            },
         )?;
         Ok(Self {
             state: state.unwrap_or(JobState::Dead),

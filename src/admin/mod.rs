@@ -1,12 +1,12 @@
 //! The listener for operators: the administration of jobs as JSON, what Prometheus scrapes, and the dashboard.
 //!
-//! It is never the API's port, and who may come in is decided in one place, `guard`, before any handler runs.
+//! It is never the API's port, and who may come in is decided in one place, `access`, before any handler runs.
 
+mod access;
 mod api;
 mod collector;
 mod dashboard;
 mod error;
-mod guard;
 mod history;
 mod listing;
 mod page;
@@ -23,14 +23,14 @@ use tokio::runtime::Handle;
 use tokio_util::{context::TokioContext, sync::CancellationToken};
 use tracing_actix_web::TracingLogger;
 
-use self::{collector::Collector, guard::Guard, history::History};
+use self::{access::AccessPolicy, collector::Collector, history::History};
 use crate::{
     config,
     maintenance::Maintenance,
     telemetry::{
-        access_log::{RequestSpan, observe},
-        activity::Activity,
-        worker_status::Health,
+        access_log::{RequestSpan, log_request},
+        worker_status::ProcessStatus,
+        write_counters::WriteCounters,
     },
 };
 
@@ -44,8 +44,8 @@ const SHUTDOWN: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct AdminState {
     maintenance: Maintenance,
-    health: Arc<Health>,
-    activity: Arc<Activity>,
+    process: Arc<ProcessStatus>,
+    counters: Arc<WriteCounters>,
     history: Arc<History>,
     collector: Arc<Collector>,
     /// Cancelled when the process is to end.
@@ -56,15 +56,15 @@ impl AdminState {
     /// The state of this process.
     pub fn new(
         maintenance: Maintenance,
-        health: Arc<Health>,
-        activity: Arc<Activity>,
+        process: Arc<ProcessStatus>,
+        counters: Arc<WriteCounters>,
         stop: CancellationToken,
     ) -> Self {
         Self {
-            collector: Arc::new(Collector::new(maintenance.clone(), health.clone())),
+            collector: Arc::new(Collector::new(maintenance.clone(), process.clone())),
             maintenance,
-            health,
-            activity,
+            process,
+            counters,
             history: Arc::default(),
             stop,
         }
@@ -89,19 +89,19 @@ pub fn serve(
     if settings.port == 0 {
         return Ok(None);
     }
-    let guard = Data::new(Guard::new(settings));
+    let access = Data::new(AccessPolicy::new(settings));
     let state = Data::new(state);
     // Connections to stores must outlive the thread that happened to open them: see `http::serve`.
-    let lasting = Handle::current();
+    let runtime = Handle::current();
     let server = HttpServer::new(move || {
-        let lasting = lasting.clone();
+        let runtime = runtime.clone();
         App::new()
-            .wrap(from_fn(guard::check))
+            .wrap(from_fn(access::check))
             .wrap(from_fn(move |request, next: Next<_>| {
-                TokioContext::new(observe(request, next), lasting.clone())
+                TokioContext::new(log_request(request, next), runtime.clone())
             }))
             .wrap(TracingLogger::<RequestSpan>::new())
-            .app_data(guard.clone())
+            .app_data(access.clone())
             .app_data(state.clone())
             .configure(routes)
     })

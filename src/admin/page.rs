@@ -4,7 +4,7 @@ use maud::{DOCTYPE, Markup, html};
 
 /// Which of the places that the menu names a page belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum MenuItem {
     /// What stands where.
     Overview,
     /// Jobs that are not dead.
@@ -16,11 +16,11 @@ pub enum Place {
 }
 
 /// A whole page; what is marked `data-live` in its body is kept up to date by the script.
-pub fn page(title: &str, place: Place, body: &Markup) -> Markup {
+pub fn page(title: &str, item: MenuItem, body: &Markup) -> Markup {
     let entries = [
-        (Place::Overview, "/", "Overview"),
-        (Place::Jobs, "/jobs?state=waiting", "Jobs"),
-        (Place::Dead, "/jobs?state=dead", "Dead letters"),
+        (MenuItem::Overview, "/", "Overview"),
+        (MenuItem::Jobs, "/jobs?state=waiting", "Jobs"),
+        (MenuItem::Dead, "/jobs?state=dead", "Dead letters"),
     ];
     html! {
         (DOCTYPE)
@@ -39,8 +39,8 @@ pub fn page(title: &str, place: Place, body: &Markup) -> Markup {
                     div.bar {
                         a.brand href="/" { img src="/assets/icon.svg" alt="" width="24" height="24"; "Confab" }
                         nav aria-label="Pages" {
-                            @for (of, path, name) in entries {
-                                a href=(path) aria-current=[(of == place).then_some("page")] { (name) }
+                            @for (entry, path, name) in entries {
+                                a href=(path) aria-current=[(entry == item).then_some("page")] { (name) }
                             }
                         }
                         button.live type="button" data-toggle hidden title="Stop or go on bringing this page up to date" { "Live" }
@@ -53,11 +53,11 @@ pub fn page(title: &str, place: Place, body: &Markup) -> Markup {
 }
 
 /// A page that says why there is nothing else.
-pub fn refusal(title: &str, why: &str) -> Markup {
+pub fn error_response(title: &str, why: &str) -> Markup {
     let body = html! {
         h1 { (title) }
         p.note.bad role="alert" { (why) }
         p { a href="/" { "To the overview" } }
     };
-    page(title, Place::Elsewhere, &body)
+    page(title, MenuItem::Elsewhere, &body)
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::output::Output;
 use crate::{
-    config::{Backing, Settings},
+    config::{BackendKind, Settings},
     maintenance::{Check, Maintenance, Severity},
 };
 
@@ -18,11 +18,11 @@ struct Report<'a> {
 
 /// Looks at everything that the settings lead to.
 pub async fn run(maintenance: &Maintenance, settings: &Settings, output: &Output) -> ExitCode {
-    let backing = match settings.backing {
-        Backing::Embedded => "valid; the backing is one SQLite file",
-        Backing::Services => "valid; the backing is MySQL, Redis and Elasticsearch",
+    let backend = match settings.backend {
+        BackendKind::Embedded => "valid; the backend is one SQLite file",
+        BackendKind::Services => "valid; the backend is MySQL, Redis and Elasticsearch",
     };
-    let mut checks = vec![Check::ok("configuration", backing)];
+    let mut checks = vec![Check::ok("configuration", backend)];
     let batch = settings.workers.batch_bytes;
     checks.extend(maintenance.doctor(batch).await);
     print(&checks, output)
@@ -39,13 +39,13 @@ pub fn unusable(error: &dyn std::fmt::Display, output: &Output) -> ExitCode {
 }
 
 fn print(checks: &[Check], output: &Output) -> ExitCode {
-    let worst = checks.iter().map(|check| check.verdict).max();
+    let worst = checks.iter().map(|check| check.severity).max();
     let worst = worst.unwrap_or(Severity::Ok);
     output.print(&Report { worst, checks }, |report| {
         for check in report.checks {
             println!(
                 "{:<9}{:<26}{}",
-                check.verdict.name(),
+                check.severity.name(),
                 check.name,
                 check.found
             );

@@ -8,7 +8,7 @@ use clap::{
 };
 use serde_json::json;
 
-use super::{output::Output, patiently};
+use super::{output::Output, retry};
 use crate::{
     domain::{Kind, Revision, time::rfc3339},
     maintenance::{JobInfo, JobState, KindStats, Maintenance},
@@ -16,7 +16,7 @@ use crate::{
 
 /// What `confab jobs` does.
 #[derive(Debug, Subcommand)]
-pub enum Jobs {
+pub enum JobsCommand {
     /// How many jobs of each kind are waiting, leased, delayed and dead.
     Stats,
     /// Lists jobs in the order in which they were accepted, without texts.
@@ -50,7 +50,8 @@ pub enum Jobs {
         all: bool,
     },
     /// Forgets a dead letter for good: what it would have written is lost.
-    Kill {
+    #[command(visible_alias = "kill")]
+    Discard {
         /// Its id, as `jobs list` prints it.
         #[arg(value_parser = id)]
         id: Revision,
@@ -69,7 +70,7 @@ pub enum Jobs {
     },
 }
 
-impl Jobs {
+impl JobsCommand {
     /// Does what was asked for.
     ///
     /// # Errors
@@ -77,7 +78,7 @@ impl Jobs {
     /// The queue's, and jobs that are not there or not in a state for this.
     pub async fn run(self, maintenance: &Maintenance, output: &Output) -> anyhow::Result<()> {
         match self {
-            Self::Stats => print_stats(output, &patiently(|| maintenance.job_stats()).await?),
+            Self::Stats => print_stats(output, &retry(|| maintenance.job_stats()).await?),
             Self::List {
                 state,
                 kind,
@@ -85,31 +86,31 @@ impl Jobs {
                 after,
             } => {
                 let limit = usize::from(limit);
-                let listed = patiently(|| maintenance.jobs(state, kind, after, limit)).await?;
+                let listed = retry(|| maintenance.jobs(state, kind, after, limit)).await?;
                 print_list(output, &listed, limit);
             }
             Self::Show { id } => {
-                print_job(output, &patiently(|| maintenance.job(id)).await?);
+                print_job(output, &retry(|| maintenance.job(id)).await?);
             }
             Self::Retry { id: Some(id), .. } => {
-                patiently(|| maintenance.retry_job(id)).await?;
+                retry(|| maintenance.retry_job(id)).await?;
                 print_count(output, "retried", 1);
             }
             Self::Retry { id: None, .. } => {
                 let retried = AtomicU64::new(0);
-                patiently(|| maintenance.retry_all_jobs(&retried)).await?;
+                retry(|| maintenance.retry_all_jobs(&retried)).await?;
                 print_count(output, "retried", retried.into_inner());
             }
-            Self::Kill { id } => {
-                patiently(|| maintenance.discard_job(id)).await?;
+            Self::Discard { id } => {
+                retry(|| maintenance.discard_job(id)).await?;
                 print_count(output, "killed", 1);
             }
             Self::Pause { kind } => {
-                patiently(|| maintenance.set_paused(kind, true)).await?;
+                retry(|| maintenance.set_paused(kind, true)).await?;
                 output.done(&format!("{} is paused", kind.name()));
             }
             Self::Resume { kind } => {
-                patiently(|| maintenance.set_paused(kind, false)).await?;
+                retry(|| maintenance.set_paused(kind, false)).await?;
                 output.done(&format!("{} is resumed", kind.name()));
             }
         }

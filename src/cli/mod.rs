@@ -14,7 +14,7 @@ use std::{
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-use self::{jobs::Jobs, output::Output, progress::Meter};
+use self::{jobs::JobsCommand, output::Output, progress::Meter};
 use crate::{
     config::{Settings, environment},
     http::openapi,
@@ -24,8 +24,8 @@ use crate::{
 };
 
 /// How long a command waits for a store that is out of reach, one that takes long anyway, and how often it looks.
-const PATIENCE: Duration = Duration::from_secs(10);
-const LONG_PATIENCE: Duration = Duration::from_secs(60);
+const RETRY_LIMIT: Duration = Duration::from_secs(10);
+const STALL_LIMIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// Parses the command line, runs the command and prints its error.
@@ -75,7 +75,7 @@ enum Command {
     },
     /// Look at the job queues, and see to what failed.
     #[command(subcommand)]
-    Jobs(Jobs),
+    Jobs(JobsCommand),
     /// Look after the search index.
     #[command(subcommand)]
     Search(Search),
@@ -157,7 +157,7 @@ impl Command {
                 Ok(ExitCode::SUCCESS)
             }
             Self::Migrate => {
-                patiently(|| maintenance.migrate()).await?;
+                retry(|| maintenance.migrate()).await?;
                 output.done("the schema is up to date");
                 Ok(ExitCode::SUCCESS)
             }
@@ -178,16 +178,16 @@ impl Search {
                 let meter = Meter::new("rows and documents", output.json);
                 let watch = |progress| meter.show(progress);
                 let verify = || maintenance.verify_index(fix, &watch);
-                let report = patiently_along(&meter, verify).await?;
+                let report = retry_long(&meter, verify).await?;
                 meter.end();
                 output.index(&report);
-                Ok(found(report.findings.len(), report.mended))
+                Ok(exit_code(report.findings.len(), report.repaired))
             }
             Self::Rebuild => {
                 let meter = Meter::new("messages", output.json);
                 let watch = |progress| meter.show(progress);
                 let rebuild = || maintenance.rebuild_index(&watch);
-                let rebuilt = patiently_along(&meter, rebuild).await?;
+                let rebuilt = retry_long(&meter, rebuild).await?;
                 meter.end();
                 output.rebuilt(&rebuilt);
                 Ok(ExitCode::SUCCESS)
@@ -202,26 +202,26 @@ impl Counts {
         let meter = Meter::new("applications and chats", output.json);
         let watch = |progress| meter.show(progress);
         let verify = || maintenance.verify_counts(fix, &watch);
-        let report = patiently_along(&meter, verify).await?;
+        let report = retry_long(&meter, verify).await?;
         meter.end();
         output.counts(&report);
-        let mended = if fix { report.findings.len() } else { 0 };
-        Ok(found(report.findings.len(), mended))
+        let repaired = if fix { report.findings.len() } else { 0 };
+        Ok(exit_code(report.findings.len(), repaired))
     }
 }
 
 /// An error that may be an outage, which passes.
-trait MayPass {
+trait MaybeOutage {
     fn is_outage(&self) -> bool;
 }
 
-impl MayPass for StoreError {
+impl MaybeOutage for StoreError {
     fn is_outage(&self) -> bool {
         self.is_outage()
     }
 }
 
-impl MayPass for JobError {
+impl MaybeOutage for JobError {
     fn is_outage(&self) -> bool {
         matches!(self, Self::Store(error) if error.is_outage())
     }
@@ -229,33 +229,33 @@ impl MayPass for JobError {
 
 /// Makes a call again while a store is out of reach, for a while: one that is just starting need not end a command.
 /// All of these calls may be made twice.
-async fn patiently<T, E: MayPass, F>(call: impl Fn() -> F) -> Result<T, E>
+async fn retry<T, E: MaybeOutage, F>(call: impl Fn() -> F) -> Result<T, E>
 where
     F: Future<Output = Result<T, E>>,
 {
     let begun = Instant::now();
-    while_outage(call, || begun.elapsed() < PATIENCE).await
+    while_outage(call, || begun.elapsed() < RETRY_LIMIT).await
 }
 
 /// The same for something long, which a store that goes away in the middle of it need not end either: what counts is the
 /// time since it last came further.
-async fn patiently_along<T, E: MayPass, F>(meter: &Meter, call: impl Fn() -> F) -> Result<T, E>
+async fn retry_long<T, E: MaybeOutage, F>(meter: &Meter, call: impl Fn() -> F) -> Result<T, E>
 where
     F: Future<Output = Result<T, E>>,
 {
-    while_outage(call, || meter.stands_since().elapsed() < LONG_PATIENCE).await
+    while_outage(call, || meter.last_progress().elapsed() < STALL_LIMIT).await
 }
 
-async fn while_outage<T, E: MayPass, F>(
+async fn while_outage<T, E: MaybeOutage, F>(
     call: impl Fn() -> F,
-    is_patient: impl Fn() -> bool,
+    may_retry: impl Fn() -> bool,
 ) -> Result<T, E>
 where
     F: Future<Output = Result<T, E>>,
 {
     loop {
         match call().await {
-            Err(error) if error.is_outage() && is_patient() => {
+            Err(error) if error.is_outage() && may_retry() => {
                 tokio::time::sleep(PAUSE).await;
             }
             outcome => return outcome,
@@ -264,8 +264,8 @@ where
 }
 
 /// 1 if something is wrong still.
-fn found(findings: usize, mended: usize) -> ExitCode {
-    if findings > mended {
+fn exit_code(findings: usize, repaired: usize) -> ExitCode {
+    if findings > repaired {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS

@@ -53,7 +53,7 @@ impl Output {
                 report.rows,
                 report.documents,
                 report.findings.len(),
-                report.mended
+                report.repaired
             );
             for finding in report.findings.iter().take(SHOWN) {
                 println!("  {} {:?}", finding.key, finding.problem);

@@ -89,7 +89,7 @@ impl Meter {
     }
 
     /// When it last came further than ever; when it was begun, if it has come nowhere.
-    pub fn stands_since(&self) -> Instant {
+    pub fn last_progress(&self) -> Instant {
         lock(&self.furthest).1
     }
 
@@ -113,17 +113,17 @@ mod tests {
     #[test]
     fn what_is_gone_through_once_more_is_no_progress() {
         let meter = Meter::new("messages", true);
-        let begun = meter.stands_since();
+        let begun = meter.last_progress();
         let show = |done| meter.show(Progress { done, total: 10 });
         show(0);
-        assert_eq!(meter.stands_since(), begun);
+        assert_eq!(meter.last_progress(), begun);
         show(5);
-        let came = meter.stands_since();
+        let came = meter.last_progress();
         assert!(came > begun);
         show(2);
         show(5);
-        assert_eq!(meter.stands_since(), came);
+        assert_eq!(meter.last_progress(), came);
         show(6);
-        assert!(meter.stands_since() > came);
+        assert!(meter.last_progress() > came);
     }
 }

@@ -64,10 +64,10 @@ impl Layers {
             for (key, value) in flat(layer) {
                 let Some(default) = defaults.get(&key) else {
                     let rule = "there is no such setting; config/default.toml lists them all";
-                    return Err(layers.complaint(&key, rule));
+                    return Err(layers.error(&key, rule));
                 };
                 if let Some(wanted) = mismatch(default, &value) {
-                    return Err(layers.complaint(&key, &format!("must be {wanted}")));
+                    return Err(layers.error(&key, &format!("must be {wanted}")));
                 }
             }
         }
@@ -91,12 +91,12 @@ impl Layers {
         let settings = builder.build().and_then(Config::try_deserialize);
         settings.map_err(|error| {
             let (key, rule) = rule(&error);
-            self.complaint(&key, &rule)
+            self.error(&key, &rule)
         })
     }
 
     /// An error that names a key and where its value came from.
-    pub(super) fn complaint(&self, key: &str, rule: &str) -> ConfigError {
+    pub(super) fn error(&self, key: &str, rule: &str) -> ConfigError {
         let mut origins = Vec::new();
         if let Some((name, file)) = &self.file
             && flat(file).contains_key(key)

@@ -14,7 +14,8 @@ pub use self::{
     layers::{ConfigError, environment},
     secret::{Secret, SecretUrl},
     sections::{
-        Admin, Embedded, Limits, Log, LogFormat, LogLevel, Server, Services, Workers, is_loopback,
+        Admin, EmbeddedSettings, Limits, Log, LogFormat, LogLevel, Server, ServicesSettings,
+        Workers, is_loopback,
     },
 };
 
@@ -22,15 +23,16 @@ pub use self::{
 #[derive(Debug, Clone, Deserialize)]
 pub struct Settings {
     /// Where everything is kept.
-    pub backing: Backing,
+    #[serde(rename = "backing")]
+    pub backend: BackendKind,
     /// The API's listener.
     pub server: Server,
     /// The operators' listener.
     pub admin: Admin,
-    /// Of no matter with [`Backing::Services`].
-    pub embedded: Embedded,
-    /// Of no matter with [`Backing::Embedded`].
-    pub services: Services,
+    /// Of no matter with [`BackendKind::Services`].
+    pub embedded: EmbeddedSettings,
+    /// Of no matter with [`BackendKind::Embedded`].
+    pub services: ServicesSettings,
     /// What works in the background.
     pub workers: Workers,
     /// What is kept at most, and how much a client may ask.
@@ -42,7 +44,7 @@ pub struct Settings {
 /// Where everything is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Backing {
+pub enum BackendKind {
     /// One SQLite file.
     Embedded,
     /// MySQL, Redis and Elasticsearch.
@@ -66,7 +68,7 @@ impl Settings {
     }
 
     fn check(&self, layers: &Layers) -> Result<(), ConfigError> {
-        if self.backing == Backing::Services {
+        if self.backend == BackendKind::Services {
             self.check_urls(layers)?;
         }
         self.admin.check(layers)?;
@@ -90,9 +92,9 @@ impl Settings {
             ("limits.proxies", limits.proxies, 0..=10),
         ] {
             if !range.contains(&value) {
-                let (least, most) = (range.start(), range.end());
-                let rule = format!("must be from {least} to {most}, not {value}");
-                return Err(layers.complaint(key, &rule));
+                let (min, max) = (range.start(), range.end());
+                let rule = format!("must be from {min} to {max}, not {value}");
+                return Err(layers.error(key, &rule));
             }
         }
         for (key, time) in [
@@ -100,7 +102,7 @@ impl Settings {
             ("workers.stall_ms", workers.stall),
         ] {
             if time < Duration::from_secs(1) {
-                return Err(layers.complaint(key, "must be at least 1000"));
+                return Err(layers.error(key, "must be at least 1000"));
             }
         }
         Ok(())
@@ -115,7 +117,7 @@ impl Settings {
                 let rule = format!(
                     "{origin:?} is no origin: a scheme, a host and maybe a port, as https://chat.example.com"
                 );
-                return Err(layers.complaint("server.cors_origins", &rule));
+                return Err(layers.error("server.cors_origins", &rule));
             }
         }
         Ok(())
@@ -134,10 +136,10 @@ impl Settings {
         ];
         for (key, url, schemes) in urls {
             if !schemes.contains(&url.expose().scheme()) {
-                return Err(layers.complaint(key, &format!("must begin with {}://", schemes[0])));
+                return Err(layers.error(key, &format!("must begin with {}://", schemes[0])));
             }
             if url.expose().host_str().unwrap_or_default().is_empty() {
-                return Err(layers.complaint(key, "the URL names no host"));
+                return Err(layers.error(key, "the URL names no host"));
             }
         }
         Ok(())

@@ -69,7 +69,7 @@ impl Admin {
         } else {
             return Ok(());
         };
-        Err(layers.complaint("admin.token", rule))
+        Err(layers.error("admin.token", rule))
     }
 }
 
@@ -82,9 +82,9 @@ pub fn is_loopback(host: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// Settings of the embedded backing.
+/// Settings of the embedded backend.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Embedded {
+pub struct EmbeddedSettings {
     /// The file; empty: one in the folder that the service or the user has for data.
     pub path: PathBuf,
     /// For one call to it.
@@ -92,9 +92,9 @@ pub struct Embedded {
     pub timeout: Duration,
 }
 
-/// Settings of the services backing.
+/// Settings of the services backend.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Services {
+pub struct ServicesSettings {
     /// `mysql://[user[:password]@]host[:port]/database`; the database must exist.
     pub mysql_url: SecretUrl,
     /// At most, 2–1000.

@@ -19,7 +19,7 @@ use unicode_script::{Script, UnicodeScript};
 
 /// The contract cuts words here, and so every index holds them whole: Elasticsearch's `whitespace` analyzer
 /// would split a word only after 255 UTF-16 units, and 64 characters are at most 128.
-const MAX_WORD_CHARS: usize = 64;
+const MAX_TOKEN_CHARS: usize = 64;
 
 const ALEF: char = '\u{627}';
 const HIGH_HAMZA: char = '\u{674}';
@@ -28,10 +28,10 @@ const TATWEEL: char = '\u{640}';
 /// The words of a text, folded, in their order, separated by single spaces: what goes to the index.
 ///
 /// An index has only to split at spaces: no word holds an ASCII character other than `a-z0-9`, nor any white
-/// space. Folding once is folding for good: `words(words(text)) == words(text)`.
-pub fn words(text: &str) -> String {
+/// space. Folding once is folding for good: `tokenize(tokenize(text)) == tokenize(text)`.
+pub fn tokenize(text: &str) -> String {
     if text.is_ascii() {
-        return ascii_words(text);
+        return tokenize_ascii(text);
     }
     // Composing, the last step of the rule, makes no letter of anything else and joins no words: what composes
     // with the character before it is a mark, or the vowel or final of a Hangul syllable. So words can be told
@@ -40,7 +40,7 @@ pub fn words(text: &str) -> String {
 }
 
 /// The same, some eighty times as fast: in ASCII, all that folding does is the change to lower case.
-fn ascii_words(text: &str) -> String {
+fn tokenize_ascii(text: &str) -> String {
     let folded = text.chars().map(|c| {
         if c.is_ascii_alphanumeric() {
             c.to_ascii_lowercase()
@@ -53,20 +53,20 @@ fn ascii_words(text: &str) -> String {
 
 /// Keeps one space between words, and the beginning of a word that is too long.
 fn join(folded: impl Iterator<Item = char>, capacity: usize) -> String {
-    let mut words = String::with_capacity(capacity);
+    let mut tokens = String::with_capacity(capacity);
     let mut length = 0;
     for c in folded {
         if c == ' ' {
             length = 0;
-        } else if length < MAX_WORD_CHARS {
-            if length == 0 && !words.is_empty() {
-                words.push(' ');
+        } else if length < MAX_TOKEN_CHARS {
+            if length == 0 && !tokens.is_empty() {
+                tokens.push(' ');
             }
-            words.push(c);
+            tokens.push(c);
             length += 1;
         }
     }
-    words
+    tokens
 }
 
 /// Every step of the rule but the last, with any number of spaces between words.
@@ -84,8 +84,8 @@ fn fold(text: &str) -> String {
                 if c == HIGH_HAMZA && base == Some(ALEF) {
                     continue;
                 }
-                let c = plain(c);
-                if is_word_of_its_own(c) || base.is_some_and(is_word_of_its_own) {
+                let c = base_letter(c);
+                if is_spaceless(c) || base.is_some_and(is_spaceless) {
                     folded.push(' ');
                 }
                 folded.push(c);
@@ -109,7 +109,7 @@ fn fold(text: &str) -> String {
 }
 
 /// The letters that the contract takes for others though Unicode does not decompose them.
-fn plain(c: char) -> char {
+fn base_letter(c: char) -> char {
     match c {
         'đ' => 'd',
         'ł' => 'l',
@@ -142,7 +142,7 @@ fn drops_marks(script: Script) -> bool {
 /// none either (`Common`: ASCII digits, modifier letters), a mark is a diacritic.
 fn keeps_its_marks(base: char) -> bool {
     match base.script() {
-        Script::Common | Script::Inherited => is_word_of_its_own(base),
+        Script::Common | Script::Inherited => is_spaceless(base),
         script => !drops_marks(script),
     }
 }
@@ -150,7 +150,7 @@ fn keeps_its_marks(base: char) -> bool {
 /// Whether the letter or digit belongs to a script written without spaces. `ー` and `〆` are `Common`: their
 /// script extensions say whose. All of these must be such scripts, lest the apostrophe U+02BC, which Thai shares,
 /// cut Ukrainian words.
-fn is_word_of_its_own(c: char) -> bool {
+fn is_spaceless(c: char) -> bool {
     const SPACELESS: [Script; 7] = [
         Script::Han,
         Script::Hiragana,

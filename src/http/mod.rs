@@ -30,8 +30,8 @@ use self::{
 use crate::{
     config,
     service::Service,
-    telemetry::access_log::{RequestSpan, Template, observe},
-    telemetry::worker_status::Health,
+    telemetry::access_log::{RequestSpan, Template, log_request},
+    telemetry::worker_status::ProcessStatus,
 };
 
 /// Starts the server. It listens at once and serves requests while it is polled.
@@ -42,12 +42,12 @@ use crate::{
 pub fn serve(
     settings: &config::Settings,
     service: Arc<Service>,
-    health: Arc<Health>,
+    process: Arc<ProcessStatus>,
 ) -> io::Result<Server> {
     let rate_limit = Data::new(RateLimit::new(&settings.limits));
     let settings = &settings.server;
     let origins = settings.cors_origins.clone();
-    let (service, health) = (Data::from(service), Data::from(health));
+    let (service, process) = (Data::from(service), Data::from(process));
     let json = openapi::document().to_json().map_err(io::Error::other)?;
     let description = Data::new(Json(json.into()));
     let body_timeout = BodyTimeout(settings.client_timeout);
@@ -62,7 +62,7 @@ pub fn serve(
             .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
             .wrap(from_fn(move |request, next: Next<_>| {
                 let response = async {
-                    let response = observe(request, next).await?;
+                    let response = log_request(request, next).await?;
                     error::log(&response);
                     Ok(response)
                 };
@@ -71,7 +71,7 @@ pub fn serve(
             .wrap(TracingLogger::<RequestSpan>::new())
             .app_data(rate_limit.clone())
             .app_data(service.clone())
-            .app_data(health.clone())
+            .app_data(process.clone())
             .app_data(description.clone())
             .app_data(body_timeout)
             .app_data(Template::unmatched())

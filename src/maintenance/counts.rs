@@ -30,14 +30,14 @@ impl Maintenance {
         };
         let totals = self.backend.totals().await?;
         let total = totals.applications + totals.chats;
-        let tell = |report: &CountsReport| {
+        let report_progress = |report: &CountsReport| {
             let done = (report.applications + report.chats) as u64;
             watch(Progress { done, total });
         };
         scan(async |after| {
             let step = self.backend.recount_chats(after, PAGE, fix).await?;
             report.applications += step.scanned;
-            tell(&report);
+            report_progress(&report);
             report.findings.extend(step.findings);
             Ok(step.last)
         })
@@ -45,7 +45,7 @@ impl Maintenance {
         scan(async |after| {
             let step = self.backend.recount_messages(after, PAGE, fix).await?;
             report.chats += step.scanned;
-            tell(&report);
+            report_progress(&report);
             report.findings.extend(step.findings);
             Ok(step.last)
         })

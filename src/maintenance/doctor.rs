@@ -6,15 +6,15 @@ use super::Maintenance;
 use crate::stores::{Backend, Build, Check, Result, Severity};
 
 /// Duration of a check that concerns several stores at most: rows are counted one by one.
-const LOOK: Duration = Duration::from_secs(30);
+const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// How often rows and documents are counted while they differ, as writes may go on, and how long apart: in a second a
 /// document that was put can be found.
-const COUNTS: usize = 3;
-const APART: Duration = Duration::from_millis(1100);
+const ROUNDS: usize = 3;
+const ROUND_INTERVAL: Duration = Duration::from_millis(1100);
 
 /// What waits longer than this is not looked after.
-const LATE_MS: u64 = 60_000;
+const MAX_WAIT_MS: u64 = 60_000;
 
 impl Maintenance {
     /// Examines each store, and what they should agree on. Nothing is changed, but that a Redis without its scripts gets
@@ -22,27 +22,27 @@ impl Maintenance {
     /// same. `batch_bytes` is the size of a batch.
     pub async fn doctor(&self, batch_bytes: usize) -> Vec<Check> {
         let mut checks = self.backend.diagnose(batch_bytes).await;
-        let explained = checks
+        let reported = checks
             .iter()
-            .any(|check| check.verdict == Severity::Problem);
-        let across = tokio::join!(
-            look("rows and documents", explained, self.check_documents()),
-            look("outbox", explained, self.check_outbox()),
-            look("search index build", explained, self.check_build()),
-            look("waiting jobs", explained, self.check_waiting()),
-            look("dead letters", explained, self.check_dead_letters()),
+            .any(|check| check.severity == Severity::Problem);
+        let results = tokio::join!(
+            run_check("rows and documents", reported, self.check_documents()),
+            run_check("outbox", reported, self.check_outbox()),
+            run_check("search index build", reported, self.check_build()),
+            run_check("waiting jobs", reported, self.check_waiting()),
+            run_check("dead letters", reported, self.check_dead_letters()),
         );
-        let across = [across.0, across.1, across.2, across.3, across.4];
-        checks.extend(across.into_iter().flatten());
+        let results = [results.0, results.1, results.2, results.3, results.4];
+        checks.extend(results.into_iter().flatten());
         checks
     }
 
     async fn check_documents(&self) -> Result<Check> {
         let name = "rows and documents";
         let (mut rows, mut documents) = (0, 0);
-        for round in 0..COUNTS {
+        for round in 0..ROUNDS {
             if round > 0 {
-                tokio::time::sleep(APART).await;
+                tokio::time::sleep(ROUND_INTERVAL).await;
             }
             rows = self.backend.totals().await?.messages;
             documents = self.backend.count_documents().await?;
@@ -60,9 +60,9 @@ impl Maintenance {
     async fn check_outbox(&self) -> Result<Check> {
         let name = "outbox";
         let mut oldest = None;
-        for round in 0..COUNTS {
+        for round in 0..ROUNDS {
             if round > 0 {
-                tokio::time::sleep(APART).await;
+                tokio::time::sleep(ROUND_INTERVAL).await;
             }
             let Some(waiting) = self.waiting_changes().await? else {
                 return Ok(Check::ok(name, "the index has been told everything"));
@@ -116,7 +116,7 @@ impl Maintenance {
         let waiting: u64 = stats.iter().map(|kind| kind.waiting).sum();
         let oldest = stats.iter().map(|kind| kind.oldest_ms).max().unwrap_or(0);
         let found = format!("{waiting}, the oldest for {} s", oldest / 1000);
-        Ok(if oldest <= LATE_MS {
+        Ok(if oldest <= MAX_WAIT_MS {
             Check::ok(name, found)
         } else {
             Check::warning(
@@ -143,13 +143,13 @@ impl Maintenance {
 }
 
 /// `None` if a store did not answer, and what is wrong with it was told before.
-async fn look(
+async fn run_check(
     name: &'static str,
-    explained: bool,
-    looking: impl Future<Output = Result<Check>>,
+    reported: bool,
+    check: impl Future<Output = Result<Check>>,
 ) -> Option<Check> {
-    match tokio::time::timeout(LOOK, looking).await {
-        Ok(Err(_)) if explained => None,
+    match tokio::time::timeout(TIME_LIMIT, check).await {
+        Ok(Err(_)) if reported => None,
         Ok(checked) => Some(Check::or_problem(
             name,
             checked,
@@ -157,7 +157,7 @@ async fn look(
         )),
         Err(_) => Some(Check::warning(
             name,
-            format!("no answer within {LOOK:?}"),
+            format!("no answer within {TIME_LIMIT:?}"),
             "the store is large or busy: look again when it is not",
         )),
     }

@@ -20,7 +20,7 @@ pub enum JobError {
     #[error(transparent)]
     Store(#[from] stores::Error),
     /// There is no such job.
-    #[error("there is no job {0}: it is stored, was killed, or never was")]
+    #[error("there is no job {0}: it was stored or discarded, or it never existed")]
     Missing(Revision),
     /// The job is not in a state for this.
     #[error("job {id} is {}: {rule}", state.name())]
@@ -82,7 +82,7 @@ impl Maintenance {
         if self.backend.discard(id).await? {
             return Ok(());
         }
-        self.refuse(id, "only dead letters can be killed").await
+        self.refuse(id, "only dead letters can be discarded").await
     }
 
     /// Retries the dead letters that there are now, each once: one that fails again is behind by then. Adds to `retried`

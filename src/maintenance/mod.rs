@@ -2,18 +2,18 @@
 
 mod counts;
 mod doctor;
-mod figures;
 mod jobs;
 mod progress;
 mod rebuild;
+mod snapshot;
 mod verify;
 
 pub use self::{
     counts::CountsReport,
-    figures::Figures,
     jobs::JobError,
     progress::{Progress, Watch, unwatched},
     rebuild::{INDEX_LOCK, Rebuilt},
+    snapshot::Snapshot,
     verify::{Finding, IndexReport, Problem},
 };
 use crate::stores::{Backend, Result};

@@ -137,10 +137,10 @@ impl Maintenance {
     /// Tells whether an index is to be built: there is none, an older program made it, a new one is wanted, or a rebuild
     /// left one unfinished. A rebuild that is running holds its own lock.
     pub async fn needs_rebuild(&self) -> Result<bool> {
-        let unfinished = self.backend.build().await?.is_some() && self.rebuild_is_idle().await?;
+        let incomplete = self.backend.build().await?.is_some() && self.rebuild_is_idle().await?;
         Ok(match self.backend.index_state().await? {
             IndexState::Missing | IndexState::Outdated => true,
-            IndexState::Current => unfinished,
+            IndexState::Current => incomplete,
         })
     }
 

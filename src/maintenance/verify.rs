@@ -75,11 +75,12 @@ pub struct IndexReport {
     /// What was wrong.
     pub findings: Vec<Finding>,
     /// How much of it was mended.
-    pub mended: usize,
+    #[serde(rename = "mended")]
+    pub repaired: usize,
 }
 
 impl IndexReport {
-    fn tell(&self, total: u64, watch: Watch<'_>) {
+    fn report_progress(&self, total: u64, watch: Watch<'_>) {
         let done = (self.rows + self.documents) as u64;
         watch(Progress { done, total });
     }
@@ -96,11 +97,11 @@ impl Maintenance {
         scan(async |after| {
             let step = self.compare_documents(after, PAGE).await?;
             report.documents += step.scanned;
-            report.tell(total, watch);
+            report.report_progress(total, watch);
             if fix {
                 let keys: Vec<MessageKey> = step.findings.iter().map(|found| found.key).collect();
                 self.backend.remove_documents(&keys).await?;
-                report.mended += keys.len();
+                report.repaired += keys.len();
             }
             report.findings.extend(step.findings);
             Ok(step.last)
@@ -123,7 +124,7 @@ impl Maintenance {
         scan(async |after| {
             let step = self.compare_rows(after, PAGE).await?;
             report.rows += step.scanned;
-            report.tell(total, watch);
+            report.report_progress(total, watch);
             suspects.extend(step.findings.into_iter().map(|finding| finding.key));
             Ok(step.last)
         })
@@ -144,7 +145,7 @@ impl Maintenance {
                 // Not all of it need have helped: what is ahead stays, and so may what was deleted just now, as the index
                 // remembers a deletion for a while.
                 let left = self.compare(&messages).await?;
-                report.mended += findings.len() - left.len();
+                report.repaired += findings.len() - left.len();
             }
             report.findings.extend(findings);
         }

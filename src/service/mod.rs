@@ -8,7 +8,7 @@ use crate::{
         Page, RequestId, Result, Username, Write, number::MAX_NUMBER, page::Listing, text::Query,
     },
     stores::{self, Backend, Enqueued, Probe},
-    telemetry::activity::Activity,
+    telemetry::write_counters::WriteCounters,
 };
 
 pub use crate::stores::Read;
@@ -20,7 +20,7 @@ const ID_ATTEMPTS: usize = 10;
 /// The use cases, on either backend.
 pub struct Service {
     backend: Backend,
-    activity: Arc<Activity>,
+    counters: Arc<WriteCounters>,
 }
 
 impl From<stores::Error> for Error {
@@ -42,9 +42,9 @@ impl From<stores::Error> for Error {
 }
 
 impl Service {
-    /// The use cases on these stores; `activity` counts what is accepted.
-    pub fn new(backend: Backend, activity: Arc<Activity>) -> Self {
-        Self { backend, activity }
+    /// The use cases on these stores; `counters` counts what is accepted.
+    pub fn new(backend: Backend, counters: Arc<WriteCounters>) -> Self {
+        Self { backend, counters }
     }
 
     /// Probes all stores.
@@ -62,7 +62,7 @@ impl Service {
         for _ in 0..ID_ATTEMPTS {
             let id = AppId::random();
             let write = Write::create_application(id, &username);
-            if self.accept(&write, request).await?.is_some() {
+            if self.enqueue(&write, request).await?.is_some() {
                 return Ok(id);
             }
         }
@@ -73,7 +73,7 @@ impl Service {
 
     /// Accepts the next chat of an application.
     pub async fn create_chat(&self, app: AppId, request: &RequestId) -> Result<ChatKey> {
-        let number = self.accept(&Write::create_chat(app), request).await?;
+        let number = self.enqueue(&Write::create_chat(app), request).await?;
         let number = number.ok_or(Error::NotFound(Entity::Application))?;
         Ok(ChatKey { app, number })
     }
@@ -86,7 +86,7 @@ impl Service {
         request: &RequestId,
     ) -> Result<MessageKey> {
         let write = Write::create_message(chat, text.as_str());
-        let number = self.accept(&write, request).await?;
+        let number = self.enqueue(&write, request).await?;
         let number = number.ok_or(Error::NotFound(Entity::Chat))?;
         Ok(MessageKey { chat, number })
     }
@@ -99,16 +99,16 @@ impl Service {
         request: &RequestId,
     ) -> Result<()> {
         let write = Write::update_message(message, text.as_str());
-        let number = self.accept(&write, request).await?;
+        let number = self.enqueue(&write, request).await?;
         number.ok_or(Error::NotFound(Entity::Message))?;
         Ok(())
     }
 
     /// The number given out; `None` if there is nothing to write into, or the ID is taken.
-    async fn accept(&self, write: &Write, request: &RequestId) -> Result<Option<Number>> {
+    async fn enqueue(&self, write: &Write, request: &RequestId) -> Result<Option<Number>> {
         match self.backend.enqueue(write, Some(request)).await? {
             Enqueued::Accepted { number, .. } => {
-                self.activity.accepted();
+                self.counters.accepted();
                 Ok(Some(number))
             }
             Enqueued::Missing | Enqueued::Taken => Ok(None),

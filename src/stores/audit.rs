@@ -5,7 +5,7 @@ use crate::domain::{AppId, ChatKey, Message, MessageKey, Revision};
 
 /// Numbers of rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Totals {
+pub struct RowCounts {
     /// Applications.
     pub applications: u64,
     /// Chats.
@@ -38,7 +38,7 @@ pub struct WrongCount {
 
 impl Backend {
     /// Counts all rows, one by one.
-    pub async fn totals(&self) -> Result<Totals> {
+    pub async fn totals(&self) -> Result<RowCounts> {
         dispatch!(self.totals(), services: mysql.totals)
     }
 

@@ -35,7 +35,7 @@ impl Call {
     }
 
     /// Makes a call and records it.
-    pub async fn measure<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+    pub async fn timed<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
         let began = Instant::now();
         let outcome = call.await;
         self.record(began, &outcome);

@@ -36,7 +36,8 @@ pub struct Check {
     #[serde(rename = "check")]
     pub name: &'static str,
     /// How bad it is.
-    pub verdict: Severity,
+    #[serde(rename = "verdict")]
+    pub severity: Severity,
     /// What is there.
     pub found: String,
     /// What to do about it; `None` where all is well.
@@ -48,7 +49,7 @@ impl Check {
     pub fn ok(name: &'static str, found: impl Into<String>) -> Self {
         Self {
             name,
-            verdict: Severity::Ok,
+            severity: Severity::Ok,
             found: found.into(),
             advice: None,
         }
@@ -61,7 +62,7 @@ impl Check {
         advice: impl Into<String>,
     ) -> Self {
         Self {
-            verdict: Severity::Warning,
+            severity: Severity::Warning,
             advice: Some(advice.into()),
             ..Self::ok(name, found)
         }
@@ -74,7 +75,7 @@ impl Check {
         advice: impl Into<String>,
     ) -> Self {
         Self {
-            verdict: Severity::Problem,
+            severity: Severity::Problem,
             ..Self::warning(name, found, advice)
         }
     }
@@ -107,8 +108,8 @@ impl Check {
     }
 
     /// Compares a store's clock, read between two looks at this host's; all in milliseconds since 1970.
-    pub(super) fn clock(name: &'static str, before: i64, theirs: i64, after: i64) -> Self {
-        let skew = (before - theirs).max(theirs - after).max(0);
+    pub(super) fn clock(name: &'static str, before: i64, server_time: i64, after: i64) -> Self {
+        let skew = (before - server_time).max(server_time - after).max(0);
         let found = format!("{skew} ms from this host's");
         let advice = "let NTP set both clocks: times of creation are read from them";
         match skew {
@@ -148,26 +149,26 @@ mod tests {
 
     #[test]
     fn a_clock_may_differ_by_what_the_question_took() {
-        let verdict = |theirs| Check::clock("a clock", 10_000, theirs, 15_000).verdict;
-        for theirs in [8000, 10_000, 12_000, 15_000, 17_000] {
-            assert_eq!(verdict(theirs), Severity::Ok, "{theirs}");
+        let severity = |server_time| Check::clock("a clock", 10_000, server_time, 15_000).severity;
+        for server_time in [8000, 10_000, 12_000, 15_000, 17_000] {
+            assert_eq!(severity(server_time), Severity::Ok, "{server_time}");
         }
-        for theirs in [7999, 17_001, -50_000, 75_000] {
-            assert_eq!(verdict(theirs), Severity::Warning, "{theirs}");
+        for server_time in [7999, 17_001, -50_000, 75_000] {
+            assert_eq!(severity(server_time), Severity::Warning, "{server_time}");
         }
-        for theirs in [-50_001, 75_001] {
-            assert_eq!(verdict(theirs), Severity::Problem, "{theirs}");
+        for server_time in [-50_001, 75_001] {
+            assert_eq!(severity(server_time), Severity::Problem, "{server_time}");
         }
     }
 
     #[test]
     fn migrations_are_all_run_pending_or_unknown() {
-        let verdict = |known: &[&str], applied: &[&str]| {
+        let severity = |known: &[&str], applied: &[&str]| {
             let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
-            Check::schema("a schema", &owned(known), &owned(applied)).verdict
+            Check::schema("a schema", &owned(known), &owned(applied)).severity
         };
-        assert_eq!(verdict(&["1", "2"], &["2", "1"]), Severity::Ok);
-        assert_eq!(verdict(&["1", "2"], &["1"]), Severity::Problem);
-        assert_eq!(verdict(&["1"], &["1", "2"]), Severity::Problem);
+        assert_eq!(severity(&["1", "2"], &["2", "1"]), Severity::Ok);
+        assert_eq!(severity(&["1", "2"], &["1"]), Severity::Problem);
+        assert_eq!(severity(&["1"], &["1", "2"]), Severity::Problem);
     }
 }

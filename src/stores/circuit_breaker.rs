@@ -11,7 +11,7 @@ use std::{
 use super::{Error, Result};
 
 /// How long nobody asks after a call that was not answered.
-const MOMENT: Duration = Duration::from_millis(500);
+const OPEN_TIME: Duration = Duration::from_millis(500);
 
 /// The breaker of one store.
 #[derive(Debug)]
@@ -49,9 +49,9 @@ impl CircuitBreaker {
     /// As [`Self::call`].
     pub async fn call_within<T>(&self, time: Duration, call: impl Future<Output = T>) -> Result<T> {
         self.admit()?;
-        if let Ok(answer) = tokio::time::timeout(time, call).await {
+        if let Ok(response) = tokio::time::timeout(time, call).await {
             *self.open_until() = None;
-            return Ok(answer);
+            return Ok(response);
         }
         self.trip();
         Err(self.unavailable(format!("no answer within {time:?}")))
@@ -71,7 +71,7 @@ impl CircuitBreaker {
         let mut open_until = self.open_until();
         self.refuse_until(*open_until)?;
         if open_until.is_some() {
-            *open_until = Some(Instant::now() + self.timeout + MOMENT);
+            *open_until = Some(Instant::now() + self.timeout + OPEN_TIME);
         }
         Ok(())
     }
@@ -87,7 +87,7 @@ impl CircuitBreaker {
 
     /// A call was not answered.
     pub fn trip(&self) {
-        *self.open_until() = Some(Instant::now() + MOMENT);
+        *self.open_until() = Some(Instant::now() + OPEN_TIME);
     }
 
     fn unavailable(&self, detail: String) -> Error {
@@ -118,14 +118,14 @@ mod tests {
         assert!(breaker.call(pending::<()>()).await.is_err());
         assert!(breaker.call(ready(1)).await.is_err(), "at once");
         assert!(breaker.check().is_err());
-        std::thread::sleep(MOMENT);
-        let asks = async {
+        std::thread::sleep(OPEN_TIME);
+        let call = async {
             assert!(breaker.call(ready(1)).await.is_err(), "another one asks");
             assert!(breaker.check().is_err());
         };
         // Who looks first whether it is worth it does not stand in his own way.
         assert_eq!(breaker.check(), Ok(()));
-        assert_eq!(breaker.call(asks).await, Ok(()));
+        assert_eq!(breaker.call(call).await, Ok(()));
         assert_eq!(breaker.check(), Ok(()));
         assert_eq!(breaker.call(ready(1)).await, Ok(1));
     }

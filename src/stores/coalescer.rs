@@ -18,10 +18,10 @@ use tracing::error;
 use super::{Error, Result};
 
 /// The answers to a group, in the order of its questions; an error instead of them is everybody's.
-type Answers<A> = Pin<Box<dyn Future<Output = Result<Vec<Result<A>>>> + Send>>;
+type Responses<A> = Pin<Box<dyn Future<Output = Result<Vec<Result<A>>>> + Send>>;
 
 /// The way to one who asked.
-type Asker<A> = oneshot::Sender<Result<A>>;
+type Reply<A> = oneshot::Sender<Result<A>>;
 
 /// What may be asked of one store in groups.
 pub struct Coalescer<Q, A>(Arc<Shared<Q, A>>);
@@ -30,26 +30,26 @@ struct Shared<Q, A> {
     /// What is told of when a group dies.
     store: &'static str,
     /// How many questions one group holds at most.
-    most: usize,
+    limit: usize,
     /// How many groups are under way at most.
-    flights: usize,
-    call: Box<dyn Fn(Vec<Q>) -> Answers<A> + Send + Sync>,
+    max_in_flight: usize,
+    call: Box<dyn Fn(Vec<Q>) -> Responses<A> + Send + Sync>,
     state: Mutex<State<Q, A>>,
 }
 
 struct State<Q, A> {
     /// Bounded by the connections of clients: each request asks one thing at a time.
-    waiting: VecDeque<(Q, Asker<A>)>,
-    flying: usize,
+    waiting: VecDeque<(Q, Reply<A>)>,
+    in_flight: usize,
 }
 
 impl<Q: Send + 'static, A: Send + 'static> Coalescer<Q, A> {
-    /// Groups of `most` questions at most, `flights` of them under way at once, are answered by `call`: one answer a
+    /// Groups of `limit` questions at most, `max_in_flight` of them under way at once, are answered by `call`: one answer a
     /// question, in their order, or an error that all of them get. It must end in a bounded time.
     pub fn new<F>(
         store: &'static str,
-        most: usize,
-        flights: usize,
+        limit: usize,
+        max_in_flight: usize,
         call: impl Fn(Vec<Q>) -> F + Send + Sync + 'static,
     ) -> Self
     where
@@ -57,12 +57,12 @@ impl<Q: Send + 'static, A: Send + 'static> Coalescer<Q, A> {
     {
         Self(Arc::new(Shared {
             store,
-            most,
-            flights,
+            limit,
+            max_in_flight,
             call: Box::new(move |group| Box::pin(call(group))),
             state: Mutex::new(State {
                 waiting: VecDeque::new(),
-                flying: 0,
+                in_flight: 0,
             }),
         }))
     }
@@ -72,20 +72,20 @@ impl<Q: Send + 'static, A: Send + 'static> Coalescer<Q, A> {
     /// # Errors
     ///
     /// What the call says, of this question or of its group; [`Error::Failed`] if it died.
-    pub async fn call(&self, question: Q) -> Result<A> {
-        let (answer, answered) = oneshot::channel();
-        let takes_off = {
+    pub async fn call(&self, request: Q) -> Result<A> {
+        let (response, received) = oneshot::channel();
+        let starts = {
             let mut state = self.0.state();
-            state.waiting.push_back((question, answer));
-            let takes_off = state.flying < self.0.flights;
-            state.flying += usize::from(takes_off);
-            takes_off
+            state.waiting.push_back((request, response));
+            let starts = state.in_flight < self.0.max_in_flight;
+            state.in_flight += usize::from(starts);
+            starts
         };
-        if takes_off {
+        if starts {
             // A task of its own: the group must not end with the request of the one who happened to come first.
-            tokio::spawn(fly(self.0.clone()));
+            tokio::spawn(run(self.0.clone()));
         }
-        answered.await.unwrap_or_else(|_| {
+        received.await.unwrap_or_else(|_| {
             Err(Error::Failed {
                 store: self.0.store,
                 detail: "a call for several requests died".into(),
@@ -95,22 +95,22 @@ impl<Q: Send + 'static, A: Send + 'static> Coalescer<Q, A> {
 }
 
 /// Asks for one group after another, until nobody waits.
-async fn fly<Q: Send + 'static, A: Send + 'static>(shared: Arc<Shared<Q, A>>) {
-    while let Some((questions, askers)) = shared.board() {
+async fn run<Q: Send + 'static, A: Send + 'static>(shared: Arc<Shared<Q, A>>) {
+    while let Some((requests, replies)) = shared.next_group() {
         // If it panics, the next group is flown all the same.
-        match AssertUnwindSafe((shared.call)(questions))
+        match AssertUnwindSafe((shared.call)(requests))
             .catch_unwind()
             .await
         {
             // Who has gone needs no answer.
-            Ok(Ok(answers)) => {
-                for (asker, answer) in askers.into_iter().zip(answers) {
-                    let _ = asker.send(answer);
+            Ok(Ok(responses)) => {
+                for (reply, response) in replies.into_iter().zip(responses) {
+                    let _ = reply.send(response);
                 }
             }
             Ok(Err(error)) => {
-                for asker in askers {
-                    let _ = asker.send(Err(error.clone()));
+                for reply in replies {
+                    let _ = reply.send(Err(error.clone()));
                 }
             }
             // What it said is in the log already.
@@ -126,24 +126,24 @@ impl<Q, A> Shared<Q, A> {
     }
 
     /// Who waits, as many as go into a group; `None` if there is nobody, and the flight is over.
-    fn board(&self) -> Option<(Vec<Q>, Vec<Asker<A>>)> {
+    fn next_group(&self) -> Option<(Vec<Q>, Vec<Reply<A>>)> {
         let mut state = self.state();
-        let (mut questions, mut askers) = (Vec::new(), Vec::new());
-        while questions.len() < self.most {
-            let Some((question, asker)) = state.waiting.pop_front() else {
+        let (mut requests, mut replies) = (Vec::new(), Vec::new());
+        while requests.len() < self.limit {
+            let Some((request, reply)) = state.waiting.pop_front() else {
                 break;
             };
-            if !asker.is_closed() {
-                questions.push(question);
-                askers.push(asker);
+            if !reply.is_closed() {
+                requests.push(request);
+                replies.push(reply);
             }
         }
-        if questions.is_empty() {
+        if requests.is_empty() {
             // Under the same lock: who comes next must see that nobody flies for him.
-            state.flying -= 1;
+            state.in_flight -= 1;
             return None;
         }
-        Some((questions, askers))
+        Some((requests, replies))
     }
 }
 

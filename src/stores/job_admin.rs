@@ -82,7 +82,7 @@ pub struct KindStats {
     pub leased: u64,
     /// Failed, to be tried again later.
     pub delayed: u64,
-    /// Failed for good, kept until someone retries or kills them.
+    /// Failed for good, kept until an operator retries or discards them.
     pub dead: u64,
     /// How long the oldest waiting job has been waiting, in milliseconds.
     pub oldest_ms: u64,

@@ -41,7 +41,7 @@ mod wakeup;
 use std::sync::Arc;
 
 pub use self::{
-    audit::{ScanPage, Totals, WrongCount},
+    audit::{RowCounts, ScanPage, WrongCount},
     check::{Check, Severity},
     enqueue::Enqueued,
     error::{Error, Result},

@@ -203,9 +203,9 @@ mod tests {
         for given in [Some(&id), None] {
             let (members, request) = (members(&write, given), given.map(RequestId::as_str));
             let payload = format!("{{\"v\":1,\"at\":1000,\"number\":3,{members}");
-            let told = job(Revision(7), 2, &payload);
-            assert_eq!(told.request.as_deref(), request, "{payload}");
-            assert!(told.change.is_ok());
+            let read = job(Revision(7), 2, &payload);
+            assert_eq!(read.request.as_deref(), request, "{payload}");
+            assert!(read.change.is_ok());
             let head = Head::read(&payload);
             assert_eq!(head.request.as_deref(), request, "{payload}");
             assert_eq!((head.chat, head.number), (5, 3));

@@ -81,12 +81,12 @@ impl RootSpanBuilder for RequestSpan {
         span
     }
 
-    /// Nothing: [`observe`] knows more.
+    /// Nothing: [`log_request`] knows more.
     fn on_request_end<B: MessageBody>(_: Span, _: &Result<ServiceResponse<B>, Error>) {}
 }
 
 /// Puts a request's id into its answer, and writes its line: the route, never what was asked with its texts.
-pub async fn observe<B: MessageBody>(
+pub async fn log_request<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {

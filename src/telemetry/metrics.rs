@@ -146,7 +146,7 @@ pub fn store_up(store: &'static str) -> Gauge {
 }
 
 /// What a worker makes of the jobs of its kind.
-pub struct Jobs {
+pub struct JobMetrics {
     /// Stored.
     pub done: Counter,
     /// Failed by their own fault, each time.
@@ -161,7 +161,7 @@ pub struct Jobs {
     pub batch_size: Histogram,
 }
 
-impl Jobs {
+impl JobMetrics {
     /// Those of a kind.
     pub fn new(kind: &'static str) -> Self {
         let total = |name: &'static str| {

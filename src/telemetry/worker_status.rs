@@ -11,16 +11,16 @@ use std::{
 
 /// Kept by the workers' loops and the shutdown, read by readiness.
 #[derive(Debug, Default)]
-pub struct Health {
+pub struct ProcessStatus {
     ending: AtomicBool,
-    pulses: Mutex<BTreeMap<&'static str, Arc<Pulse>>>,
+    heartbeats: Mutex<BTreeMap<&'static str, Arc<Heartbeat>>>,
 }
 
 /// What one worker's loop is at.
 #[derive(Debug)]
-pub struct Pulse {
+pub struct Heartbeat {
     /// How long a step may take before the loop counts as stalled.
-    patience: Duration,
+    stall_after: Duration,
     restarts: AtomicU64,
     now: Mutex<Now>,
 }
@@ -37,7 +37,7 @@ struct Now {
 
 /// A worker's loop as readiness tells of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Condition {
+pub struct WorkerStatus {
     /// The worker.
     pub name: &'static str,
     /// How long it has been at one step, if that is longer than it may take.
@@ -50,7 +50,7 @@ pub struct Condition {
     pub restarts: u64,
 }
 
-impl Health {
+impl ProcessStatus {
     /// The process is to end: it should get no more requests.
     pub fn end(&self) {
         self.ending.store(true, Ordering::Relaxed);
@@ -61,47 +61,51 @@ impl Health {
         self.ending.load(Ordering::Relaxed)
     }
 
-    /// The pulse of a worker, the same however often its loop is started. A step may take as long as `patience`.
-    pub fn pulse(&self, name: &'static str, patience: Duration) -> Arc<Pulse> {
-        let mut pulses = self.pulses();
-        let pulse = pulses.entry(name).or_insert_with(|| {
-            Arc::new(Pulse {
-                patience,
+    /// The pulse of a worker, the same however often its loop is started. A step may take as long as `stall_after`.
+    pub fn heartbeat(&self, name: &'static str, stall_after: Duration) -> Arc<Heartbeat> {
+        let mut heartbeats = self.heartbeats();
+        let heartbeat = heartbeats.entry(name).or_insert_with(|| {
+            Arc::new(Heartbeat {
+                stall_after,
                 restarts: AtomicU64::new(0),
                 now: Mutex::default(),
             })
         });
-        pulse.clone()
+        heartbeat.clone()
     }
 
     /// A worker's step, one that takes longer than others, goes on.
     pub fn beat(&self, name: &'static str) {
-        let pulses = self.pulses();
-        if let Some(pulse) = pulses.get(name) {
-            pulse.beat();
+        let heartbeats = self.heartbeats();
+        if let Some(heartbeat) = heartbeats.get(name) {
+            heartbeat.beat();
         }
     }
 
     /// Every worker's loop that this process runs, by name.
-    pub fn workers(&self) -> Vec<Condition> {
-        let pulses = self.pulses();
-        let conditions = pulses.iter().map(|(name, pulse)| pulse.condition(name));
-        conditions.collect()
+    pub fn workers(&self) -> Vec<WorkerStatus> {
+        let heartbeats = self.heartbeats();
+        let statuses = heartbeats
+            .iter()
+            .map(|(name, heartbeat)| heartbeat.status(name));
+        statuses.collect()
     }
 
-    fn pulses(&self) -> MutexGuard<'_, BTreeMap<&'static str, Arc<Pulse>>> {
-        self.pulses.lock().unwrap_or_else(PoisonError::into_inner)
+    fn heartbeats(&self) -> MutexGuard<'_, BTreeMap<&'static str, Arc<Heartbeat>>> {
+        self.heartbeats
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Pulse {
+impl Heartbeat {
     /// A step begins, or goes on.
     pub fn beat(&self) {
         self.now().busy = Some(Instant::now());
     }
 
     /// A step ended well.
-    pub fn rest(&self) {
+    pub fn succeed(&self) {
         self.end_step(None);
     }
 
@@ -113,7 +117,7 @@ impl Pulse {
     /// The loop died, and is started again.
     pub fn restart(&self) {
         self.restarts.fetch_add(1, Ordering::Relaxed);
-        self.rest();
+        self.succeed();
     }
 
     fn end_step(&self, error: Option<String>) {
@@ -131,12 +135,12 @@ impl Pulse {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn condition(&self, name: &'static str) -> Condition {
+    fn status(&self, name: &'static str) -> WorkerStatus {
         let now = self.now();
         let busy = now.busy.map(|since| since.elapsed());
-        Condition {
+        WorkerStatus {
             name,
-            stalled: busy.filter(|busy| *busy > self.patience),
+            stalled: busy.filter(|busy| *busy > self.stall_after),
             error: now.error.clone(),
             latency: now.took,
             restarts: self.restarts.load(Ordering::Relaxed),
@@ -150,22 +154,22 @@ mod tests {
 
     #[test]
     fn a_step_that_takes_too_long_is_a_stall_until_it_ends() {
-        let health = Health::default();
-        let pulse = health.pulse("slow", Duration::ZERO);
-        let stalled = || health.workers()[0].stalled.is_some();
+        let process = ProcessStatus::default();
+        let heartbeat = process.heartbeat("slow", Duration::ZERO);
+        let stalled = || process.workers()[0].stalled.is_some();
         assert!(!stalled());
-        pulse.beat();
+        heartbeat.beat();
         std::thread::sleep(Duration::from_millis(1));
         assert!(stalled());
-        pulse.rest();
+        heartbeat.succeed();
         assert!(!stalled());
     }
 
     #[test]
     fn a_worker_that_is_started_again_keeps_its_count() {
-        let health = Health::default();
-        health.pulse("frail", Duration::MAX).restart();
-        health.pulse("frail", Duration::MAX).restart();
-        assert_eq!(health.workers()[0].restarts, 2);
+        let process = ProcessStatus::default();
+        process.heartbeat("frail", Duration::MAX).restart();
+        process.heartbeat("frail", Duration::MAX).restart();
+        assert_eq!(process.workers()[0].restarts, 2);
     }
 }

@@ -56,7 +56,7 @@ impl Worker for UpdateCounts {
         Some((self.wakeup)(self.context.backend.wakeups()))
     }
 
-    fn rest(&self) -> Duration {
+    fn poll_interval(&self) -> Duration {
         self.context.settings.poll
     }
 

@@ -12,7 +12,7 @@ use tracing::{error, warn};
 
 use super::{
     Context,
-    runner::{Step, Worker, pass},
+    runner::{Step, Worker, failpoint},
 };
 use crate::{
     maintenance::INDEX_LOCK,
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How long the lock is held before others get their turn: a rebuild that wants to swap, another process.
-const TURN: Duration = Duration::from_secs(1);
+const TIME_SLICE: Duration = Duration::from_secs(1);
 
 /// How long to wait for the lock. Whoever holds it passes it on after its turn.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
@@ -51,7 +51,7 @@ impl IndexMessages {
     /// Whether it is this process's turn.
     async fn has_lock(&mut self) -> Result<bool> {
         if let Some((lock, since)) = &mut self.lock {
-            if since.elapsed() < TURN && lock.is_held().await {
+            if since.elapsed() < TIME_SLICE && lock.is_held().await {
                 return Ok(true);
             }
             self.lock = None;
@@ -72,16 +72,16 @@ impl Worker for IndexMessages {
         Some(&self.context.backend.wakeups().index)
     }
 
-    fn rest(&self) -> Duration {
+    fn poll_interval(&self) -> Duration {
         self.context.settings.poll
     }
 
     /// Of long texts one step makes several requests, and each may wait for a busy disk.
-    fn patience(&self) -> u32 {
+    fn stall_factor(&self) -> u32 {
         5
     }
 
-    fn is_given_up(&self) -> bool {
+    fn is_cancelled_at_shutdown(&self) -> bool {
         true
     }
 
@@ -91,18 +91,18 @@ impl Worker for IndexMessages {
         if idle || !self.has_lock().await? {
             return Ok(Step::Idle);
         }
-        let turn_ends = match &self.lock {
-            Some((_, since)) => *since + TURN,
+        let slice_end = match &self.lock {
+            Some((_, since)) => *since + TIME_SLICE,
             None => return Ok(Step::Idle),
         };
         let batch = self.context.settings.batch;
         // The next changes are read, and the words of their documents found, while the index works.
-        let told: usize = changes(self.services.clone(), batch, turn_ends)
-            .map_ok(|outbox| tell(self.services.clone(), outbox))
+        let indexed: usize = changes(self.services.clone(), batch, slice_end)
+            .map_ok(|outbox| index_changes(self.services.clone(), outbox))
             .try_buffer_unordered(IN_FLIGHT)
             .try_fold(0, |sum, messages| ready(Ok(sum + messages)))
             .await?;
-        Ok(match told {
+        Ok(match indexed {
             0 => {
                 self.lock = None;
                 Step::Idle
@@ -117,7 +117,7 @@ impl Worker for IndexMessages {
 fn changes(
     services: Arc<Services>,
     batch: usize,
-    turn_ends: Instant,
+    slice_end: Instant,
 ) -> impl Stream<Item = Result<Outbox>> {
     stream::try_unfold(Some(None), move |after| {
         let services = services.clone();
@@ -130,14 +130,14 @@ fn changes(
                 return Ok(None);
             };
             // Of what comes little by little more comes together meanwhile.
-            let goes_on = outbox.messages.len() >= batch / 2 && Instant::now() < turn_ends;
-            Ok(Some((outbox, goes_on.then_some(Some(last)))))
+            let has_more = outbox.messages.len() >= batch / 2 && Instant::now() < slice_end;
+            Ok(Some((outbox, has_more.then_some(Some(last)))))
         }
     })
 }
 
 /// Indexes changes and removes them from the outbox; returns how many there were.
-async fn tell(services: Arc<Services>, outbox: Outbox) -> Result<usize> {
+async fn index_changes(services: Arc<Services>, outbox: Outbox) -> Result<usize> {
     let (mysql, index) = (&services.mysql, &services.elasticsearch);
     match index.put(None, &outbox.messages).await {
         Ok(refused) => {
@@ -161,7 +161,7 @@ async fn tell(services: Arc<Services>, outbox: Outbox) -> Result<usize> {
             outcome => drop(outcome?),
         }
     }
-    pass("before_outbox_delete").await?;
+    failpoint("before_outbox_delete").await?;
     mysql.clear_outbox(&outbox.ids).await?;
     // Of changes to the same message, or to one that is gone, fewer documents are left than there were changes.
     Ok(outbox.messages.len().max(1))

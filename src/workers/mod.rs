@@ -23,7 +23,7 @@ use crate::{
     domain::Kind,
     maintenance::Maintenance,
     stores::{Backend, Services},
-    telemetry::{activity::Activity, worker_status::Health},
+    telemetry::{worker_status::ProcessStatus, write_counters::WriteCounters},
 };
 
 /// What the workers work on.
@@ -34,11 +34,11 @@ pub struct Context {
     /// Comparisons and rebuilds, for the reconciler.
     pub maintenance: Maintenance,
     /// Totals of what they have done.
-    pub activity: Arc<Activity>,
+    pub counters: Arc<WriteCounters>,
     /// Their settings.
     pub settings: Settings,
     /// The status of each worker.
-    pub health: Arc<Health>,
+    pub process: Arc<ProcessStatus>,
     /// Cancelled when the process is to end: no new step is begun.
     pub stop: CancellationToken,
 }

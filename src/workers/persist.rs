@@ -8,12 +8,12 @@ use tracing::{Level, debug, enabled, error, warn};
 
 use super::{
     Context,
-    runner::{Pause, Step, Worker, jitter, pass},
+    runner::{Pause, Step, Worker, failpoint, jitter},
 };
 use crate::{
     domain::{Job, Kind},
     stores::{Batch, ClaimLimits, Error, Lease, Result},
-    telemetry::metrics::Jobs,
+    telemetry::metrics::JobMetrics,
 };
 
 /// Batches that one step stores at most.
@@ -29,7 +29,7 @@ struct Claimed {
 pub struct Persist {
     context: Context,
     kind: Kind,
-    counts: Jobs,
+    counts: JobMetrics,
 }
 
 impl Persist {
@@ -38,7 +38,7 @@ impl Persist {
         Self {
             context: context.clone(),
             kind,
-            counts: Jobs::new(kind.name()),
+            counts: JobMetrics::new(kind.name()),
         }
     }
 
@@ -55,7 +55,7 @@ impl Persist {
         };
         self.counts.batch_size.record(batch.jobs.len() as f64);
         let at = Instant::now();
-        pass("claimed").await?;
+        failpoint("claimed").await?;
         Ok(Some(Claimed { batch, at }))
     }
 
@@ -91,8 +91,8 @@ impl Persist {
             let changes = jobs.iter().filter_map(|job| job.change.clone().ok());
             match self.context.backend.store(&lease, changes.collect()).await {
                 Ok(()) => {
-                    self.context.activity.stored(jobs.len());
-                    pass("before_acknowledge").await?;
+                    self.context.counters.stored(jobs.len());
+                    failpoint("before_acknowledge").await?;
                     self.settle(|| self.context.backend.acknowledge(&lease, jobs))
                         .await?;
                     self.counts.done.increment(jobs.len() as u64);
@@ -186,7 +186,7 @@ impl Worker for Persist {
         Some(self.context.backend.wakeups().job(self.kind))
     }
 
-    fn rest(&self) -> Duration {
+    fn poll_interval(&self) -> Duration {
         self.context.settings.poll
     }
 
@@ -201,12 +201,12 @@ impl Worker for Persist {
             let Some(batch) = claimed.take() else {
                 break;
             };
-            self.context.health.beat(self.name());
-            let goes_on = left > 0
+            self.context.process.beat(self.name());
+            let has_more = left > 0
                 && batch.batch.jobs.len() >= self.context.settings.batch
                 && !self.context.stop.is_cancelled();
             let next = async {
-                if goes_on {
+                if has_more {
                     self.claim().await
                 } else {
                     Ok(None)
@@ -214,7 +214,7 @@ impl Worker for Persist {
             };
             let work = async {
                 self.work(batch).await?;
-                pass("between_batches").await
+                failpoint("between_batches").await
             };
             let (worked, next) = tokio::join!(work, next);
             claimed = match (worked, next) {

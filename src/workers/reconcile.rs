@@ -110,7 +110,7 @@ impl Reconcile {
     async fn build(&self) -> Result<()> {
         let maintenance = &self.context.maintenance;
         if maintenance.needs_rebuild().await? {
-            let progresses = |_| self.context.health.beat(self.name());
+            let progresses = |_| self.context.process.beat(self.name());
             let Rebuilt { messages, .. } = maintenance.rebuild_index(&progresses).await?;
             info!(messages, "built the search index");
         }
@@ -193,16 +193,16 @@ impl Worker for Reconcile {
         Some(&self.context.backend.wakeups().index_missing)
     }
 
-    fn rest(&self) -> Duration {
+    fn poll_interval(&self) -> Duration {
         self.context.settings.reconcile_pause
     }
 
     /// It reads all the rows that its page counts, and may build an index.
-    fn patience(&self) -> u32 {
+    fn stall_factor(&self) -> u32 {
         10
     }
 
-    fn is_given_up(&self) -> bool {
+    fn is_cancelled_at_shutdown(&self) -> bool {
         true
     }
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     stores::{Recovered, Result},
-    telemetry::metrics::Jobs,
+    telemetry::metrics::JobMetrics,
 };
 
 /// See the module.
@@ -36,13 +36,13 @@ impl Worker for Recover {
     }
 
     /// A tenth of the lease: what a dead claimer held is taken back soon after its lease is over.
-    fn rest(&self) -> Duration {
+    fn poll_interval(&self) -> Duration {
         self.0.settings.lease / 10
     }
 
     async fn step(&mut self) -> Result<Step> {
         for Recovered { kind, jobs, dead } in self.0.backend.recover().await? {
-            let counts = Jobs::new(kind.name());
+            let counts = JobMetrics::new(kind.name());
             counts.recovered.increment(jobs as u64);
             counts.dead.increment(dead as u64);
             warn!(

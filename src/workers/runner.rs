@@ -11,7 +11,7 @@ use super::Context;
 use crate::{
     failpoints,
     stores::{Error, Result},
-    telemetry::worker_status::Pulse,
+    telemetry::worker_status::Heartbeat,
 };
 
 /// The longest pause after an outage: what comes good is used again within this time.
@@ -20,7 +20,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long what follows from stored messages may come together: a bulk request, or a transaction, costs much the same
 /// for one of them as for a hundred. The index shows what it is told once a second.
-const TOGETHER: Duration = Duration::from_millis(50);
+const BATCHING_DELAY: Duration = Duration::from_millis(50);
 
 /// What a step found to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,14 +41,14 @@ pub trait Worker: Send {
     /// What ends its rest early.
     fn wakeup(&self) -> Option<&Notify>;
     /// How long it rests when there is nothing to do.
-    fn rest(&self) -> Duration;
+    fn poll_interval(&self) -> Duration;
     /// How long a step may take, as a multiple of `workers.stall_ms`.
-    fn patience(&self) -> u32 {
+    fn stall_factor(&self) -> u32 {
         1
     }
     /// Whether a step is given up at the end of the process instead of finished: where it may have to wait for an index
     /// that does not answer, and whoever comes next does the same.
-    fn is_given_up(&self) -> bool {
+    fn is_cancelled_at_shutdown(&self) -> bool {
         false
     }
     /// Does a piece of its work.
@@ -66,15 +66,15 @@ pub fn start<W: Worker + 'static>(
         loop {
             let worker = make(&context);
             let name = worker.name();
-            let patience = context.settings.stall * worker.patience();
-            let pulse = context.health.pulse(name, patience);
+            let stall_after = context.settings.stall * worker.stall_factor();
+            let heartbeat = context.process.heartbeat(name, stall_after);
             let span = error_span!("worker", worker = name);
-            let task = run(worker, pulse.clone(), context.stop.clone()).instrument(span);
+            let task = run(worker, heartbeat.clone(), context.stop.clone()).instrument(span);
             let ended = tokio::spawn(task).await;
             if context.stop.is_cancelled() {
                 break;
             }
-            pulse.restart();
+            heartbeat.restart();
             match ended {
                 Ok(()) => error!(worker = name, "a worker ended; it is started again"),
                 Err(panic) => error!(worker = name, %panic, "a worker died; it is started again"),
@@ -84,34 +84,34 @@ pub fn start<W: Worker + 'static>(
     });
 }
 
-async fn run(mut worker: impl Worker, pulse: Arc<Pulse>, stop: CancellationToken) {
+async fn run(mut worker: impl Worker, heartbeat: Arc<Heartbeat>, stop: CancellationToken) {
     let mut pause = Pause::default();
-    let given_up = match worker.is_given_up() {
+    let cancelled = match worker.is_cancelled_at_shutdown() {
         true => stop.clone(),
         false => CancellationToken::new(),
     };
     while !stop.is_cancelled() {
-        pulse.beat();
-        let Some(outcome) = given_up.run_until_cancelled(worker.step()).await else {
+        heartbeat.beat();
+        let Some(outcome) = cancelled.run_until_cancelled(worker.step()).await else {
             break;
         };
         match outcome {
             Ok(step) => {
-                pulse.rest();
+                heartbeat.succeed();
                 pause.end();
-                let (wakeup, rest) = match step {
+                let (wakeup, interval) = match step {
                     Step::Worked => continue,
-                    Step::CaughtUp => (None, TOGETHER),
-                    Step::Idle => (worker.wakeup(), worker.rest()),
+                    Step::CaughtUp => (None, BATCHING_DELAY),
+                    Step::Idle => (worker.wakeup(), worker.poll_interval()),
                 };
                 tokio::select! {
                     () = notified(wakeup) => {}
-                    () = tokio::time::sleep(rest) => {}
+                    () = tokio::time::sleep(interval) => {}
                     () = stop.cancelled() => {}
                 }
             }
             Err(error) => {
-                pulse.fail(error.to_string());
+                heartbeat.fail(error.to_string());
                 let time = pause.next(&error);
                 tokio::select! {
                     () = tokio::time::sleep(time) => {}
@@ -160,7 +160,7 @@ pub fn jitter(time: Duration) -> Duration {
 }
 
 /// Passes a step at which tests make workers fail.
-pub async fn pass(step: &'static str) -> Result<()> {
+pub async fn failpoint(step: &'static str) -> Result<()> {
     if failpoints::reach(step).await {
         return Err(Error::Unavailable {
             store: "nothing",

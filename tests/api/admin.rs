@@ -72,7 +72,7 @@ async fn it_answers_what_the_command_prints(site: &Site) {
         .await
         .expect_error(
             409,
-            &format!("job {last} is waiting: only dead letters can be killed"),
+            &format!("job {last} is waiting: only dead letters can be discarded"),
         );
     admin.get("/api/jobs/retry").await.expect_status(404);
 

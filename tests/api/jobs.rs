@@ -165,7 +165,7 @@ async fn only_dead_letters_are_killed(site: &Site) {
     let waiting = ["list", "--state", "waiting", "--kind", "create_message"];
     let id = text(&site.jobs(&waiting).await["jobs"][0]["id"]);
     let killed = site.confab(&["jobs", "kill", &id]).await;
-    expect_refusal(&killed, "is waiting: only dead letters can be killed");
+    expect_refusal(&killed, "is waiting: only dead letters can be discarded");
     let retried = site.confab(&["jobs", "retry", &id]).await;
     expect_refusal(&retried, "is waiting: only dead letters and delayed");
     for command in ["show", "retry", "kill"] {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use confab::domain::text::words;
+use confab::domain::text::tokenize;
 use reqwest::{Client, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -83,7 +83,7 @@ fn document(n: u64) -> String {
     let number = n + 1;
     let action = json!({"index": {"_id": format!("dec969c6:1:{number}"), "version": (1_u64 << 40) + number, "version_type": "external"}});
     let document = json!({
-        "chat": format!("dec969c6:{:016}", 1), "number": number, "words": words(&text), "text": text,
+        "chat": format!("dec969c6:{:016}", 1), "number": number, "words": tokenize(&text), "text": text,
         "created_at": 1_795_000_000_000_u64 + number,
     });
     format!("{action}\n{document}\n")

@@ -15,10 +15,11 @@ use super::{
         AdminState,
         api::{job_id, kind},
         error::AdminError,
-        page::{Place, page},
+        page::{MenuItem, page},
     },
-    Answer, answer,
-    words::count,
+    HttpResult,
+    format::count,
+    html_response,
 };
 use crate::{
     domain::Kind,
@@ -26,46 +27,46 @@ use crate::{
 };
 
 /// `POST /jobs/{id}/retry`
-pub async fn retry(id: Path<String>, state: Data<AdminState>) -> Answer {
+pub async fn retry(id: Path<String>, state: Data<AdminState>) -> HttpResult {
     state.maintenance.retry_job(job_id(&id)?).await?;
     Ok(go("/jobs?state=dead&done=retried"))
 }
 
 /// `GET /jobs/{id}/kill`: asks first.
-pub async fn ask_kill(id: Path<String>, state: Data<AdminState>) -> Answer {
+pub async fn ask_discard(id: Path<String>, state: Data<AdminState>) -> HttpResult {
     let id = job_id(&id)?;
     let job = state.maintenance.job(id).await?;
     if job.state != JobState::Dead {
-        let rule = "only dead letters can be killed";
+        let rule = "only dead letters can be discarded";
         let state = job.state;
         return Err(JobError::Refused { id, state, rule }.into());
     }
     let what = html! {
-        "What " code { (job.kind) } " of " code { (job.target) } " would have written is lost, and its number is not used again. \
+        "The write that it holds (" code { (job.kind) } " of " code { (job.target) } ") is lost, and its number is not used again. \
          This cannot be undone."
     };
-    answer(ask(
-        "Kill this job?",
+    html_response(ask(
+        "Discard this job?",
         &what,
         &format!("/jobs/{id}/kill"),
-        "Kill it",
+        "Discard",
         true,
         &format!("/jobs/{id}"),
     ))
 }
 
 /// `POST /jobs/{id}/kill`
-pub async fn kill(id: Path<String>, state: Data<AdminState>) -> Answer {
+pub async fn discard(id: Path<String>, state: Data<AdminState>) -> HttpResult {
     state.maintenance.discard_job(job_id(&id)?).await?;
     Ok(go("/jobs?state=dead&done=killed"))
 }
 
 /// `GET /jobs/retry`: asks first.
-pub async fn ask_retry_all(state: Data<AdminState>) -> Answer {
+pub async fn ask_retry_all(state: Data<AdminState>) -> HttpResult {
     let stats = state.maintenance.job_stats().await?;
     let dead: u64 = stats.iter().map(|kind| kind.dead).sum();
     let what = html! { "All " b { (count(dead)) } " dead letters are tried again. What still fails comes back to them." };
-    answer(ask(
+    html_response(ask(
         "Retry all dead letters?",
         &what,
         "/jobs/retry",
@@ -76,7 +77,7 @@ pub async fn ask_retry_all(state: Data<AdminState>) -> Answer {
 }
 
 /// `POST /jobs/retry`
-pub async fn retry_all(state: Data<AdminState>) -> Answer {
+pub async fn retry_all(state: Data<AdminState>) -> HttpResult {
     let retried = AtomicU64::new(0);
     state.maintenance.retry_all_jobs(&retried).await?;
     let retried = retried.into_inner();
@@ -86,16 +87,16 @@ pub async fn retry_all(state: Data<AdminState>) -> Answer {
 }
 
 /// `POST /kinds/{kind}/pause`
-pub async fn pause(name: Path<String>, state: Data<AdminState>) -> Answer {
+pub async fn pause(name: Path<String>, state: Data<AdminState>) -> HttpResult {
     set_paused(&name, &state, true).await
 }
 
 /// `POST /kinds/{kind}/resume`
-pub async fn resume(name: Path<String>, state: Data<AdminState>) -> Answer {
+pub async fn resume(name: Path<String>, state: Data<AdminState>) -> HttpResult {
     set_paused(&name, &state, false).await
 }
 
-async fn set_paused(name: &str, state: &AdminState, paused: bool) -> Answer {
+async fn set_paused(name: &str, state: &AdminState, paused: bool) -> HttpResult {
     let kind = kind(name)?;
     state.maintenance.set_paused(kind, paused).await?;
     let done = if paused { "paused" } else { "resumed" };
@@ -122,7 +123,7 @@ fn ask(title: &str, what: &Markup, action: &str, yes: &str, danger: bool, no: &s
             }
         }
     };
-    page(title, Place::Dead, &body)
+    page(title, MenuItem::Dead, &body)
 }
 
 /// What an action says it has done, in the query of the page that it ended on. Its words are ours, whatever the query says.
@@ -147,7 +148,7 @@ pub fn notice(request: &HttpRequest) -> Result<Markup, AdminError> {
     let text = match (done.as_str(), jobs, kind) {
         ("retried", None, _) => "The job is tried again.".to_owned(),
         ("retried", Some(jobs), _) => format!("{} dead letters are tried again.", count(jobs)),
-        ("killed", ..) => "The job is killed.".to_owned(),
+        ("killed", ..) => "The job is discarded.".to_owned(),
         ("paused", _, Some(kind)) => format!("{kind} is paused."),
         ("resumed", _, Some(kind)) => format!("{kind} is resumed."),
         _ => return Ok(html! {}),

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-use super::super::history::KEPT;
-use super::words::count;
+use super::super::history::CAPACITY;
+use super::format::count;
 
 /// The picture's height, in its own units; its width is one unit a look.
 const HEIGHT: f64 = 100.0;
@@ -30,7 +30,7 @@ pub fn draw(what: &str, unit: &str, lines: &[Series]) -> Markup {
         Some(Some(point)) => format!("{}{unit}", count(whole(*point))),
         _ => "–".to_owned(),
     };
-    let told: Vec<String> = lines
+    let text: Vec<String> = lines
         .iter()
         .map(|line| format!("{} {}", line.name, now(line)))
         .collect();
@@ -45,10 +45,10 @@ pub fn draw(what: &str, unit: &str, lines: &[Series]) -> Markup {
         }
         div.plot {
             div.ys aria-hidden="true" { span { (count(whole(top))) } span { (half(top)) } span { "0" } }
-            svg viewBox=(format!("0 0 {} {HEIGHT}", KEPT - 1)) preserveAspectRatio="none" role="img"
-                aria-label=(format!("{what}: {}", told.join(", "))) {
+            svg viewBox=(format!("0 0 {} {HEIGHT}", CAPACITY - 1)) preserveAspectRatio="none" role="img"
+                aria-label=(format!("{what}: {}", text.join(", "))) {
                 @for y in [0, 50, 100] {
-                    line.grid x1="0" y1=(y) x2=(KEPT - 1) y2=(y) {}
+                    line.grid x1="0" y1=(y) x2=(CAPACITY - 1) y2=(y) {}
                 }
                 @for line in lines {
                     @for run in runs(&line.points, top) {
@@ -69,7 +69,7 @@ struct Run {
 
 /// The unbroken parts of a line. The newest point is at the right edge.
 fn runs(points: &[Option<f64>], top: f64) -> Vec<Run> {
-    let skipped = KEPT.saturating_sub(points.len());
+    let skipped = CAPACITY.saturating_sub(points.len());
     let mut runs = Vec::new();
     let mut at = 0;
     for part in points.split(Option::is_none) {

@@ -8,20 +8,21 @@ use super::{
     super::{
         AdminState,
         api::job_id,
-        page::{Place, page},
+        page::{MenuItem, page},
     },
-    Answer, answer,
-    words::moment,
+    HttpResult,
+    format::moment,
+    html_response,
 };
 use crate::maintenance::{JobInfo, JobState};
 
 /// `GET /jobs/{id}`
-pub async fn show(id: Path<String>, state: Data<AdminState>) -> Answer {
+pub async fn show(id: Path<String>, state: Data<AdminState>) -> HttpResult {
     let job = state.maintenance.job(job_id(&id)?).await?;
     let title = format!("Job {}", job.id);
-    let (place, due) = match job.state {
-        JobState::Dead => (Place::Dead, "Dead since"),
-        _ => (Place::Jobs, "Tried again"),
+    let (item, due) = match job.state {
+        JobState::Dead => (MenuItem::Dead, "Dead since"),
+        _ => (MenuItem::Jobs, "Tried again"),
     };
     let body = html! {
         div.head {
@@ -47,7 +48,7 @@ pub async fn show(id: Path<String>, state: Data<AdminState>) -> Answer {
         }
         p { a href={ "/jobs?state=" (job.state.name()) } { "All " (job.state.name()) " jobs" } }
     };
-    answer(page(&title, place, &body))
+    html_response(page(&title, item, &body))
 }
 
 fn buttons(job: &JobInfo) -> Markup {
@@ -59,7 +60,7 @@ fn buttons(job: &JobInfo) -> Markup {
                 }
             }
             @if job.state == JobState::Dead {
-                a.button.danger href={ "/jobs/" (job.id) "/kill" } { "Kill…" }
+                a.button.danger href={ "/jobs/" (job.id) "/kill" } { "Discard…" }
             }
         }
     }

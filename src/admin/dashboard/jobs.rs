@@ -6,11 +6,12 @@ use maud::{Markup, html};
 use super::{
     super::{
         AdminState,
-        listing::Listing,
-        page::{Place, page},
+        listing::JobsQuery,
+        page::{MenuItem, page},
     },
-    Answer, actions, answer,
-    words::{count, moment},
+    HttpResult, actions,
+    format::{count, moment},
+    html_response,
 };
 use crate::{
     domain::Kind,
@@ -18,16 +19,16 @@ use crate::{
 };
 
 /// `GET /jobs`
-pub async fn list(request: HttpRequest, state: Data<AdminState>) -> Answer {
-    let listing = Listing::read(&request)?;
+pub async fn list(request: HttpRequest, state: Data<AdminState>) -> HttpResult {
+    let listing = JobsQuery::read(&request)?;
     let (stats, jobs) = tokio::try_join!(
         state.maintenance.job_stats(),
         listing.jobs(&state.maintenance)
     )?;
     let dead: u64 = stats.iter().map(|kind| kind.dead).sum();
-    let (title, place) = match listing.state {
-        JobState::Dead => ("Dead letters", Place::Dead),
-        _ => ("Jobs", Place::Jobs),
+    let (title, item) = match listing.state {
+        JobState::Dead => ("Dead letters", MenuItem::Dead),
+        _ => ("Jobs", MenuItem::Jobs),
     };
     let body = html! {
         div.head {
@@ -43,15 +44,15 @@ pub async fn list(request: HttpRequest, state: Data<AdminState>) -> Answer {
             section.card { (table(&listing, &jobs)) }
         }
     };
-    answer(page(title, place, &body))
+    html_response(page(title, item, &body))
 }
 
-fn tabs(listing: &Listing, stats: &[KindStats]) -> Markup {
+fn tabs(listing: &JobsQuery, stats: &[KindStats]) -> Markup {
     let chosen = |stats: &&KindStats| listing.kind.is_none_or(|kind| kind.name() == stats.kind);
     html! {
         nav.tabs aria-label="States" {
             @for state in JobState::ALL {
-                a href=(path(&Listing { state, after: None, ..*listing })) aria-current=[(state == listing.state).then_some("true")] {
+                a href=(path(&JobsQuery { state, after: None, ..*listing })) aria-current=[(state == listing.state).then_some("true")] {
                     (state.name())
                     b { (count(stats.iter().filter(chosen).map(|kind| in_state(kind, state)).sum())) }
                 }
@@ -60,7 +61,7 @@ fn tabs(listing: &Listing, stats: &[KindStats]) -> Markup {
     }
 }
 
-fn filter(listing: &Listing) -> Markup {
+fn filter(listing: &JobsQuery) -> Markup {
     html! {
         form.actions method="get" action="/jobs" {
             input type="hidden" name="state" value=(listing.state.name());
@@ -76,7 +77,7 @@ fn filter(listing: &Listing) -> Markup {
     }
 }
 
-fn table(listing: &Listing, jobs: &[JobInfo]) -> Markup {
+fn table(listing: &JobsQuery, jobs: &[JobInfo]) -> Markup {
     let next = jobs.last().filter(|_| jobs.len() == listing.limit);
     html! {
         @if jobs.is_empty() {
@@ -108,10 +109,10 @@ fn table(listing: &Listing, jobs: &[JobInfo]) -> Markup {
         @if listing.after.is_some() || next.is_some() {
             div.pages {
                 @if listing.after.is_some() {
-                    a.button href=(path(&Listing { after: None, ..*listing })) { "← The oldest" }
+                    a.button href=(path(&JobsQuery { after: None, ..*listing })) { "← The oldest" }
                 } @else { span {} }
                 @if let Some(last) = next {
-                    a.button rel="next" href=(path(&Listing { after: Some(last.id), ..*listing })) { "Next →" }
+                    a.button rel="next" href=(path(&JobsQuery { after: Some(last.id), ..*listing })) { "Next →" }
                 }
             }
         }
@@ -119,7 +120,7 @@ fn table(listing: &Listing, jobs: &[JobInfo]) -> Markup {
 }
 
 /// The address of a list; only of what is in it, so that a notice is not carried along.
-pub fn path(listing: &Listing) -> String {
+pub fn path(listing: &JobsQuery) -> String {
     let mut path = format!("/jobs?state={}", listing.state.name());
     if let Some(kind) = listing.kind {
         path += &format!("&kind={}", kind.name());
@@ -127,7 +128,7 @@ pub fn path(listing: &Listing) -> String {
     if let Some(after) = listing.after {
         path += &format!("&after={after}");
     }
-    if listing.limit != Listing::LIMIT {
+    if listing.limit != JobsQuery::LIMIT {
         path += &format!("&limit={}", listing.limit);
     }
     path

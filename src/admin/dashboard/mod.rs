@@ -6,7 +6,7 @@ mod job;
 mod jobs;
 mod overview;
 
-mod words;
+mod format;
 
 use actix_web::{
     HttpResponse,
@@ -17,7 +17,7 @@ use maud::Markup;
 
 use super::error::AdminError;
 
-type Answer = Result<HttpResponse, AdminError>;
+type HttpResult = Result<HttpResponse, AdminError>;
 
 /// The pages, what their forms are sent to, and what is in the binary for them.
 pub fn routes(app: &mut ServiceConfig) {
@@ -27,8 +27,8 @@ pub fn routes(app: &mut ServiceConfig) {
         .route("/jobs/retry", web::post().to(actions::retry_all))
         .route("/jobs/{id}", web::get().to(job::show))
         .route("/jobs/{id}/retry", web::post().to(actions::retry))
-        .route("/jobs/{id}/kill", web::get().to(actions::ask_kill))
-        .route("/jobs/{id}/kill", web::post().to(actions::kill))
+        .route("/jobs/{id}/kill", web::get().to(actions::ask_discard))
+        .route("/jobs/{id}/kill", web::post().to(actions::discard))
         .route("/kinds/{kind}/pause", web::post().to(actions::pause))
         .route("/kinds/{kind}/resume", web::post().to(actions::resume));
     for (path, kind, text) in [
@@ -59,7 +59,7 @@ pub fn routes(app: &mut ServiceConfig) {
     }
 }
 
-fn answer(page: Markup) -> Answer {
+fn html_response(page: Markup) -> HttpResult {
     let page = page.into_string();
     Ok(HttpResponse::Ok()
         .content_type(ContentType::html())

@@ -8,46 +8,47 @@ use maud::{Markup, html};
 use super::{
     super::{
         AdminState,
-        history::Stretch,
-        page::{Place, page},
+        history::Interval,
+        page::{MenuItem, page},
     },
-    Answer, actions, answer,
+    HttpResult, actions,
     chart::{self, Series},
+    format::{count, latency, span},
+    html_response,
     jobs::in_state,
-    words::{count, latency, span},
 };
 use crate::{
     maintenance::{JobState, KindStats, Probe, StoreError},
-    telemetry::worker_status::Condition,
+    telemetry::worker_status::WorkerStatus,
 };
 
 /// `GET /`
-pub async fn show(request: HttpRequest, state: Data<AdminState>) -> Answer {
+pub async fn show(request: HttpRequest, state: Data<AdminState>) -> HttpResult {
     let (stats, stores, lag) = tokio::join!(
         state.maintenance.job_stats(),
         state.maintenance.stores(),
         state.maintenance.waiting_batches(),
     );
-    let workers = state.health.workers();
-    let stretches = state.history.stretches();
+    let workers = state.process.workers();
+    let intervals = state.history.intervals();
     let body = html! {
         h1 { "Overview" }
         (actions::notice(&request)?)
         div.live-part data-live {
-            (troubles(&stats, &stores, &workers, state.health.is_ending()))
+            (troubles(&stats, &stores, &workers, state.process.is_ending()))
             @if let Ok(stats) = &stats { (tiles(stats, &lag)) }
-            div.pair { (rates(&stretches)) (depth(&stretches)) }
+            div.pair { (rates(&intervals)) (depth(&intervals)) }
             @if let Ok(stats) = &stats { (kinds(stats)) }
             div.pair { (store_table(&stores)) (worker_table(&workers)) }
         }
     };
-    answer(page("Overview", Place::Overview, &body))
+    html_response(page("Overview", MenuItem::Overview, &body))
 }
 
 fn troubles(
     stats: &Result<Vec<KindStats>, StoreError>,
     stores: &[Probe],
-    workers: &[Condition],
+    workers: &[WorkerStatus],
     ending: bool,
 ) -> Markup {
     let stalled = workers.iter().filter(|worker| worker.stalled.is_some());
@@ -100,19 +101,23 @@ fn state_title(state: JobState) -> &'static str {
     }
 }
 
-fn rates(stretches: &[Stretch]) -> Markup {
-    let line =
-        |of: fn(&Stretch) -> f64| stretches.iter().map(|stretch| Some(of(stretch))).collect();
+fn rates(intervals: &[Interval]) -> Markup {
+    let line = |of: fn(&Interval) -> f64| {
+        intervals
+            .iter()
+            .map(|interval| Some(of(interval)))
+            .collect()
+    };
     let lines = [
         Series {
             name: "stored",
             class: "stored",
-            points: line(|stretch| stretch.stored),
+            points: line(|interval| interval.stored),
         },
         Series {
             name: "accepted",
             class: "accepted",
-            points: line(|stretch| stretch.accepted),
+            points: line(|interval| interval.accepted),
         },
     ];
     card(
@@ -123,10 +128,10 @@ fn rates(stretches: &[Stretch]) -> Markup {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a number for a chart")]
-fn depth(stretches: &[Stretch]) -> Markup {
-    let points = stretches
+fn depth(intervals: &[Interval]) -> Markup {
+    let points = intervals
         .iter()
-        .map(|stretch| stretch.depth.map(|depth| depth as f64))
+        .map(|interval| interval.depth.map(|depth| depth as f64))
         .collect();
     let lines = [Series {
         name: "queued",
@@ -223,7 +228,7 @@ fn store_table(stores: &[Probe]) -> Markup {
     }
 }
 
-fn worker_table(workers: &[Condition]) -> Markup {
+fn worker_table(workers: &[WorkerStatus]) -> Markup {
     html! {
         section.card {
             div.title { h2 { "Workers" } span.soft.small { "in this process" } }
@@ -243,7 +248,7 @@ fn worker_table(workers: &[Condition]) -> Markup {
     }
 }
 
-fn worker_state(worker: &Condition) -> Markup {
+fn worker_state(worker: &WorkerStatus) -> Markup {
     html! {
         @if let Some(time) = worker.stalled {
             span { span.pill.bad { "stalled" } " " span.soft { "for " (span(time)) } }

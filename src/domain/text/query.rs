@@ -1,4 +1,4 @@
-use super::words;
+use super::tokenize;
 
 /// The longest query the contract takes, in characters as they came. Who reads the request checks it.
 pub const MAX_QUERY_CHARS: usize = 1000;
@@ -14,7 +14,7 @@ pub struct Query {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
     /// Never empty.
-    pub words: Vec<String>,
+    pub tokens: Vec<String>,
     /// The last of the words also stands for every word that begins with it. At most the last piece of a query
     /// has this.
     pub prefix: bool,
@@ -51,10 +51,10 @@ impl Query {
 
 impl Piece {
     fn of(text: &str, prefix: bool) -> Option<Piece> {
-        let words: Vec<String> = words(text)
+        let tokens: Vec<String> = tokenize(text)
             .split_ascii_whitespace()
             .map(str::to_owned)
             .collect();
-        (!words.is_empty()).then_some(Piece { words, prefix })
+        (!tokens.is_empty()).then_some(Piece { tokens, prefix })
     }
 }

@@ -5,7 +5,7 @@ use unicode_normalization::is_nfkc;
 fn pieces(query: &str) -> Vec<String> {
     let pieces = Query::parse(query).pieces.into_iter();
     pieces
-        .map(|p| p.words.join(" ") + if p.prefix { "*" } else { "" })
+        .map(|p| p.tokens.join(" ") + if p.prefix { "*" } else { "" })
         .collect()
 }
 
@@ -37,8 +37,12 @@ fn texts() -> impl Iterator<Item = String> {
 
 /// What every index relies on.
 fn assert_well_formed(text: &str) {
-    let words_of_text = words(text);
-    assert_eq!(words(&words_of_text), words_of_text, "again, of {text:?}");
+    let words_of_text = tokenize(text);
+    assert_eq!(
+        tokenize(&words_of_text),
+        words_of_text,
+        "again, of {text:?}"
+    );
     assert!(is_nfkc(&words_of_text), "NFKC of {text:?}");
     for word in words_of_text.split_ascii_whitespace() {
         assert!((1..=64).contains(&word.chars().count()), "of {text:?}");
@@ -57,12 +61,12 @@ fn assert_well_formed(text: &str) {
 fn ascii_takes_the_short_way_to_the_same_words() {
     let ascii: String = ('\0'..='\x7F').collect();
     assert_eq!(
-        words(&ascii),
+        tokenize(&ascii),
         "0123456789 abcdefghijklmnopqrstuvwxyz abcdefghijklmnopqrstuvwxyz"
     );
     for text in [ascii.as_str(), "", " ", "Foo_bar  baz.", &"x".repeat(70)] {
         // An emoji is no word, so it changes nothing but the way.
-        assert_eq!(words(text), words(&format!("😀{text}")));
+        assert_eq!(tokenize(text), tokenize(&format!("😀{text}")));
     }
 }
 
@@ -70,7 +74,7 @@ fn ascii_takes_the_short_way_to_the_same_words() {
 fn characters_alone_and_after_others() {
     for c in '\0'..=char::MAX {
         // Most are assigned to nothing, and without words there is nothing more to look at.
-        if !words(c.encode_utf8(&mut [0; 4])).is_empty() {
+        if !tokenize(c.encode_utf8(&mut [0; 4])).is_empty() {
             assert_well_formed(c.encode_utf8(&mut [0; 4]));
         }
     }
@@ -83,7 +87,7 @@ fn characters_alone_and_after_others() {
 fn any_text() {
     for text in texts() {
         assert_well_formed(&text);
-        let expected = words(&text);
+        let expected = tokenize(&text);
         let forms: [String; 4] = [
             text.nfc().collect(),
             text.nfd().collect(),
@@ -91,15 +95,15 @@ fn any_text() {
             text.nfkd().collect(),
         ];
         for form in forms {
-            assert_eq!(words(&form), expected, "{form:?} for {text:?}");
+            assert_eq!(tokenize(&form), expected, "{form:?} for {text:?}");
         }
         // However a query is cut into pieces, no word is lost.
         let query = Query::parse(&text.replace('"', " "));
-        let found: Vec<String> = query.pieces.iter().flat_map(|p| p.words.clone()).collect();
+        let found: Vec<String> = query.pieces.iter().flat_map(|p| p.tokens.clone()).collect();
         assert_eq!(found.join(" "), expected);
         assert_eq!(query.is_empty(), expected.is_empty());
         let query = Query::parse(&text);
-        assert!(query.pieces.iter().all(|p| !p.words.is_empty()));
+        assert!(query.pieces.iter().all(|p| !p.tokens.is_empty()));
         assert!(query.pieces.iter().rev().skip(1).all(|p| !p.prefix));
     }
 }
@@ -112,9 +116,9 @@ fn case_makes_no_difference() {
         // Letters of a newer Unicode than the folding table's have a case in `std` only.
         let folds = |s: &str| caseless::default_case_fold_str(s) != s;
         if upper != lower && (folds(&upper) || folds(&lower)) {
-            let expected = words(c.encode_utf8(&mut [0; 4]));
-            assert_eq!(words(&upper), expected, "upper case of {c:?}");
-            assert_eq!(words(&lower), expected, "lower case of {c:?}");
+            let expected = tokenize(c.encode_utf8(&mut [0; 4]));
+            assert_eq!(tokenize(&upper), expected, "upper case of {c:?}");
+            assert_eq!(tokenize(&lower), expected, "lower case of {c:?}");
         }
     }
 }
@@ -132,20 +136,20 @@ fn what_is_dropped_leaves_no_gap() {
             "\u{301}a",
         ] {
             let with: String = text.chars().flat_map(|c| [c, dropped]).collect();
-            assert_eq!(words(&with), words(text), "{dropped:?} in {text}");
+            assert_eq!(tokenize(&with), tokenize(text), "{dropped:?} in {text}");
         }
-        assert_eq!(words(&dropped.to_string()), "");
+        assert_eq!(tokenize(&dropped.to_string()), "");
     }
 }
 
 #[test]
 fn letters_taken_for_others() {
-    assert_eq!(words("ĐŁØIİ đłøı Ǿ"), "dloii dloi o");
+    assert_eq!(tokenize("ĐŁØIİ đłøı Ǿ"), "dloii dloi o");
     let alefs =
         "\u{622}\u{623}\u{625}\u{627}\u{671}\u{672}\u{673}\u{675}\u{773}\u{774}\u{870}\u{882}";
-    assert_eq!(words(alefs), "\u{627}".repeat(12));
+    assert_eq!(tokenize(alefs), "\u{627}".repeat(12));
     // A high hamza that belongs to no alef is a letter.
-    assert_eq!(words("\u{674}ب"), "\u{674}ب");
+    assert_eq!(tokenize("\u{674}ب"), "\u{674}ب");
 }
 
 #[test]
@@ -165,7 +169,7 @@ fn a_mark_goes_by_its_letter() {
         ("\u{301} .\u{301}a 😀\u{FE0F} *\u{20E3}", "a"),
         ("1\u{FE0F}\u{20E3}", "1"),
     ] {
-        assert_eq!(words(text), expected);
+        assert_eq!(tokenize(text), expected);
     }
 }
 
@@ -179,19 +183,19 @@ fn words_of_their_own() {
         ("한국어 ㄱㅏ", "한국어 가"),
         ("об\u{2BC}єкт", "об\u{2BC}єкт"),
     ] {
-        assert_eq!(words(text), expected);
+        assert_eq!(tokenize(text), expected);
     }
 }
 
 #[test]
 fn a_long_word_is_cut() {
     let cut = |c: &str| c.repeat(64);
-    assert_eq!(words(&"x".repeat(65)), cut("x"));
-    assert_eq!(words(&"ß".repeat(33)), cut("s"));
-    assert_eq!(words(&"и\u{306}".repeat(65)), cut("й"));
-    assert_eq!(words(&format!("{} y", "é".repeat(99))), cut("e") + " y");
+    assert_eq!(tokenize(&"x".repeat(65)), cut("x"));
+    assert_eq!(tokenize(&"ß".repeat(33)), cut("s"));
+    assert_eq!(tokenize(&"и\u{306}".repeat(65)), cut("й"));
+    assert_eq!(tokenize(&format!("{} y", "é".repeat(99))), cut("e") + " y");
     assert_eq!(
-        words(&format!("か{}い", "\u{302}".repeat(99))),
+        tokenize(&format!("か{}い", "\u{302}".repeat(99))),
         format!("か{} い", "\u{302}".repeat(63))
     );
 }

@@ -126,9 +126,9 @@ fn is_json(request: &HttpRequest) -> bool {
 }
 
 /// Visitor of an object that skips unknown members, whatever their number, size and depth.
-struct Known(&'static [TextMember]);
+struct MembersVisitor(&'static [TextMember]);
 
-impl<'de> Visitor<'de> for Known {
+impl<'de> Visitor<'de> for MembersVisitor {
     type Value = Members<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -152,7 +152,7 @@ fn parse<'a>(body: &'a [u8], known: &'static [TextMember]) -> Result<Members<'a>
     // The whole body is checked here, because serde_json does not check the UTF-8 of values that it skips.
     let body = str::from_utf8(body).map_err(|_| Invalid::NotJson)?;
     let mut json = serde_json::Deserializer::from_str(body);
-    let members = json.deserialize_map(Known(known));
+    let members = json.deserialize_map(MembersVisitor(known));
     let members = members.and_then(|members| json.end().map(|()| members));
     members.map_err(|_| {
         let is_object = body

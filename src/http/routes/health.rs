@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web::Data};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{service::Service, telemetry::worker_status::Health};
+use crate::{service::Service, telemetry::worker_status::ProcessStatus};
 
 /// Whether the process is alive
 ///
@@ -86,13 +86,13 @@ struct Worker {
         })),
     ),
 )]
-pub async fn ready(service: Data<Service>, health: Data<Health>) -> HttpResponse {
+pub async fn ready(service: Data<Service>, process: Data<ProcessStatus>) -> HttpResponse {
     let stores = service.stores().await;
-    let workers = health.workers();
+    let workers = process.workers();
     let write_fails = stores
         .iter()
         .any(|store| store.needed && store.error.is_some());
-    let status = if health.is_ending() {
+    let status = if process.is_ending() {
         Status::Ending
     } else if write_fails || workers.iter().any(|worker| worker.stalled.is_some()) {
         Status::Unavailable

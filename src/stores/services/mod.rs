@@ -45,15 +45,15 @@ impl Services {
     /// Joins the three stores; each is reached when first needed.
     pub fn new(mysql: Arc<Mysql>, redis: Redis, elasticsearch: SearchIndex) -> Self {
         let redis = Arc::new(redis);
-        let (accepting, reading) = ((redis.clone(), mysql.clone()), redis.clone());
+        let (writer, reader) = ((redis.clone(), mysql.clone()), redis.clone());
         Self {
             wakeups: Wakeups::default(),
             enqueue: Coalescer::new("Redis", GROUP, IN_FLIGHT, move |group| {
-                let (redis, mysql) = accepting.clone();
+                let (redis, mysql) = writer.clone();
                 async move { Ok(enqueue::enqueue_group(&redis, &mysql, &group).await) }
             }),
             newest: Coalescer::new("Redis", GROUP, IN_FLIGHT, move |group| {
-                let redis = reading.clone();
+                let redis = reader.clone();
                 async move { redis.newest(&group).await }
             }),
             mysql,

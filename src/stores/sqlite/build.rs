@@ -5,9 +5,9 @@ use diesel::{prelude::*, sql_query};
 use super::{
     Embedded,
     error::Outcome,
+    fts,
     rows::{signed, unsigned},
     schema::{index_build, search_indexes, state},
-    words,
 };
 use crate::{
     domain::{MessageKey, Revision},
@@ -24,7 +24,7 @@ impl Embedded {
     /// None is outdated: a migration that changes the
     /// index asks for a new one.
     pub async fn index_state(&self) -> Result<IndexState> {
-        let current = |connection: &mut SqliteConnection| Ok(words::current(connection)?);
+        let current = |connection: &mut SqliteConnection| Ok(fts::current(connection)?);
         let current = self
             .readers
             .run(call!("search", "current"), current)
@@ -129,7 +129,7 @@ impl Embedded {
 fn begin(connection: &mut SqliteConnection, target: Option<&str>) -> Outcome<()> {
     let name = target.unwrap_or_default();
     clear(connection)?;
-    if words::current(connection)?.as_deref() != Some(name) {
+    if fts::current(connection)?.as_deref() != Some(name) {
         diesel::update(search_indexes::table.find(name))
             .set(search_indexes::role.eq("building"))
             .execute(connection)?;
@@ -174,7 +174,7 @@ fn create(connection: &mut SqliteConnection) -> Outcome<String> {
          contentless_delete = 1, contentless_unindexed = 1, tokenize = 'ascii')"
     ))
     .execute(connection)?;
-    let role = words::current(connection)?.is_none().then_some("current");
+    let role = fts::current(connection)?.is_none().then_some("current");
     diesel::insert_into(search_indexes::table)
         .values((
             search_indexes::name.eq(&name),
@@ -185,7 +185,7 @@ fn create(connection: &mut SqliteConnection) -> Outcome<String> {
 }
 
 fn swap(connection: &mut SqliteConnection, name: &str) -> Outcome<()> {
-    let name = words::named(connection, Some(name))?;
+    let name = fts::named(connection, Some(name))?;
     let others: Vec<String> = search_indexes::table
         .filter(search_indexes::name.ne(&name))
         .select(search_indexes::name)

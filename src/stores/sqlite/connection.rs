@@ -6,8 +6,8 @@ use diesel::{Connection as _, SqliteConnection, connection::SimpleConnection as 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use super::{
-    error::{Failure, Outcome, failed, meaning, panicked, unavailable},
-    lock::WriteTurns,
+    error::{Failure, Outcome, classify, failed, panicked, unavailable},
+    lock::FairLock,
     path::DataFile,
     versions,
 };
@@ -39,7 +39,7 @@ pub(super) struct LazyConnection {
     role: Role,
     connection: Option<SqliteConnection>,
     /// Of one that writes, once it has.
-    turns: Option<WriteTurns>,
+    write_lock: Option<FairLock>,
 }
 
 impl LazyConnection {
@@ -48,7 +48,7 @@ impl LazyConnection {
             file: file.clone(),
             role,
             connection: None,
-            turns: None,
+            write_lock: None,
         }
     }
 
@@ -59,17 +59,17 @@ impl LazyConnection {
             Some(connection) => connection,
             None => open(&self.file, self.role, false)?,
         };
-        if self.role == Role::Writes && self.turns.is_none() {
-            self.turns = Some(WriteTurns::new(&self.file)?);
+        if self.role == Role::Writes && self.write_lock.is_none() {
+            self.write_lock = Some(FairLock::new(&self.file)?);
         }
-        let turn = self.turns.as_ref().map(WriteTurns::wait).transpose()?;
+        let guard = self.write_lock.as_ref().map(FairLock::lock).transpose()?;
         let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut connection)));
-        drop(turn);
+        drop(guard);
         let outcome = match outcome {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(Failure::Store(error))) => Err(error),
-            Ok(Err(Failure::Database(error))) => match meaning(&self.file, &error) {
-                refusal @ Error::Rejected { .. } => Err(refusal),
+            Ok(Err(Failure::Database(error))) => match classify(&self.file, &error) {
+                rejection @ Error::Rejected { .. } => Err(rejection),
                 error => return Err(error),
             },
             Err(panic) => return Err(panicked(&*panic)),
@@ -114,7 +114,7 @@ pub(super) fn open(file: &DataFile, role: Role, create: bool) -> Result<SqliteCo
         .and_then(|()| versions::refuse_newer(&mut connection, file));
     match opened {
         Ok(()) => Ok(connection),
-        Err(Failure::Database(error)) => Err(meaning(file, &error)),
+        Err(Failure::Database(error)) => Err(classify(file, &error)),
         Err(Failure::Store(error)) => Err(error),
     }
 }

@@ -7,10 +7,11 @@ use diesel::{dsl::sql, prelude::*, select, sql_query, sql_types::Text};
 use super::{
     Embedded,
     connection::{Role, open},
-    error::{Failure, meaning},
+    error::{Failure, classify},
+    fts,
     lock::try_lock,
     path::DataFile,
-    versions, words,
+    versions,
 };
 use crate::stores::{Check, Result, call::call, check::bounded};
 
@@ -18,8 +19,8 @@ use crate::stores::{Check, Result, call::call, check::bounded};
 const QUICK_CHECK: Duration = Duration::from_secs(60);
 
 /// Free bytes below which to warn, and below which it is a problem.
-const LITTLE: u64 = 1 << 30;
-const NEXT_TO_NOTHING: u64 = 64 << 20;
+const LOW_SPACE: u64 = 1 << 30;
+const CRITICAL_SPACE: u64 = 64 << 20;
 
 #[derive(QueryableByName)]
 struct Line {
@@ -29,14 +30,14 @@ struct Line {
 
 impl Embedded {
     pub(crate) async fn diagnose(&self) -> Vec<Check> {
-        let mut checks = bounded("rows", self.examine_file()).await;
-        checks.extend(bounded("search index", self.examine_index()).await);
+        let mut checks = bounded("rows", self.check_file()).await;
+        checks.extend(bounded("search index", self.check_index()).await);
         checks
     }
 
     /// Finds out which index is in use.
-    async fn examine_index(&self) -> Vec<Check> {
-        let current = |connection: &mut SqliteConnection| words::named(connection, None);
+    async fn check_index(&self) -> Vec<Check> {
+        let current = |connection: &mut SqliteConnection| fts::named(connection, None);
         let current = self.readers.run(call!("search", "examine"), current).await;
         let name = "search index";
         vec![Check::or_problem(
@@ -46,7 +47,7 @@ impl Embedded {
         )]
     }
 
-    async fn examine_file(&self) -> Vec<Check> {
+    async fn check_file(&self) -> Vec<Check> {
         let (file, name) = (&self.file, "file");
         let Ok(metadata) = fs::metadata(&file.path) else {
             return vec![Check::problem(
@@ -78,18 +79,18 @@ impl Embedded {
     async fn quick_check(&self) -> Check {
         let name = "integrity";
         let file = self.file.clone();
-        let (answer, answered) = tokio::sync::oneshot::channel();
-        let look = move || {
+        let (response, received) = tokio::sync::oneshot::channel();
+        let check = move || {
             // Nobody need wait for it any more.
-            let _ = answer.send(quick_check(&file));
+            let _ = response.send(quick_check(&file));
         };
-        let started = std::thread::Builder::new().spawn(look);
+        let started = std::thread::Builder::new().spawn(check);
         if let Err(error) = started {
             return Check::problem(name, error.to_string(), "no thread can be started");
         }
         let advice =
             "stop confab, keep a copy of the file, and put back a backup or try sqlite3's .recover";
-        match tokio::time::timeout(QUICK_CHECK, answered).await {
+        match tokio::time::timeout(QUICK_CHECK, received).await {
             Ok(Ok(Ok(lines))) if lines == ["ok"] => Check::ok(name, "PRAGMA quick_check: ok"),
             Ok(Ok(Ok(lines))) => Check::problem(name, lines.join("; "), advice),
             Ok(Ok(Err(error))) => Check::problem(name, error.to_string(), advice),
@@ -107,7 +108,7 @@ fn quick_check(file: &DataFile) -> Result<Vec<String>> {
     let mut connection = open(file, Role::Reads, false)?;
     let lines: Vec<Line> = sql_query("PRAGMA quick_check(20)")
         .load(&mut connection)
-        .map_err(|error| meaning(file, &error))?;
+        .map_err(|error| classify(file, &error))?;
     Ok(lines.into_iter().map(|line| line.quick_check).collect())
 }
 
@@ -117,10 +118,10 @@ fn opened(file: &DataFile) -> Result<Vec<Check>> {
         "(SELECT journal_mode FROM pragma_journal_mode)",
     ))
     .get_result(&mut connection)
-    .map_err(|error| meaning(file, &error))?;
+    .map_err(|error| classify(file, &error))?;
     let applied = versions::applied(&mut connection).map_err(|failure| match failure {
         Failure::Store(error) => error,
-        Failure::Database(error) => meaning(file, &error),
+        Failure::Database(error) => classify(file, &error),
     })?;
     Ok(vec![
         if mode == "wal" {
@@ -161,9 +162,9 @@ fn space(file: &DataFile) -> Check {
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
     let found = format!("{} MiB free", free >> 20);
     let advice = "make room: when the disk is full, writes are answered 503";
-    if free < NEXT_TO_NOTHING {
+    if free < CRITICAL_SPACE {
         Check::problem(name, found, advice)
-    } else if free < LITTLE {
+    } else if free < LOW_SPACE {
         Check::warning(name, found, advice)
     } else {
         Check::ok(name, found)

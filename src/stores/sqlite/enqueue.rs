@@ -10,7 +10,7 @@ use diesel::{
 };
 
 use super::{
-    Embedded, Limits,
+    Embedded, QueueLimits,
     error::{Failure, Outcome},
     rows::{MAX_MESSAGES, signed, unsigned},
     schema::{app_numbers, chat_numbers, job_counts, jobs, state},
@@ -22,7 +22,7 @@ use crate::{
 
 /// A write as the file keeps it.
 #[derive(Debug)]
-pub(super) struct EncodedWrite {
+pub(super) struct NewJob {
     kind: Kind,
     app: String,
     /// The chat that a message belongs to, else 0.
@@ -33,7 +33,7 @@ pub(super) struct EncodedWrite {
     members: String,
 }
 
-impl EncodedWrite {
+impl NewJob {
     fn new(write: &Write, request: Option<&RequestId>) -> Self {
         let Target { app, chat, number } = write.target;
         Self {
@@ -52,7 +52,7 @@ impl Embedded {
         write: &Write,
         request: Option<&RequestId>,
     ) -> Result<Enqueued> {
-        self.writer.enqueue(EncodedWrite::new(write, request)).await
+        self.writer.enqueue(NewJob::new(write, request)).await
     }
 
     /// Tells whether a write would be accepted.
@@ -69,8 +69,8 @@ impl Embedded {
 /// instead of them is everybody's.
 pub(super) fn enqueue_all(
     connection: &mut SqliteConnection,
-    limits: &Limits,
-    writes: &[&EncodedWrite],
+    limits: &QueueLimits,
+    writes: &[&NewJob],
 ) -> Outcome<Vec<Result<Enqueued>>> {
     connection.immediate_transaction(|connection| {
         let mut transaction = Transaction::open(connection, limits)?;
@@ -78,7 +78,7 @@ pub(super) fn enqueue_all(
         for write in writes {
             outcomes.push(match transaction.enqueue(connection, write) {
                 Ok(enqueued) => Ok(enqueued),
-                Err(Failure::Store(refusal)) => Err(refusal),
+                Err(Failure::Store(rejection)) => Err(rejection),
                 Err(failure) => return Err(failure),
             });
         }
@@ -123,7 +123,7 @@ impl Chat {
 }
 
 impl Transaction {
-    fn open(connection: &mut SqliteConnection, limits: &Limits) -> Outcome<Self> {
+    fn open(connection: &mut SqliteConnection, limits: &QueueLimits) -> Outcome<Self> {
         let counts: Vec<(String, i64)> = job_counts::table
             .select((job_counts::state, job_counts::jobs))
             .load(connection)?;
@@ -144,7 +144,7 @@ impl Transaction {
     fn chat(
         &mut self,
         connection: &mut SqliteConnection,
-        write: &EncodedWrite,
+        write: &NewJob,
     ) -> QueryResult<Option<&mut Chat>> {
         Ok(match self.chats.entry((write.app.clone(), write.chat)) {
             Entry::Occupied(chat) => Some(chat.into_mut()),
@@ -186,11 +186,7 @@ impl Transaction {
         Ok(())
     }
 
-    fn enqueue(
-        &mut self,
-        connection: &mut SqliteConnection,
-        write: &EncodedWrite,
-    ) -> Outcome<Enqueued> {
+    fn enqueue(&mut self, connection: &mut SqliteConnection, write: &NewJob) -> Outcome<Enqueued> {
         self.check_capacity()?;
         let action = write.kind.action();
         let number = match (action, write.kind.entity()) {
@@ -223,7 +219,7 @@ impl Transaction {
     fn queue(
         &mut self,
         connection: &mut SqliteConnection,
-        write: &EncodedWrite,
+        write: &NewJob,
         number: i64,
         created: Option<i64>,
     ) -> Outcome<Enqueued> {
@@ -256,7 +252,7 @@ impl Transaction {
 }
 
 /// Registers an application ID; false if it is taken.
-fn register(connection: &mut SqliteConnection, write: &EncodedWrite) -> QueryResult<bool> {
+fn register(connection: &mut SqliteConnection, write: &NewJob) -> QueryResult<bool> {
     let new = (app_numbers::app.eq(&write.app), app_numbers::chats.eq(0));
     let inserted = diesel::insert_or_ignore_into(app_numbers::table)
         .values(new)
@@ -264,7 +260,7 @@ fn register(connection: &mut SqliteConnection, write: &EncodedWrite) -> QueryRes
     Ok(inserted > 0)
 }
 
-fn next_chat(connection: &mut SqliteConnection, write: &EncodedWrite) -> QueryResult<Option<i64>> {
+fn next_chat(connection: &mut SqliteConnection, write: &NewJob) -> QueryResult<Option<i64>> {
     let number: Option<i64> = diesel::update(app_numbers::table.find(&write.app))
         .set(app_numbers::chats.eq(app_numbers::chats + 1))
         .returning(app_numbers::chats)
@@ -283,7 +279,7 @@ fn next_chat(connection: &mut SqliteConnection, write: &EncodedWrite) -> QueryRe
 }
 
 /// Since when the message exists, if that is known here: who reads the update before it is stored wants to know.
-fn created_at(connection: &mut SqliteConnection, write: &EncodedWrite) -> QueryResult<Option<i64>> {
+fn created_at(connection: &mut SqliteConnection, write: &NewJob) -> QueryResult<Option<i64>> {
     let since: Option<Option<i64>> = jobs::table
         .filter(jobs::app.eq(&write.app))
         .filter(jobs::chat.eq(write.chat))

@@ -35,9 +35,9 @@ impl From<Error> for Failure {
 
 /// What an error of diesel means for the batch that met it. diesel passes on the text only, not the number; what is not
 /// known by its text is taken for an outage: that costs a wait, never a job.
-pub(super) fn meaning(file: &dyn Display, error: &DieselError) -> Error {
+pub(super) fn classify(file: &dyn Display, error: &DieselError) -> Error {
     let detail = error.to_string();
-    let told = |what: &str| format!("{file}: {detail}: {what}");
+    let hint = |what: &str| format!("{file}: {detail}: {what}");
     match error {
         DieselError::DatabaseError(
             DatabaseErrorKind::NotNullViolation | DatabaseErrorKind::CheckViolation,
@@ -53,17 +53,17 @@ pub(super) fn meaning(file: &dyn Display, error: &DieselError) -> Error {
             store: STORE,
             detail,
         },
-        _ if detail.contains("malformed") || detail.contains("not a database") => failed(told(
+        _ if detail.contains("malformed") || detail.contains("not a database") => failed(hint(
             "the file is damaged; stop confab, keep a copy of it, and put back a backup or try sqlite3's .recover",
         )),
         _ if detail.contains("disk is full") => {
-            unavailable(told("make room; nothing that was answered is lost"))
+            unavailable(hint("make room; nothing that was answered is lost"))
         }
-        _ if detail.contains("disk I/O error") => unavailable(told("the disk fails, or is full")),
+        _ if detail.contains("disk I/O error") => unavailable(hint("the disk fails, or is full")),
         _ if detail.contains("readonly") => {
-            unavailable(told("the file and its folder must be writable"))
+            unavailable(hint("the file and its folder must be writable"))
         }
-        _ if detail.contains("no such table") => unavailable(told(
+        _ if detail.contains("no such table") => unavailable(hint(
             "the file has no schema yet; `confab migrate` makes it",
         )),
         _ => unavailable(format!("{file}: {detail}")),
@@ -88,9 +88,9 @@ pub(super) fn failed(detail: impl Display) -> Error {
 
 /// What a panic said.
 pub(super) fn panicked(panic: &(dyn Any + Send)) -> Error {
-    let said = panic
+    let message = panic
         .downcast_ref::<String>()
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied());
-    failed(format!("panicked: {}", said.unwrap_or_default()))
+    failed(format!("panicked: {}", message.unwrap_or_default()))
 }

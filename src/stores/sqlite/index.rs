@@ -13,10 +13,9 @@ use diesel::{
 use super::{
     Embedded,
     error::{Outcome, failed},
-    read,
+    fts, read,
     rows::{MessageRow, chat_id, signed, span, unsigned},
-    store::{TokenizedMessage, tokenize},
-    words,
+    store::{TokenizedMessage, tokenize_all},
 };
 use crate::{
     domain::{AppId, ChatKey, Message, MessageKey, Page, Revision, text::Query},
@@ -33,7 +32,7 @@ impl Embedded {
     ///
     /// [`Error::IndexMissing`](crate::stores::Error::IndexMissing) if not.
     pub async fn probe_index(&self) -> Result<()> {
-        let probe = |connection: &mut SqliteConnection| words::named(connection, None).map(drop);
+        let probe = |connection: &mut SqliteConnection| fts::named(connection, None).map(drop);
         self.readers.run(call!("search", "ping"), probe).await
     }
 
@@ -58,11 +57,11 @@ impl Embedded {
         for messages in messages.chunks(PUT) {
             let (target, tokenized) = (
                 target.map(str::to_owned),
-                tokenize(messages.to_vec()).await?,
+                tokenize_all(messages.to_vec()).await?,
             );
             let put = move |connection: &mut SqliteConnection| {
                 connection.immediate_transaction(|connection| {
-                    let index = words::named(connection, target.as_deref())?;
+                    let index = fts::named(connection, target.as_deref())?;
                     put(connection, &index, &tokenized)
                 })
             };
@@ -81,7 +80,7 @@ impl Embedded {
         let keys = keys.to_vec();
         let remove = move |connection: &mut SqliteConnection| {
             connection.immediate_transaction(|connection| {
-                let index = words::named(connection, None)?;
+                let index = fts::named(connection, None)?;
                 for id in read::ids(connection, &keys)?.into_iter().flatten() {
                     sql_query(format!("DELETE FROM {index} WHERE rowid = ?"))
                         .bind::<BigInt, _>(id)
@@ -99,11 +98,11 @@ impl Embedded {
     ) -> Result<Vec<Option<Revision>>> {
         let keys = keys.to_vec();
         let read = move |connection: &mut SqliteConnection| {
-            let index = words::named(connection, None)?;
+            let index = fts::named(connection, None)?;
             let mut revisions = Vec::with_capacity(keys.len());
             for id in read::ids(connection, &keys)? {
                 let revision = match id {
-                    Some(id) => words::revision(connection, &index, id)?,
+                    Some(id) => fts::revision(connection, &index, id)?,
                     None => None,
                 };
                 revisions.push(revision.map(|revision| Revision(unsigned(revision))));
@@ -115,7 +114,7 @@ impl Embedded {
 
     pub(crate) async fn count_documents(&self) -> Result<u64> {
         let count = |connection: &mut SqliteConnection| {
-            let index = words::named(connection, None)?;
+            let index = fts::named(connection, None)?;
             let count: i64 = diesel::select(sql::<BigInt>(&format!(
                 "(SELECT COUNT(*) FROM {index}_docsize)"
             )))
@@ -147,8 +146,8 @@ fn search(
     if query.is_empty() {
         return Ok(Vec::new());
     }
-    let index = words::named(connection, None)?;
-    let expression = words::expression(connection, &index, chat, query)?;
+    let index = fts::named(connection, None)?;
+    let expression = fts::expression(connection, &index, chat, query)?;
     let (after, before) = span(chat, page);
     let newest_first = page.after.is_none();
     let order = if newest_first { "DESC" } else { "ASC" };
@@ -184,7 +183,7 @@ fn put(
         messages.iter().zip(read::ids(connection, &keys)?)
     {
         match id {
-            Some(id) => words::put(connection, index, id, tokens, signed(message.revision.0))?,
+            Some(id) => fts::put(connection, index, id, tokens, signed(message.revision.0))?,
             None => refused.push((message.key, "there is no such chat".into())),
         }
     }
@@ -205,7 +204,7 @@ fn scan(
         #[diesel(sql_type = BigInt)]
         number: i64,
     }
-    let index = words::named(connection, None)?;
+    let index = fts::named(connection, None)?;
     let (app, chat, number) = read::position(after);
     let rows: Vec<Row> = sql_query(format!(
         "SELECT n.app, n.number AS chat, w.rowid & 4294967295 AS number FROM chat_numbers n CROSS JOIN {index} w \

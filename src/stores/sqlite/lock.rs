@@ -15,7 +15,7 @@ use super::{
 use crate::stores::{Error, Result};
 
 /// How often a lock that another holds is tried again.
-const LOOK: Duration = Duration::from_millis(20);
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A lock, for as long as its file is open. The system keeps it by the opened file, not by the process: two holders in
 /// one process exclude each other too.
@@ -35,7 +35,7 @@ impl Embedded {
             if lock.is_some() || Instant::now() >= deadline {
                 return Ok(lock);
             }
-            tokio::time::sleep(LOOK.min(wait)).await;
+            tokio::time::sleep(RETRY_INTERVAL.min(wait)).await;
         }
     }
 }
@@ -46,7 +46,7 @@ pub(super) fn try_lock(file: &DataFile, name: &str) -> Result<Option<FileLock>> 
     match lock.try_lock() {
         Ok(()) => Ok(Some(FileLock(lock))),
         Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(cannot(&path, &error)),
+        Err(TryLockError::Error(error)) => Err(lock_error(&path, &error)),
     }
 }
 
@@ -54,7 +54,7 @@ fn open(file: &DataFile, name: &str) -> Result<(File, PathBuf)> {
     let folder = file.beside("locks");
     match fs::create_dir(&folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(cannot(&folder, &error));
+            return Err(lock_error(&folder, &error));
         }
         _ => {}
     }
@@ -64,11 +64,11 @@ fn open(file: &DataFile, name: &str) -> Result<(File, PathBuf)> {
         .truncate(false)
         .write(true)
         .open(&path)
-        .map_err(|error| cannot(&path, &error))?;
+        .map_err(|error| lock_error(&path, &error))?;
     Ok((lock, path))
 }
 
-fn cannot(path: &Path, error: &io::Error) -> Error {
+fn lock_error(path: &Path, error: &io::Error) -> Error {
     let detail = format!(
         "cannot lock {}: {error}; the folder of the data must be writable",
         path.display()
@@ -84,13 +84,13 @@ fn cannot(path: &Path, error: &io::Error) -> Error {
 /// that writes all the time would keep a command waiting for ever, and the other way round. Here the next in line holds
 /// the gate: whoever has just written queues behind him.
 #[derive(Debug)]
-pub(super) struct WriteTurns {
+pub(super) struct FairLock {
     gate: File,
     turn: File,
     path: PathBuf,
 }
 
-impl WriteTurns {
+impl FairLock {
     pub fn new(file: &DataFile) -> Result<Self> {
         let (gate, _) = open(file, "gate")?;
         let (turn, path) = open(file, "turn")?;
@@ -98,20 +98,20 @@ impl WriteTurns {
     }
 
     /// Waits for the turn.
-    pub fn wait(&self) -> Result<Turn<'_>> {
+    pub fn lock(&self) -> Result<FairLockGuard<'_>> {
         let taken = self.gate.lock().and_then(|()| {
             let turn = self.turn.lock();
             self.gate.unlock().and(turn)
         });
-        taken.map_err(|error| cannot(&self.path, &error))?;
-        Ok(Turn(&self.turn))
+        taken.map_err(|error| lock_error(&self.path, &error))?;
+        Ok(FairLockGuard(&self.turn))
     }
 }
 
 /// A turn to write, until it is dropped.
-pub(super) struct Turn<'a>(&'a File);
+pub(super) struct FairLockGuard<'a>(&'a File);
 
-impl Drop for Turn<'_> {
+impl Drop for FairLockGuard<'_> {
     fn drop(&mut self) {
         // It could only fail for a file that is not open.
         let _ = self.0.unlock();

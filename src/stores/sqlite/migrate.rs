@@ -8,7 +8,7 @@ use diesel_migrations::MigrationHarness as _;
 use super::{
     Embedded,
     connection::{Role, open},
-    error::{failed, meaning, unavailable},
+    error::{classify, failed, unavailable},
     versions::MIGRATIONS,
 };
 use crate::stores::{Result, call::call};
@@ -24,7 +24,7 @@ impl Embedded {
     /// The file cannot be written, or a migration fails; the file is as it was then.
     pub async fn migrate(&self) -> Result<()> {
         call!("records", "migrate")
-            .measure(self.run_migrations())
+            .timed(self.run_migrations())
             .await
     }
 
@@ -40,7 +40,7 @@ impl Embedded {
             // writes, unlike BEGIN IMMEDIATE alone, and leaves nothing behind.
             connection
                 .batch_execute("BEGIN IMMEDIATE; PRAGMA user_version = 0; ROLLBACK")
-                .map_err(|error| meaning(&file, &error))?;
+                .map_err(|error| classify(&file, &error))?;
             connection
                 .run_pending_migrations(MIGRATIONS)
                 .map(drop)

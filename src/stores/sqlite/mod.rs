@@ -11,6 +11,7 @@ mod counts;
 mod diagnose;
 mod enqueue;
 mod error;
+mod fts;
 mod index;
 mod job_admin;
 mod lock;
@@ -25,7 +26,6 @@ mod schema;
 mod settle;
 mod store;
 mod versions;
-mod words;
 mod writer;
 
 use std::{path::PathBuf, sync::OnceLock, time::Duration};
@@ -37,7 +37,7 @@ use crate::domain::{Message, MessageKey};
 
 /// What bounds the queue.
 #[derive(Debug, Clone, Copy)]
-struct Limits {
+struct QueueLimits {
     /// Writes that may be waiting, leased and delayed.
     queue_depth: usize,
     /// Dead letters that may be kept.
@@ -65,7 +65,7 @@ pub struct Embedded {
     writer: Writer,
     readers: Readers,
     messages: Coalescer<MessageKey, Option<Message>>,
-    limits: Limits,
+    limits: QueueLimits,
     /// This run of the program, among those that claim jobs.
     claimer: String,
     /// Held while this process is the one that serves the file.
@@ -83,7 +83,7 @@ impl Embedded {
             path: settings.file,
             timeout: settings.timeout,
         };
-        let limits = Limits {
+        let limits = QueueLimits {
             queue_depth: settings.queue_depth,
             dead_letters: settings.dead_letters,
         };
@@ -106,7 +106,7 @@ impl Embedded {
     /// # Errors
     ///
     /// Another process serves it, or its folder is not writable.
-    pub fn serve_alone(&self) -> Result<()> {
+    pub fn serve_exclusively(&self) -> Result<()> {
         self.file.create_folder()?;
         match try_lock(&self.file, "serve")? {
             Some(lock) => {

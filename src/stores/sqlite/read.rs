@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     domain::{AppId, Application, Chat, ChatKey, Message, MessageKey, Page},
-    stores::{Result, Totals, call::call},
+    stores::{Result, RowCounts, call::call},
 };
 
 impl Embedded {
@@ -29,9 +29,9 @@ impl Embedded {
         self.readers.run(call!("records", "ping"), probe).await
     }
 
-    pub(crate) async fn totals(&self) -> Result<Totals> {
+    pub(crate) async fn totals(&self) -> Result<RowCounts> {
         let count = |connection: &mut SqliteConnection| {
-            Ok(Totals {
+            Ok(RowCounts {
                 applications: unsigned(applications::table.count().get_result(connection)?),
                 chats: unsigned(chats::table.count().get_result(connection)?),
                 messages: unsigned(messages::table.count().get_result(connection)?),

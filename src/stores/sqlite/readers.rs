@@ -61,7 +61,7 @@ impl Readers {
             .map_err(|_| unavailable("all readers are busy"))?
             .map_err(failed)?;
         let (idle, file) = (self.idle.clone(), self.file.clone());
-        let reading = tokio::task::spawn_blocking(move || {
+        let task = tokio::task::spawn_blocking(move || {
             let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
             // There is one for every permit.
             let connection = idle().pop();
@@ -72,6 +72,6 @@ impl Readers {
             drop(permit);
             outcome
         });
-        reading.await.map_err(failed)?
+        task.await.map_err(failed)?
     }
 }

@@ -11,15 +11,15 @@ use diesel::{
 use super::{
     Embedded,
     error::{Outcome, failed},
+    fts::Targets,
     rows::{
         ApplicationRow, ChatRow, MAX_MESSAGES, MessageRow, chat_id, message_id, millis, signed,
     },
     schema::{applications, chat_numbers, chats, messages},
     settle::check_lease,
-    words::Targets,
 };
 use crate::{
-    domain::{Application, Change, Chat, ChatKey, Entity, Message, text::words},
+    domain::{Application, Change, Chat, ChatKey, Entity, Message, text::tokenize},
     failpoints,
     stores::{
         Lease, Result,
@@ -50,7 +50,7 @@ impl Embedded {
             Entity::Message => {
                 let new = changes.filter_map(Change::into_message).collect();
                 let call = call!("records", "store_messages");
-                self.store_all(call, lease, tokenize(new).await?, upsert_messages)
+                self.store_all(call, lease, tokenize_all(new).await?, upsert_messages)
                     .await
             }
         }
@@ -224,10 +224,10 @@ fn chat_id_or_new(connection: &mut SqliteConnection, message: &Message) -> Query
 }
 
 /// Tokenizes messages, in a thread that may take its time: long texts in other scripts than Latin take milliseconds.
-pub(super) async fn tokenize(messages: Vec<Message>) -> Result<Vec<TokenizedMessage>> {
+pub(super) async fn tokenize_all(messages: Vec<Message>) -> Result<Vec<TokenizedMessage>> {
     let tokenizing = tokio::task::spawn_blocking(|| {
         let tokenized = messages.into_iter().map(|message| TokenizedMessage {
-            tokens: words(&message.text),
+            tokens: tokenize(&message.text),
             message,
         });
         tokenized.collect()

@@ -15,9 +15,9 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::debug;
 
 use super::{
-    Limits,
+    QueueLimits,
     connection::{LazyConnection, Role},
-    enqueue::{EncodedWrite, enqueue_all},
+    enqueue::{NewJob, enqueue_all},
     error::{Outcome, failed, unavailable},
     path::DataFile,
 };
@@ -30,10 +30,10 @@ use crate::stores::{
 const GROUP: usize = 500;
 
 /// What may wait for the thread before who asks has to wait to be let in.
-const WAITING: usize = 2000;
+const CHANNEL_CAPACITY: usize = 2000;
 
 /// What a worker's transaction should not take.
-const LONG: Duration = Duration::from_millis(20);
+const LONG_TRANSACTION: Duration = Duration::from_millis(20);
 
 /// What the thread is asked to do.
 enum Command {
@@ -43,8 +43,8 @@ enum Command {
 
 /// A write that waits to be accepted, and who waits with it.
 struct Waiting {
-    write: EncodedWrite,
-    answer: oneshot::Sender<Result<Enqueued>>,
+    write: NewJob,
+    response: oneshot::Sender<Result<Enqueued>>,
 }
 
 /// Handle of the thread.
@@ -57,8 +57,8 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread; the file is opened when first needed.
-    pub fn start(file: &DataFile, limits: Limits) -> Result<Self> {
-        let (commands, received) = mpsc::channel(WAITING);
+    pub fn start(file: &DataFile, limits: QueueLimits) -> Result<Self> {
+        let (commands, received) = mpsc::channel(CHANNEL_CAPACITY);
         let connection = LazyConnection::new(file, Role::Writes);
         let thread = thread::Builder::new()
             .name("sqlite-writer".into())
@@ -72,11 +72,11 @@ impl Writer {
     }
 
     /// Accepts a write, together with all that wait by then.
-    pub async fn enqueue(&self, write: EncodedWrite) -> Result<Enqueued> {
-        let (answer, answered) = oneshot::channel();
-        let command = Command::Enqueue(Waiting { write, answer });
+    pub async fn enqueue(&self, write: NewJob) -> Result<Enqueued> {
+        let (response, received) = oneshot::channel();
+        let command = Command::Enqueue(Waiting { write, response });
         call!("queue", "accept")
-            .measure(self.ask(command, answered))
+            .timed(self.send(command, received))
             .await
     }
 
@@ -87,31 +87,31 @@ impl Writer {
         call: &Call,
         work: impl FnOnce(&mut SqliteConnection) -> Outcome<T> + Send + 'static,
     ) -> Result<T> {
-        let (answer, answered) = oneshot::channel();
+        let (response, received) = oneshot::channel();
         let work = Command::Work(Box::new(move |connection| {
-            if !answer.is_closed() {
+            if !response.is_closed() {
                 // A caller that has gone meanwhile looks again.
-                let _ = answer.send(connection.run(work));
+                let _ = response.send(connection.run(work));
             }
         }));
-        call.measure(self.ask(work, answered)).await
+        call.timed(self.send(work, received)).await
     }
 
-    async fn ask<T>(&self, command: Command, answered: oneshot::Receiver<Result<T>>) -> Result<T> {
-        let asked = async {
+    async fn send<T>(&self, command: Command, received: oneshot::Receiver<Result<T>>) -> Result<T> {
+        let exchange = async {
             let commands = self
                 .commands
                 .as_ref()
                 .ok_or_else(|| failed("it is ending"))?;
             let sent = commands.send(command).await;
             sent.map_err(|_| failed("the writer's thread is gone"))?;
-            answered
+            received
                 .await
                 .map_err(|_| failed("the writer's thread died over this"))?
         };
         let timeout = self.file.timeout;
-        match tokio::time::timeout(timeout, asked).await {
-            Ok(answer) => answer,
+        match tokio::time::timeout(timeout, exchange).await {
+            Ok(response) => response,
             Err(_) => Err(unavailable(format!(
                 "{}: the disk does not keep up: no answer within {timeout:?}",
                 self.file
@@ -131,7 +131,7 @@ impl Drop for Writer {
     }
 }
 
-fn run(mut commands: mpsc::Receiver<Command>, mut connection: LazyConnection, limits: Limits) {
+fn run(mut commands: mpsc::Receiver<Command>, mut connection: LazyConnection, limits: QueueLimits) {
     let mut writes = Vec::new();
     let mut work = VecDeque::new();
     loop {
@@ -155,10 +155,10 @@ fn run(mut commands: mpsc::Receiver<Command>, mut connection: LazyConnection, li
         if let Some(next) = work.pop_front() {
             let began = Instant::now();
             next(&mut connection);
-            let took = began.elapsed();
-            if took > LONG {
+            let duration = began.elapsed();
+            if duration > LONG_TRANSACTION {
                 debug!(
-                    ?took,
+                    ?duration,
                     "a worker's transaction was long: accepts had to wait"
                 );
             }
@@ -166,17 +166,18 @@ fn run(mut commands: mpsc::Receiver<Command>, mut connection: LazyConnection, li
     }
 }
 
-fn enqueue_group(connection: &mut LazyConnection, limits: &Limits, mut group: Vec<Waiting>) {
-    group.retain(|waiting| !waiting.answer.is_closed());
-    let writes: Vec<&EncodedWrite> = group.iter().map(|waiting| &waiting.write).collect();
+fn enqueue_group(connection: &mut LazyConnection, limits: &QueueLimits, mut group: Vec<Waiting>) {
+    group.retain(|waiting| !waiting.response.is_closed());
+    let writes: Vec<&NewJob> = group.iter().map(|waiting| &waiting.write).collect();
     let outcomes = match connection.run(|connection| enqueue_all(connection, limits, &writes)) {
         Ok(outcomes) => outcomes,
         // One of them spoils the others: each for itself, then.
         Err(Error::Rejected { .. } | Error::Failed { .. }) if writes.len() > 1 => writes
             .iter()
             .map(|write| {
-                let alone = connection.run(|connection| enqueue_all(connection, limits, &[write]));
-                alone.and_then(|mut outcomes| {
+                let outcome =
+                    connection.run(|connection| enqueue_all(connection, limits, &[write]));
+                outcome.and_then(|mut outcomes| {
                     outcomes.pop().unwrap_or_else(|| Err(failed("no answer")))
                 })
             })
@@ -184,6 +185,6 @@ fn enqueue_group(connection: &mut LazyConnection, limits: &Limits, mut group: Ve
         Err(error) => vec![Err(error); writes.len()],
     };
     for (waiting, outcome) in group.into_iter().zip(outcomes) {
-        let _ = waiting.answer.send(outcome);
+        let _ = waiting.response.send(outcome);
     }
 }

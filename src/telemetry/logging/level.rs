@@ -20,12 +20,12 @@ const LEVELS: [LogLevel; 5] = [
     LogLevel::Trace,
 ];
 
-struct Switch {
+struct LevelSwitch {
     level: Mutex<LogLevel>,
     filter: Handle<Targets, Registry>,
 }
 
-static SWITCH: OnceLock<Switch> = OnceLock::new();
+static SWITCH: OnceLock<LevelSwitch> = OnceLock::new();
 
 /// What is shown at a level. Of what the libraries say, warnings at most: finer lines of theirs may hold what clients
 /// sent, and are of no use to an operator.
@@ -45,7 +45,7 @@ pub(super) fn shown(level: LogLevel) -> Targets {
 /// Keeps what changes the level later.
 pub(super) fn keep(level: LogLevel, filter: Handle<Targets, Registry>) {
     let level = Mutex::new(level);
-    let _ = SWITCH.set(Switch { level, filter });
+    let _ = SWITCH.set(LevelSwitch { level, filter });
 }
 
 /// From now on SIGUSR1 has one level more shown, and SIGUSR2 one less.
@@ -72,15 +72,15 @@ fn change(by: isize) {
         return;
     };
     let mut level = switch.level.lock().unwrap_or_else(PoisonError::into_inner);
-    let place = LEVELS.iter().position(|known| known == &*level);
-    let Some(next) = place
-        .and_then(|place| place.checked_add_signed(by))
-        .and_then(|place| LEVELS.get(place).copied())
+    let position = LEVELS.iter().position(|candidate| candidate == &*level);
+    let Some(next) = position
+        .and_then(|position| position.checked_add_signed(by))
+        .and_then(|position| LEVELS.get(position).copied())
     else {
         return;
     };
     // While the finer of the two is in force, so that the line is seen either way.
-    let say = || {
+    let log = || {
         warn!(
             from = level.name(),
             to = next.name(),
@@ -89,9 +89,9 @@ fn change(by: isize) {
     };
     if by > 0 {
         let _ = switch.filter.reload(shown(next));
-        say();
+        log();
     } else {
-        say();
+        log();
         let _ = switch.filter.reload(shown(next));
     }
     *level = next;

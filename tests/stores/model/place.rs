@@ -38,7 +38,7 @@ impl Place<'_> {
         let settings = Settings::read(None, variables).expect("valid settings");
         let backend = startup::backend(&settings).expect("stores can be prepared");
         if let Backend::Embedded(file) = &backend {
-            file.serve_alone().expect("the only one");
+            file.serve_exclusively().expect("the only one");
         }
         backend.migrate().await.expect("a schema");
         backend

@@ -20,7 +20,7 @@ struct Node {
 }
 
 #[derive(Deserialize)]
-struct Health {
+struct ClusterHealth {
     status: String,
     unassigned_shards: u64,
 }
@@ -82,7 +82,7 @@ impl SearchIndex {
     }
 
     async fn health(&self, index: &str) -> Result<Check> {
-        let health: Health = self
+        let health: ClusterHealth = self
             .get(
                 call!("search", "examine"),
                 index,
@@ -153,7 +153,7 @@ impl SearchIndex {
     /// What Elasticsearch tells of an index; `None` if there is none.
     async fn defined(&self, index: &str) -> Result<Option<Value>> {
         match self
-            .ask(
+            .send_read(
                 call!("search", "fits"),
                 self.client
                     .indices()
@@ -163,8 +163,10 @@ impl SearchIndex {
             )
             .await
         {
-            Err(refusal) if refusal.is_missing_index() => Ok(None),
-            answer => answer.map(Some).map_err(|refusal| refusal.error(index)),
+            Err(rejection) if rejection.is_missing_index() => Ok(None),
+            response => response
+                .map(Some)
+                .map_err(|rejection| rejection.error(index)),
         }
     }
 }

@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 use super::{failed, tokens};
 use crate::{
     domain::{
-        AppId, ChatKey, Message, MessageKey, Number, Revision, text::words, time::from_millis,
+        AppId, ChatKey, Message, MessageKey, Number, Revision, text::tokenize, time::from_millis,
     },
     stores::Result,
 };
 
 /// What is sent. `mapping.json` says what becomes of each field.
 #[derive(Serialize)]
-pub(super) struct Document<'a> {
+pub(super) struct MessageDocument<'a> {
     chat: String,
     number: Number,
     words: String,
@@ -22,12 +22,12 @@ pub(super) struct Document<'a> {
     updated_at: Option<i64>,
 }
 
-impl<'a> Document<'a> {
+impl<'a> MessageDocument<'a> {
     pub(super) fn new(message: &'a Message) -> Self {
         Self {
             chat: chat_field(message.key.chat),
             number: message.key.number,
-            words: tokens::of_words(words(&message.text)),
+            words: tokens::split_all(tokenize(&message.text)),
             text: &message.text,
             created_at: message.created_at.timestamp_millis(),
             updated_at: message.updated_at.map(|time| time.timestamp_millis()),

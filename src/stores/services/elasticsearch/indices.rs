@@ -27,7 +27,7 @@ use elasticsearch::indices::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{SearchIndex, answer::Refusal, failed, unavailable};
+use super::{SearchIndex, failed, response::Rejection, unavailable};
 use crate::stores::{
     Error, IndexState, Result,
     call::{Call, call},
@@ -112,7 +112,7 @@ impl SearchIndex {
         let mut definition: Value = serde_json::from_str(DEFINITION).map_err(failed)?;
         let unused = self.in_use().await?.is_none();
         let now = millis();
-        let mut refusal = None;
+        let mut rejection = None;
         for millis in now..now + NAMES {
             let name = format!("{}-{millis}", self.alias);
             definition["aliases"] = json!({ own_alias(&name): {} });
@@ -122,9 +122,9 @@ impl SearchIndex {
             match self.try_create(&name, &definition).await {
                 Ok(()) => return Ok(name),
                 Err(other) if other.is_kind("resource_already_exists_exception") => {
-                    refusal = Some(other);
+                    rejection = Some(other);
                 }
-                Err(other @ Refusal::Status { .. }) if unused => {
+                Err(other @ Rejection::Status { .. }) if unused => {
                     return match self.in_use().await? {
                         Some(index) => Ok(index),
                         None => Err(other.error(&name)),
@@ -133,14 +133,18 @@ impl SearchIndex {
                 Err(other) => return Err(other.error(&name)),
             }
         }
-        Err(refusal.map_or_else(
+        Err(rejection.map_or_else(
             || failed("no name is free"),
             |other| other.error(&self.alias),
         ))
     }
 
-    async fn try_create(&self, name: &str, definition: &Value) -> std::result::Result<(), Refusal> {
-        self.tell::<Value>(
+    async fn try_create(
+        &self,
+        name: &str,
+        definition: &Value,
+    ) -> std::result::Result<(), Rejection> {
+        self.send_write::<Value>(
             call!("search", "create"),
             self.client
                 .indices()
@@ -174,7 +178,7 @@ impl SearchIndex {
         {
             actions.push(json!({"remove": {"index": other, "alias": self.alias}}));
         }
-        self.tell::<Value>(
+        self.send_write::<Value>(
             call!("search", "swap"),
             self.client
                 .indices()
@@ -183,12 +187,12 @@ impl SearchIndex {
                 .send(),
         )
         .await
-        .map_err(|refusal| {
-            if refusal.is_status(404) {
+        .map_err(|rejection| {
+            if rejection.is_status(404) {
                 // Of several indices, it does not matter which: the next try looks again.
-                unavailable(refusal.detail())
+                unavailable(rejection.detail())
             } else {
-                refusal.error(index)
+                rejection.error(index)
             }
         })?;
         if let Err(error) = self.delete_others(index).await {
@@ -207,7 +211,7 @@ impl SearchIndex {
             .await?;
         for other in all.keys().filter(|name| *name != index && self.owns(name)) {
             match self
-                .tell::<Value>(
+                .send_write::<Value>(
                     call!("search", "swap"),
                     self.client
                         .indices()
@@ -216,7 +220,9 @@ impl SearchIndex {
                 )
                 .await
             {
-                Err(refusal) if !refusal.is_missing_index() => return Err(refusal.error(other)),
+                Err(rejection) if !rejection.is_missing_index() => {
+                    return Err(rejection.error(other));
+                }
                 _ => tracing::info!(index = other.as_str(), "deleted an index out of use"),
             }
         }
@@ -230,7 +236,7 @@ impl SearchIndex {
 
     async fn refresh_index(&self, index: &str) -> Result<()> {
         let refreshed: Refreshed = self
-            .tell(
+            .send_write(
                 call!("search", "refresh"),
                 self.client
                     .indices()
@@ -238,7 +244,7 @@ impl SearchIndex {
                     .send(),
             )
             .await
-            .map_err(|refusal| refusal.error(index))?;
+            .map_err(|rejection| rejection.error(index))?;
         if refreshed.shards.failed > 0 {
             return Err(unavailable("a part of the index was not refreshed"));
         }
@@ -261,11 +267,11 @@ impl SearchIndex {
 
     async fn aliases(&self, call: &Call, parts: IndicesGetAliasParts<'_>) -> Result<Aliases> {
         match self
-            .ask(call, self.client.indices().get_alias(parts).send())
+            .send_read(call, self.client.indices().get_alias(parts).send())
             .await
         {
-            Err(refusal) if refusal.is_status(404) => Ok(Aliases::new()),
-            answer => answer.map_err(|refusal| refusal.error(&self.alias)),
+            Err(rejection) if rejection.is_status(404) => Ok(Aliases::new()),
+            response => response.map_err(|rejection| rejection.error(&self.alias)),
         }
     }
 }

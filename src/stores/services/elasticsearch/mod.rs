@@ -7,12 +7,12 @@
 //! A document is a message, whole, under `_id` = `application:chat:message`, and its revision is its external version:
 //! what is newer stays, whatever order writes come in.
 
-mod answer;
 mod diagnose;
 mod document;
 mod indices;
 mod query;
 mod read;
+mod response;
 mod tokens;
 mod write;
 
@@ -29,7 +29,7 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use self::answer::{Refusal, Sent, StatusAndBody};
+use self::response::{Rejection, Sent, StatusAndBody};
 use crate::stores::{Error, Result, call::Call, circuit_breaker::CircuitBreaker};
 
 /// What the errors of this store are told by.
@@ -76,12 +76,12 @@ impl SearchIndex {
     }
 
     /// Sends a request that reads, and parses the response.
-    async fn ask<T: DeserializeOwned>(
+    async fn send_read<T: DeserializeOwned>(
         &self,
         call: &Call,
         send: impl Future<Output = Sent> + Send,
-    ) -> std::result::Result<T, Refusal> {
-        answer::parse(self.send(call, None, send.boxed()).await?)
+    ) -> std::result::Result<T, Rejection> {
+        response::parse(self.send(call, None, send.boxed()).await?)
     }
 
     /// As [`Self::ask`]; a refusal is the error of `index`.
@@ -91,18 +91,18 @@ impl SearchIndex {
         index: &str,
         send: impl Future<Output = Sent> + Send,
     ) -> Result<T> {
-        let response = self.ask(call, send).await;
-        response.map_err(|refusal| refusal.error(index))
+        let response = self.send_read(call, send).await;
+        response.map_err(|rejection| rejection.error(index))
     }
 
     /// Sends a request that changes something. Elasticsearch responds once it is on its disk, which may be busy, and no
     /// client waits for it: such a request has more time, as repeating it would only make it write again.
-    async fn tell<T: DeserializeOwned>(
+    async fn send_write<T: DeserializeOwned>(
         &self,
         call: &Call,
         send: impl Future<Output = Sent> + Send,
-    ) -> std::result::Result<T, Refusal> {
-        answer::parse(
+    ) -> std::result::Result<T, Rejection> {
+        response::parse(
             self.send(call, Some(self.write_timeout), send.boxed())
                 .await?,
         )
@@ -115,22 +115,22 @@ impl SearchIndex {
         call: &Call,
         timeout: Option<Duration>,
         send: BoxFuture<'_, Sent>,
-    ) -> std::result::Result<StatusAndBody, Refusal> {
-        let response = answer::read(send);
+    ) -> std::result::Result<StatusAndBody, Rejection> {
+        let response = response::read(send);
         let called = async {
             let called = match timeout {
                 Some(timeout) => self.breaker.call_within(timeout, response).await,
                 None => self.breaker.call(response).await,
             };
             match called? {
-                Err(Refusal::Silence(detail)) => Err(unavailable(detail)),
+                Err(Rejection::NoResponse(detail)) => Err(unavailable(detail)),
                 response => Ok(response),
             }
         };
-        match call.measure(called).await {
+        match call.timed(called).await {
             Ok(response) => response,
-            Err(Error::Unavailable { detail, .. }) => Err(Refusal::Silence(detail)),
-            Err(error) => Err(Refusal::Silence(error.to_string())),
+            Err(Error::Unavailable { detail, .. }) => Err(Rejection::NoResponse(detail)),
+            Err(error) => Err(Rejection::NoResponse(error.to_string())),
         }
     }
 }

@@ -34,9 +34,9 @@ pub(super) fn search(chat: ChatKey, query: &Query, page: &Page) -> Value {
         }
         filter.push(json!({"range": {"number": range}}));
     }
-    let room = PARTS.saturating_sub(query.pieces.len()).max(2);
+    let capacity = PARTS.saturating_sub(query.pieces.len()).max(2);
     for piece in &query.pieces {
-        push_piece(&mut filter, piece, room);
+        push_piece(&mut filter, piece, capacity);
     }
     // Ascending is not the order that the index keeps, so the chat, which is always the same, is not sorted by.
     let sort = if ascending(page) {
@@ -54,11 +54,11 @@ pub(super) fn search(chat: ChatKey, query: &Query, page: &Page) -> Value {
 }
 
 /// Adds what a piece asks for.
-fn push_piece(filter: &mut Vec<Value>, piece: &Piece, room: usize) {
+fn push_piece(filter: &mut Vec<Value>, piece: &Piece, capacity: usize) {
     let tokens: Vec<String> = piece
-        .words
+        .tokens
         .iter()
-        .flat_map(|word| tokens::of_word(word))
+        .flat_map(|word| tokens::split(word))
         .collect();
     match (tokens.as_slice(), piece.prefix) {
         ([], _) => {}
@@ -69,7 +69,7 @@ fn push_piece(filter: &mut Vec<Value>, piece: &Piece, room: usize) {
             // More words than that are in a query only where one character stands for several (`㍿`, `ﷺ`). The
             // whole words are looked for as one part then, and as much of their end as there is room for with the
             // prefix after it. That misses nothing.
-            let from = (phrase.len() + 1).saturating_sub(room);
+            let from = (phrase.len() + 1).saturating_sub(capacity);
             if from > 0 {
                 filter.push(phrase_query(phrase));
             }

@@ -5,9 +5,9 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{
-    SearchIndex, answer,
+    SearchIndex,
     document::{Stored, parse_chat_field},
-    failed, query, unavailable,
+    failed, query, response, unavailable,
 };
 use crate::{
     domain::{ChatKey, Message, MessageKey, Number, Page, Revision, text::Query},
@@ -61,17 +61,17 @@ struct Position {
 }
 
 #[derive(Deserialize)]
-struct Looked {
-    docs: Vec<LookedUp>,
+struct MultiGet {
+    docs: Vec<MultiGetItem>,
 }
 
 #[derive(Deserialize)]
-struct LookedUp {
+struct MultiGetItem {
     #[serde(default)]
     found: bool,
     #[serde(rename = "_version")]
     version: Option<u64>,
-    error: Option<answer::Complaint>,
+    error: Option<response::ErrorInfo>,
 }
 
 impl SearchIndex {
@@ -172,7 +172,7 @@ impl SearchIndex {
         let mut revisions = Vec::with_capacity(keys.len());
         for keys in keys.chunks(KEYS) {
             let ids: Vec<String> = keys.iter().map(MessageKey::to_string).collect();
-            let looked: Looked = self
+            let found: MultiGet = self
                 .get(
                     call!("search", "revisions"),
                     &self.alias,
@@ -184,23 +184,23 @@ impl SearchIndex {
                         .send(),
                 )
                 .await?;
-            if looked.docs.len() != keys.len() {
+            if found.docs.len() != keys.len() {
                 return Err(failed(
                     "it answered for other documents than it was asked for",
                 ));
             }
-            for doc in looked.docs {
+            for doc in found.docs {
                 revisions.push(self.revision(doc)?);
             }
         }
         Ok(revisions)
     }
 
-    fn revision(&self, doc: LookedUp) -> Result<Option<Revision>> {
+    fn revision(&self, doc: MultiGetItem) -> Result<Option<Revision>> {
         if let Some(error) = doc.error {
             // It gives no status here. What goes wrong with a lookup by id is the index's fault.
-            let refusal = error.with_status(503);
-            return Err(refusal.error(&self.alias));
+            let rejection = error.with_status(503);
+            return Err(rejection.error(&self.alias));
         }
         Ok(doc.version.filter(|_| doc.found).map(Revision))
     }

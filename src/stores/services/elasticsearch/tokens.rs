@@ -16,7 +16,7 @@ const MARK: char = '~';
 
 /// The tokens of a word, in their order. The tokens of a prefix of the word are the same but for the last, which is a
 /// prefix of the word's: parts are cut from the front.
-pub(super) fn of_word(word: &str) -> Vec<String> {
+pub(super) fn split(word: &str) -> Vec<String> {
     let mut tokens = Vec::new();
     let mut token = String::new();
     let mut units = 0;
@@ -34,14 +34,14 @@ pub(super) fn of_word(word: &str) -> Vec<String> {
 }
 
 /// The tokens of words that are separated by spaces, separated by spaces.
-pub(super) fn of_words(words: String) -> String {
+pub(super) fn split_all(words: String) -> String {
     // A UTF-16 unit takes a byte at least.
     if words.split(' ').all(|word| word.len() <= PART) {
         return words;
     }
     let mut tokens = String::with_capacity(words.len() + 16);
     for word in words.split_ascii_whitespace() {
-        for token in of_word(word) {
+        for token in split(word) {
             if !tokens.is_empty() {
                 tokens.push(' ');
             }
@@ -57,14 +57,14 @@ mod tests {
 
     #[test]
     fn only_long_words_are_cut() {
-        assert_eq!(of_words("foo bar".into()), "foo bar");
-        assert_eq!(of_words(String::new()), "");
+        assert_eq!(split_all("foo bar".into()), "foo bar");
+        assert_eq!(split_all(String::new()), "");
         assert_eq!(
-            of_words("a abcdefghijklmnopqrstuv z".into()),
+            split_all("a abcdefghijklmnopqrstuv z".into()),
             "a abcdefghijklmnopqr~ ~stuv z"
         );
-        assert_eq!(of_word("abcdefghijklmnopqr"), ["abcdefghijklmnopqr"]);
-        assert_eq!(of_word(&"я".repeat(18)), ["я".repeat(18)]);
+        assert_eq!(split("abcdefghijklmnopqr"), ["abcdefghijklmnopqr"]);
+        assert_eq!(split(&"я".repeat(18)), ["я".repeat(18)]);
     }
 
     #[test]
@@ -76,10 +76,10 @@ mod tests {
             "aя😀語".repeat(16),
         ];
         for word in words {
-            let tokens = of_word(&word);
+            let tokens = split(&word);
             assert_eq!(tokens.concat().replace(MARK, ""), word);
             for (end, c) in word.char_indices() {
-                let prefix = of_word(&word[..end + c.len_utf8()]);
+                let prefix = split(&word[..end + c.len_utf8()]);
                 let (last, whole) = prefix.split_last().unwrap();
                 assert_eq!(whole, &tokens[..whole.len()]);
                 assert!(tokens[whole.len()].starts_with(last));

@@ -8,9 +8,9 @@ use serde_json::json;
 
 use super::{
     SearchIndex,
-    answer::{Complaint, Refusal},
-    document::Document,
+    document::MessageDocument,
     failed, indices,
+    response::{ErrorInfo, Rejection},
 };
 use crate::{
     domain::{Message, MessageKey},
@@ -44,17 +44,17 @@ struct Item {
 #[derive(Deserialize)]
 struct Outcome {
     status: u16,
-    error: Option<Complaint>,
+    error: Option<ErrorInfo>,
 }
 
 impl Outcome {
     /// Whether it is done; the refusal if not.
-    fn judge(self) -> std::result::Result<(), Refusal> {
+    fn into_result(self) -> std::result::Result<(), Rejection> {
         match (self.status, self.error) {
             // 409: the index holds a version that is as new or newer. 404 without an error: no document to delete.
             (200..=299 | 409, _) | (404, None) => Ok(()),
             (status, Some(error)) => Err(error.with_status(status)),
-            (status, None) => Err(Complaint::Sentence(String::new()).with_status(status)),
+            (status, None) => Err(ErrorInfo::Text(String::new()).with_status(status)),
         }
     }
 }
@@ -70,30 +70,32 @@ impl SearchIndex {
         let alias = target.map_or_else(|| self.alias.clone(), indices::own_alias);
         let mut refused = Vec::new();
         let mut rest = messages;
-        let mut most = usize::MAX;
+        let mut max_count = usize::MAX;
         while !rest.is_empty() {
-            let (body, count) = bulk_body(rest, most).await?;
+            let (body, count) = bulk_body(rest, max_count).await?;
             let (sent, later) = rest.split_at(count);
             match self.bulk(call!("search", "put"), &alias, body, count).await {
                 Ok(outcomes) => {
                     for (message, outcome) in sent.iter().zip(outcomes) {
-                        match outcome.judge() {
+                        match outcome.into_result() {
                             Ok(()) => {}
-                            Err(refusal) if refusal.is_missing_index() || refusal.is_outage() => {
-                                return Err(refusal.error(index));
+                            Err(rejection)
+                                if rejection.is_missing_index() || rejection.is_outage() =>
+                            {
+                                return Err(rejection.error(index));
                             }
-                            Err(refusal) => refused.push((message.key, refusal.detail())),
+                            Err(rejection) => refused.push((message.key, rejection.detail())),
                         }
                     }
                     rest = later;
                 }
                 // Something on the way, a proxy say, takes less at a time than Elasticsearch does.
-                Err(refusal) if refusal.is_status(413) && count > 1 => most = count / 2,
-                Err(refusal) if refusal.is_status(413) => {
-                    refused.extend(sent.iter().map(|message| (message.key, refusal.detail())));
+                Err(rejection) if rejection.is_status(413) && count > 1 => max_count = count / 2,
+                Err(rejection) if rejection.is_status(413) => {
+                    refused.extend(sent.iter().map(|message| (message.key, rejection.detail())));
                     rest = later;
                 }
-                Err(refusal) => return Err(refusal.error(index)),
+                Err(rejection) => return Err(rejection.error(index)),
             }
         }
         Ok(refused)
@@ -110,11 +112,11 @@ impl SearchIndex {
             let outcomes = self
                 .bulk(call!("search", "remove"), &self.alias, body, keys.len())
                 .await
-                .map_err(|refusal| refusal.error(&self.alias))?;
+                .map_err(|rejection| rejection.error(&self.alias))?;
             for outcome in outcomes {
                 outcome
-                    .judge()
-                    .map_err(|refusal| refusal.error(&self.alias))?;
+                    .into_result()
+                    .map_err(|rejection| rejection.error(&self.alias))?;
             }
         }
         Ok(())
@@ -126,9 +128,9 @@ impl SearchIndex {
         alias: &str,
         body: Vec<u8>,
         count: usize,
-    ) -> std::result::Result<impl Iterator<Item = Outcome>, Refusal> {
+    ) -> std::result::Result<impl Iterator<Item = Outcome>, Rejection> {
         let done: Done = self
-            .tell(
+            .send_write(
                 call,
                 self.client
                     .bulk(BulkParts::Index(alias))
@@ -143,7 +145,7 @@ impl SearchIndex {
             )
             .await?;
         if done.items.len() != count {
-            return Err(Refusal::Status {
+            return Err(Rejection::Status {
                 status: 200,
                 kind: "unreadable".into(),
                 reason: format!("{} items were answered of {count}", done.items.len()),
@@ -153,19 +155,19 @@ impl SearchIndex {
     }
 }
 
-/// As many of the messages as go into one request, `most` at most, one at least; tells how many those are.
-async fn bulk_body(messages: &[Message], most: usize) -> Result<(Vec<u8>, usize)> {
+/// As many of the messages as go into one request, `max_count` at most, one at least; tells how many those are.
+async fn bulk_body(messages: &[Message], max_count: usize) -> Result<(Vec<u8>, usize)> {
     let mut body = Vec::new();
     let mut count = 0;
     let mut pause = PAUSE_BYTES;
-    for message in messages.iter().take(most) {
+    for message in messages.iter().take(max_count) {
         let action = json!({"index": {
             "_id": message.key.to_string(),
             "version": message.revision.0,
             "version_type": "external",
         }});
         push_line(&mut body, &action)?;
-        push_line(&mut body, &Document::new(message))?;
+        push_line(&mut body, &MessageDocument::new(message))?;
         count += 1;
         if body.len() >= BULK_BYTES {
             break;

@@ -59,13 +59,13 @@ impl Mysql {
     /// Begins to fill `target`, instead of whatever was being filled: from now on the outbox names it.
     pub async fn begin_build(&self, target: &str) -> Result<()> {
         let write = self.write_build(target);
-        call!("records", "begin_build").measure(write).await
+        call!("records", "begin_build").timed(write).await
     }
 
     /// Wants a new index that is built from nothing.
     pub async fn want_build(&self) -> Result<()> {
         let write = self.write_build("");
-        call!("records", "want_build").measure(write).await
+        call!("records", "want_build").timed(write).await
     }
 
     async fn write_build(&self, target: &str) -> Result<()> {
@@ -94,7 +94,7 @@ impl Mysql {
             let written = self.pool.in_time(replace.execute(&mut connection)).await?;
             Ok(written > 0)
         };
-        call!("records", "advance_build").measure(write).await
+        call!("records", "advance_build").timed(write).await
     }
 
     /// Ends the build of `target`, if that is what is being filled.
@@ -107,6 +107,6 @@ impl Mysql {
             self.pool.in_time(delete.execute(&mut connection)).await?;
             Ok(())
         };
-        call!("records", "end_build").measure(write).await
+        call!("records", "end_build").timed(write).await
     }
 }

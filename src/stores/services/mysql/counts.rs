@@ -16,7 +16,7 @@ use super::{
 use crate::{
     domain::{AppId, ChatKey},
     stores::{
-        Result, ScanPage, Totals, WrongCount,
+        Result, RowCounts, ScanPage, WrongCount,
         call::{Call, call},
         recount::{self, Recount},
     },
@@ -73,7 +73,7 @@ impl Mysql {
     /// Adds at most `limit` waiting deltas to the counts of their owners, and returns how many. A delta whose owner is not
     /// stored yet waits for it.
     pub async fn apply_counts(&self, count: &Count, limit: usize) -> Result<usize> {
-        count.apply.measure(self.apply(count, limit)).await
+        count.apply.timed(self.apply(count, limit)).await
     }
 
     async fn apply(&self, count: &Count, limit: usize) -> Result<usize> {
@@ -113,7 +113,7 @@ impl Mysql {
         guard.finish(self.pool.in_time(applied).await)
     }
 
-    pub(crate) async fn totals(&self) -> Result<Totals> {
+    pub(crate) async fn totals(&self) -> Result<RowCounts> {
         let count = async || {
             let mut connection = self.pool.get().await?;
             let query = diesel::select((
@@ -125,7 +125,7 @@ impl Mysql {
                 .pool
                 .within(RECOUNT, query.get_result(&mut connection))
                 .await?;
-            Ok(Totals {
+            Ok(RowCounts {
                 applications: applications.map_or(0, unsigned),
                 chats: chats.map_or(0, unsigned),
                 messages: messages.map_or(0, unsigned),
@@ -149,10 +149,7 @@ impl Mysql {
              (SELECT app, SUM(delta) AS delta FROM chats_count_deltas GROUP BY app) w ON w.app = o.id \
              WHERE o.id > '{after}' ORDER BY o.id LIMIT {limit}"
         );
-        let rows = CHATS
-            .check
-            .measure(self.recount(&query, fix, &CHATS))
-            .await?;
+        let rows = CHATS.check.timed(self.recount(&query, fix, &CHATS)).await?;
         Ok(recount::applications(&rows, limit))
     }
 
@@ -179,7 +176,7 @@ impl Mysql {
         );
         let rows = MESSAGES
             .check
-            .measure(self.recount(&query, fix, &MESSAGES))
+            .timed(self.recount(&query, fix, &MESSAGES))
             .await?;
         Ok(recount::chats(&rows, limit))
     }

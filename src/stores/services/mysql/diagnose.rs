@@ -54,7 +54,7 @@ impl Mysql {
     /// Examines the server and its settings. That it is unreachable is a finding.
     pub async fn diagnose(&self, batch_bytes: usize) -> Vec<Check> {
         let checks = self.checks(batch_bytes);
-        let checks = call!("records", "examine").measure(checks).await;
+        let checks = call!("records", "examine").timed(checks).await;
         checks.unwrap_or_else(|error| {
             let advice = "see that MySQL runs, and that services.mysql_url leads to it, with a user and a database that exist";
             vec![Check::problem("mysql", error.to_string(), advice)]
@@ -192,17 +192,17 @@ mod tests {
             charset: None,
             now: 0,
         };
-        let durable = |server: Server| durability(&server).verdict == Severity::Ok;
+        let durable = |server: Server| durability(&server).severity == Severity::Ok;
         assert!(durable(server(1, 1, 1, "ON")));
         assert!(durable(server(1, 0, 0, "1")));
         assert!(!durable(server(2, 1, 1, "ON")));
         assert!(!durable(server(1, 0, 1, "ON")));
         assert!(!durable(server(1, 1, 1, "OFF")));
-        assert_eq!(version("8.0.36").verdict, Severity::Ok);
-        assert_eq!(version("5.7.44-log").verdict, Severity::Problem);
-        assert_eq!(version("11.4.2-MariaDB").verdict, Severity::Problem);
-        assert_eq!(charset("latin1").verdict, Severity::Warning);
-        assert_eq!(packet(64 << 20, 8 << 20).verdict, Severity::Ok);
-        assert_eq!(packet(4 << 20, 8 << 20).verdict, Severity::Warning);
+        assert_eq!(version("8.0.36").severity, Severity::Ok);
+        assert_eq!(version("5.7.44-log").severity, Severity::Problem);
+        assert_eq!(version("11.4.2-MariaDB").severity, Severity::Problem);
+        assert_eq!(charset("latin1").severity, Severity::Warning);
+        assert_eq!(packet(64 << 20, 8 << 20).severity, Severity::Ok);
+        assert_eq!(packet(4 << 20, 8 << 20).severity, Severity::Warning);
     }
 }

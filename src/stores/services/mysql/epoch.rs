@@ -31,19 +31,19 @@ impl Mysql {
         let mut connection = self.pool.get().await?;
         let raised = connection.transaction(async |connection: &mut Connection| {
             // The row's lock waits for the store transactions that are under way, and those that come wait for it.
-            let standing: i64 = state::table
+            let current: i64 = state::table
                 .select(state::epoch)
                 .for_update()
                 .first(connection)
                 .await?;
             let at_least = signed(at_least);
-            if at_least > standing {
+            if at_least > current {
                 diesel::replace_into(index_build::table)
                     .values(BuildRow::new(""))
                     .execute(connection)
                     .await?;
             }
-            let epoch = standing.max(at_least) + 1;
+            let epoch = current.max(at_least) + 1;
             diesel::update(state::table)
                 .set(state::epoch.eq(epoch))
                 .execute(connection)

@@ -12,13 +12,13 @@ use super::Mysql;
 use crate::stores::{Result, call::call};
 
 /// How long it may take to find out whether a lock is still held.
-const ASK: Duration = Duration::from_secs(2);
+const HELD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// MySQL's named locks are the server's, not the database's, and their names have at most 64 characters.
 const NAME: &str = "SHA2(CONCAT('confab:', DATABASE(), ':', ?), 224)";
 
 #[derive(QueryableByName)]
-struct Answer {
+struct Response {
     #[diesel(sql_type = Nullable<BigInt>)]
     yes: Option<i64>,
 }
@@ -33,7 +33,7 @@ impl Mysql {
     /// Takes a lock, waiting at most `wait` (rounded up to seconds); `None` if another holds it.
     pub async fn lock(&self, name: &str, wait: Duration) -> Result<Option<NamedLock>> {
         let take = self.take_lock(name, wait);
-        call!("records", "lock").measure(take).await
+        call!("records", "lock").timed(take).await
     }
 
     async fn take_lock(&self, name: &str, wait: Duration) -> Result<Option<NamedLock>> {
@@ -43,9 +43,9 @@ impl Mysql {
             .bind::<Text, _>(name)
             .bind::<BigInt, _>(seconds);
         // MySQL keeps to the wait by itself, which may be longer than a call may take.
-        let answer = query.get_result::<Answer>(&mut connection);
-        let answer = self.pool.within(wait + self.pool.timeout, answer).await?;
-        Ok((answer.yes == Some(1)).then(|| NamedLock {
+        let response = query.get_result::<Response>(&mut connection);
+        let response = self.pool.within(wait + self.pool.timeout, response).await?;
+        Ok((response.yes == Some(1)).then(|| NamedLock {
             connection,
             name: name.to_owned(),
         }))
@@ -59,7 +59,10 @@ impl NamedLock {
             "SELECT IS_USED_LOCK({NAME}) = CONNECTION_ID() AS yes"
         ))
         .bind::<Text, _>(&self.name);
-        let answer = tokio::time::timeout(ASK, query.get_result::<Answer>(&mut self.connection));
-        matches!(answer.await, Ok(Ok(Answer { yes: Some(1) })))
+        let response = tokio::time::timeout(
+            HELD_TIMEOUT,
+            query.get_result::<Response>(&mut self.connection),
+        );
+        matches!(response.await, Ok(Ok(Response { yes: Some(1) })))
     }
 }

@@ -22,7 +22,7 @@ impl Mysql {
     /// MySQL is unreachable, or another process migrates; or a migration fails.
     pub async fn migrate(&self) -> Result<()> {
         call!("records", "migrate")
-            .measure(self.run_migrations())
+            .timed(self.run_migrations())
             .await
     }
 

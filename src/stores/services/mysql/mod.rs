@@ -50,11 +50,11 @@ impl Mysql {
     /// A URL that leads to no MySQL.
     pub fn new(url: &Url, pool_size: usize, timeout: Duration) -> Result<Self> {
         let pool = Arc::new(Pool::new(url, pool_size, timeout)?);
-        let reading = pool.clone();
+        let reader = pool.clone();
         Ok(Self {
             pool,
             messages: Coalescer::new("MySQL", GROUP, IN_FLIGHT, move |keys| {
-                let pool = reading.clone();
+                let pool = reader.clone();
                 async move { read::messages(&pool, &keys).await }
             }),
         })

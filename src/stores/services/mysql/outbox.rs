@@ -101,7 +101,7 @@ impl Mysql {
             self.pool.in_time(delete.execute(&mut connection)).await?;
             Ok(())
         };
-        call!("records", "clear_outbox").measure(write).await
+        call!("records", "clear_outbox").timed(write).await
     }
 
     /// Has these messages indexed once more.
@@ -118,7 +118,7 @@ impl Mysql {
             }
             Ok(())
         };
-        call!("records", "requeue_for_index").measure(write).await
+        call!("records", "requeue_for_index").timed(write).await
     }
 
     /// How far the index is behind the rows. It reads all waiting changes.

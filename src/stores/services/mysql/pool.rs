@@ -27,17 +27,17 @@ const STORE: &str = "MySQL";
 pub type Connection = Object<AsyncMysqlConnection>;
 
 /// What every session is set to. Row locks are held for what a statement touches, not for the gaps between, so that
-/// batches of several processes do not wait for each other; errors come in the language that [`meaning`] reads.
+/// batches of several processes do not wait for each other; errors come in the language that [`classify`] reads.
 const SESSION: &str = "SET SESSION transaction_isolation = 'READ-COMMITTED', lc_messages = 'en_US', \
                        sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO', \
                        innodb_lock_wait_timeout = 2";
 
 /// What a session of the pool is set to besides: a process that stands still, or whose host lost power, in the middle of
 /// a transaction keeps its locks no longer than this, in seconds.
-const LONGEST_SILENCE: u64 = 30;
+const IDLE_TIMEOUT: u64 = 30;
 
 /// When a connection that nobody used is no longer trusted to be there.
-const UNUSED: Duration = Duration::from_secs(LONGEST_SILENCE / 2);
+const MAX_IDLE: Duration = Duration::from_secs(IDLE_TIMEOUT / 2);
 
 /// A bounded pool whose every wait is bounded.
 pub struct Pool {
@@ -48,7 +48,7 @@ pub struct Pool {
     breaker: CircuitBreaker,
     /// When a connection last broke or was left without an answer: what was made before is not used again. A server that
     /// went away took all of them with it, and one that still owes an answer would give it to the wrong question.
-    broke: Arc<Mutex<Option<Instant>>>,
+    last_broken: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Pool {
@@ -59,10 +59,10 @@ impl Pool {
             // Else the client asks a server on this host for its Unix socket, and goes on with whoever listens there.
             url.query_pairs_mut().append_pair("prefer_socket", "false");
         }
-        let broke: Arc<Mutex<Option<Instant>>> = Arc::default();
+        let last_broken: Arc<Mutex<Option<Instant>>> = Arc::default();
         let mut manager = ManagerConfig::default();
         manager.custom_setup = Box::new(|url| establish_for_pool(url).boxed());
-        // A ping at every check-out would double the time of a read: `broke` and `Pool::read` do instead.
+        // A ping at every check-out would double the time of a read: `last_broken` and `Pool::read` do instead.
         manager.recycling_method = RecyclingMethod::Fast;
         let manager = AsyncDieselConnectionManager::new_with_config(url.as_str(), manager);
         let connections = DeadPool::builder(manager)
@@ -72,10 +72,10 @@ impl Pool {
             .recycle_timeout(Some(timeout))
             .runtime(Runtime::Tokio1)
             .pre_recycle(Hook::sync_fn({
-                let broke = broke.clone();
-                move |_, metrics| match *lock(&broke) {
+                let last_broken = last_broken.clone();
+                move |_, metrics| match *lock(&last_broken) {
                     Some(at) if metrics.created <= at => Err(HookError::message("it may be dead")),
-                    _ if metrics.last_used() > UNUSED => Err(HookError::message("long unused")),
+                    _ if metrics.last_used() > MAX_IDLE => Err(HookError::message("long unused")),
                     _ => Ok(()),
                 }
             }))
@@ -86,7 +86,7 @@ impl Pool {
             url: url.to_string(),
             timeout,
             breaker: CircuitBreaker::new(STORE, timeout),
-            broke,
+            last_broken,
         })
     }
 
@@ -128,13 +128,13 @@ impl Pool {
         time: Duration,
         query: impl Future<Output = std::result::Result<T, DieselError>>,
     ) -> Result<T> {
-        let mut call = Unanswered {
+        let mut call = CallGuard {
             pool: self,
             answered: false,
         };
         let outcome = self.breaker.call_within(time, pin!(query)).await?;
-        let outcome = outcome.map_err(|error| meaning(&error));
-        call.answered = !outcome.as_ref().is_err_and(has_died);
+        let outcome = outcome.map_err(|error| classify(&error));
+        call.answered = !outcome.as_ref().is_err_and(is_connection_error);
         outcome
     }
 
@@ -147,7 +147,7 @@ impl Pool {
         let mut outcome = Err(unavailable(&"not read"));
         for _ in 0..2 {
             outcome = read().await;
-            if !outcome.as_ref().is_err_and(has_died) {
+            if !outcome.as_ref().is_err_and(is_connection_error) {
                 break;
             }
         }
@@ -159,15 +159,15 @@ impl Pool {
 /// Sees to a connection whose call was not answered: because it took too long, because the connection died, or because
 /// nobody waits any more, as with the request of a client that has gone. Its next borrower would read what it still owes
 /// for the answer to his own question.
-struct Unanswered<'a> {
+struct CallGuard<'a> {
     pool: &'a Pool,
     answered: bool,
 }
 
-impl Drop for Unanswered<'_> {
+impl Drop for CallGuard<'_> {
     fn drop(&mut self) {
         if !self.answered {
-            *lock(&self.pool.broke) = Some(Instant::now());
+            *lock(&self.pool.last_broken) = Some(Instant::now());
         }
     }
 }
@@ -192,7 +192,7 @@ impl Drop for TransactionGuard<'_> {
     fn drop(&mut self) {
         if !self.finished {
             let now = Instant::now();
-            *lock(&self.pool.broke) = Some(now);
+            *lock(&self.pool.last_broken) = Some(now);
             self.pool
                 .connections
                 .retain(|_, metrics| metrics.created > now);
@@ -201,8 +201,8 @@ impl Drop for TransactionGuard<'_> {
 }
 
 /// Nothing is left half done under this lock, so it is as good after a panic as before.
-fn lock(broke: &Mutex<Option<Instant>>) -> MutexGuard<'_, Option<Instant>> {
-    broke.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(last_broken: &Mutex<Option<Instant>>) -> MutexGuard<'_, Option<Instant>> {
+    last_broken.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn establish(url: &str) -> diesel::ConnectionResult<AsyncMysqlConnection> {
@@ -217,23 +217,23 @@ async fn establish(url: &str) -> diesel::ConnectionResult<AsyncMysqlConnection> 
 async fn establish_for_pool(url: &str) -> diesel::ConnectionResult<AsyncMysqlConnection> {
     let mut connection = establish(url).await?;
     connection
-        .batch_execute(&format!("SET SESSION wait_timeout = {LONGEST_SILENCE}"))
+        .batch_execute(&format!("SET SESSION wait_timeout = {IDLE_TIMEOUT}"))
         .await
         .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
     Ok(connection)
 }
 
 /// How `mysql_async` begins what it says of its own and of the network, as opposed to what the server said.
-const DEATHS: [&str; 2] = ["Input/output error", "Driver error"];
+const CONNECTION_ERRORS: [&str; 2] = ["Input/output error", "Driver error"];
 
 /// Whether the error says that the connection is dead.
-fn has_died(error: &Error) -> bool {
-    matches!(error, Error::Unavailable { detail, .. } if DEATHS.iter().any(|d| detail.starts_with(d)))
+fn is_connection_error(error: &Error) -> bool {
+    matches!(error, Error::Unavailable { detail, .. } if CONNECTION_ERRORS.iter().any(|d| detail.starts_with(d)))
 }
 
 /// How MySQL begins its objections to data (the server's errmsg-utf8.txt). diesel-async passes on the text only, not the
 /// number. What is not known as such is taken for an outage: that costs a wait, never a job.
-const OBJECTIONS: [&str; 8] = [
+const DATA_ERRORS: [&str; 8] = [
     "Data too long for column",
     "Incorrect string value",
     "Incorrect datetime value",
@@ -245,7 +245,7 @@ const OBJECTIONS: [&str; 8] = [
 ];
 
 /// What an error of diesel means for the batch that met it.
-pub fn meaning(error: &DieselError) -> Error {
+pub fn classify(error: &DieselError) -> Error {
     let detail = error.to_string();
     match error {
         DieselError::DatabaseError(
@@ -253,7 +253,7 @@ pub fn meaning(error: &DieselError) -> Error {
             _,
         )
         | DieselError::SerializationError(_) => rejected(detail),
-        DieselError::DatabaseError(..) if OBJECTIONS.iter().any(|o| detail.starts_with(o)) => {
+        DieselError::DatabaseError(..) if DATA_ERRORS.iter().any(|o| detail.starts_with(o)) => {
             rejected(detail)
         }
         DieselError::DeserializationError(_) => Error::Failed {

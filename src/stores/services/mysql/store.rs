@@ -81,17 +81,17 @@ impl Mysql {
             Entity::Application => {
                 let new: Vec<_> = changes.filter_map(Change::into_application).collect();
                 let store = self.insert_applications(epoch, &new);
-                call!("records", "store_applications").measure(store).await
+                call!("records", "store_applications").timed(store).await
             }
             Entity::Chat => {
                 let new: Vec<_> = changes.filter_map(Change::into_chat).collect();
                 let store = self.insert_chats(epoch, &new);
-                call!("records", "store_chats").measure(store).await
+                call!("records", "store_chats").timed(store).await
             }
             Entity::Message => {
                 let new = changes.filter_map(Change::into_message);
                 let store = self.upsert_messages(epoch, new);
-                call!("records", "store_messages").measure(store).await
+                call!("records", "store_messages").timed(store).await
             }
         }
     }
@@ -118,7 +118,7 @@ impl Mysql {
             failpoints::hit("before_commit");
             Stored::Ok(())
         });
-        guard.finish(self.see_through(transaction).await)
+        guard.finish(self.run_transaction(transaction).await)
     }
 
     pub(super) async fn insert_chats(&self, epoch: u64, new: &[Chat]) -> Result<()> {
@@ -151,7 +151,7 @@ impl Mysql {
             failpoints::hit("before_commit");
             Stored::Ok(())
         });
-        guard.finish(self.see_through(transaction).await)
+        guard.finish(self.run_transaction(transaction).await)
     }
 
     async fn upsert_messages(&self, epoch: u64, new: impl Iterator<Item = Message>) -> Result<()> {
@@ -195,11 +195,11 @@ impl Mysql {
             failpoints::hit("before_commit");
             Stored::Ok(())
         });
-        guard.finish(self.see_through(transaction).await)
+        guard.finish(self.run_transaction(transaction).await)
     }
 
     /// Sees a store transaction through.
-    async fn see_through(&self, transaction: impl Future<Output = Stored>) -> Result<()> {
+    async fn run_transaction(&self, transaction: impl Future<Output = Stored>) -> Result<()> {
         let transaction = async {
             match transaction.await {
                 Ok(()) => {

@@ -75,7 +75,7 @@ impl Connections {
         command: &Cmd,
     ) -> Result<std::result::Result<T, RedisError>> {
         // Boxed: the client's futures have tens of kilobytes.
-        let answer = match class {
+        let response = match class {
             ConnectionClass::Shared => {
                 let mut shared = self.shared.clone();
                 let query = Box::pin(command.query_async(&mut shared));
@@ -85,17 +85,17 @@ impl Connections {
                 let connection = self.breaker.call(Box::pin(self.pool.get())).await?;
                 let mut connection = connection.map_err(|error| unavailable(&error))?;
                 let query = Box::pin(command.query_async(&mut connection));
-                let answer = self.breaker.call(query).await;
-                if !matches!(answer, Ok(Ok(_))) {
+                let response = self.breaker.call(query).await;
+                if !matches!(response, Ok(Ok(_))) {
                     // It may still owe an answer: no one shall read it as his own.
                     drop(deadpool_redis::Connection::take(connection));
                 }
-                answer?
+                response?
             }
         };
-        match answer {
+        match response {
             Err(error) if is_outage(&error) => Err(unavailable(&error)),
-            answer => Ok(answer),
+            response => Ok(response),
         }
     }
 

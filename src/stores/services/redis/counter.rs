@@ -72,7 +72,7 @@ impl Redis {
         let mut command = self.command(&self.scripts.counter);
         command.arg(key.key());
         let response = call
-            .measure(self.run(ConnectionClass::Shared, &command))
+            .timed(self.run(ConnectionClass::Shared, &command))
             .await?;
         match response.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["counter", epoch] => Ok(Err(key.fact(epoch))),

@@ -2,13 +2,13 @@
 
 use deadpool_redis::redis::{self, cmd};
 
-use super::{Redis, connection::ConnectionClass, server::Server};
+use super::{Redis, connection::ConnectionClass, server::ServerInfo};
 use crate::stores::{Check, Result, call::call, check};
 
 impl Redis {
     /// Examines the server and its settings. That it is unreachable is a finding.
     pub async fn diagnose(&self) -> Vec<Check> {
-        let checks = call!("queue", "examine").measure(self.checks()).await;
+        let checks = call!("queue", "examine").timed(self.checks()).await;
         checks.unwrap_or_else(|error| {
             let advice = "see that Redis and MySQL run, and that services.redis_url leads there";
             vec![Check::problem("redis", error.to_string(), advice)]
@@ -18,11 +18,12 @@ impl Redis {
     async fn checks(&self) -> Result<Vec<Check>> {
         let server = self.server().await?;
         let before = check::now();
-        let mut ask = redis::pipe();
-        ask.cmd("TIME");
-        let ((seconds, micros),): ((i64, i64),) = self.connections.transaction(&mut ask).await?;
-        let theirs = seconds * 1000 + micros / 1000;
-        let clock = Check::clock("redis clock", before, theirs, check::now());
+        let mut query_pipe = redis::pipe();
+        query_pipe.cmd("TIME");
+        let ((seconds, micros),): ((i64, i64),) =
+            self.connections.transaction(&mut query_pipe).await?;
+        let server_time = seconds * 1000 + micros / 1000;
+        let clock = Check::clock("redis clock", before, server_time, check::now());
         Ok(vec![
             version(server.field("redis_version")),
             persistence(&server, self.fsync().await?.as_deref()),
@@ -40,28 +41,28 @@ impl Redis {
     async fn fsync(&self) -> Result<Option<String>> {
         let mut get = cmd("CONFIG");
         get.arg("GET").arg("appendfsync");
-        let answer = self
+        let response = self
             .connections
             .query::<Vec<String>>(ConnectionClass::Shared, &get)
             .await?;
-        Ok(answer.ok().and_then(|mut setting| setting.pop()))
+        Ok(response.ok().and_then(|mut setting| setting.pop()))
     }
 
     async fn epochs(&self) -> Result<Check> {
         let name = "redis epoch";
-        let (known, stored) = (self.epoch().await?, self.mysql.epoch().await?);
-        let found = |known: u64| format!("{known}, and {stored} in the database");
-        Ok(match known {
-            Some(known) if known == stored => Check::ok(name, known.to_string()),
-            Some(known) if known > stored => Check::warning(
+        let (current, stored) = (self.epoch().await?, self.mysql.epoch().await?);
+        let found = |current: u64| format!("{current}, and {stored} in the database");
+        Ok(match current {
+            Some(current) if current == stored => Check::ok(name, current.to_string()),
+            Some(current) if current > stored => Check::warning(
                 name,
-                found(known),
+                found(current),
                 "the database was set back to a backup: a running confab begins a new epoch, and builds the search index anew",
             ),
             None if stored == 0 => Check::ok(name, "none yet: nothing was ever written"),
-            known => Check::warning(
+            current => Check::warning(
                 name,
-                found(known.unwrap_or(0)),
+                found(current.unwrap_or(0)),
                 "Redis was emptied or set back, and writes that were not stored by then are lost: the next write begins a new epoch, in which numbers go on from what is stored",
             ),
         })
@@ -85,7 +86,7 @@ fn version(version: &str) -> Check {
 }
 
 /// What can be lost is as Redis' own documentation has it ("Redis persistence").
-fn persistence(server: &Server, fsync: Option<&str>) -> Check {
+fn persistence(server: &ServerInfo, fsync: Option<&str>) -> Check {
     let name = "redis persistence";
     if !server.has_aof() {
         return Check::problem(
@@ -125,7 +126,7 @@ fn persistence(server: &Server, fsync: Option<&str>) -> Check {
     }
 }
 
-fn eviction(server: &Server) -> Check {
+fn eviction(server: &ServerInfo) -> Check {
     let name = "redis maxmemory-policy";
     match server.evicts() {
         None => Check::ok(name, "noeviction"),

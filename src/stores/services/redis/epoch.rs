@@ -42,7 +42,7 @@ impl Redis {
         class: ConnectionClass,
         command: &Cmd,
     ) -> Result<Vec<String>> {
-        let mut response = call.measure(self.run(class, command)).await?;
+        let mut response = call.timed(self.run(class, command)).await?;
         match response.first().map(String::as_str) {
             Some("ok") => Ok(response.split_off(1)),
             status => Err(failed(format!("a script returned {status:?}"))),
@@ -88,7 +88,7 @@ impl Redis {
     /// Makes every write that is accepted from now on newer than `above`.
     pub async fn raise_revisions(&self, above: Revision) -> Result<()> {
         let begin = self.begin_epoch_above(Some(above.epoch()));
-        call!("queue", "raise_revisions").measure(begin).await
+        call!("queue", "raise_revisions").timed(begin).await
     }
 
     /// Begins a new epoch, unless Redis and the database are of one mind already: another caller was faster.
@@ -99,12 +99,12 @@ impl Redis {
 
     /// The same, unless they are of one mind about an epoch above this one.
     async fn begin_epoch_above(&self, above: Option<u64>) -> Result<()> {
-        let stands = async || {
+        let is_current_above = async || {
             let current = self.current_epoch().await?;
             Result::Ok(current.is_some() && current > above)
         };
         let _one_at_a_time = self.beginning.lock().await;
-        if stands().await? {
+        if is_current_above().await? {
             return Ok(());
         }
         let Some(_lock) = self.mysql.lock("epoch", LOCK_WAIT).await? else {
@@ -113,13 +113,13 @@ impl Redis {
                 detail: "another process is beginning an epoch".into(),
             });
         };
-        if stands().await? {
+        if is_current_above().await? {
             return Ok(());
         }
-        let (known, stored) = (self.epoch().await?, self.mysql.epoch().await?);
+        let (current, stored) = (self.epoch().await?, self.mysql.epoch().await?);
         let epoch = self
             .mysql
-            .raise_epoch(known.max(above).unwrap_or(0))
+            .raise_epoch(current.max(above).unwrap_or(0))
             .await?;
         let mut set = redis::pipe();
         set.set(format!("{}epoch", self.settings.prefix), epoch);
@@ -131,7 +131,7 @@ impl Redis {
         self.connections
             .transaction::<Vec<String>>(&mut load)
             .await?;
-        let why = if known.max(above) > Some(stored) {
+        let why = if current.max(above) > Some(stored) {
             "the database was set back: a new epoch begins, and the search index is to be built anew"
         } else if above.is_some() {
             "the database was set back: a new epoch begins"
@@ -149,24 +149,24 @@ impl Redis {
 
     /// The epoch in which Redis and the database stand; `None` if they do not agree, or Redis lacks a script.
     async fn current_epoch(&self) -> Result<Option<u64>> {
-        let mut ask = redis::pipe();
-        ask.cmd("SCRIPT").arg("EXISTS");
+        let mut pipe = redis::pipe();
+        pipe.cmd("SCRIPT").arg("EXISTS");
         for script in self.scripts.all() {
-            ask.arg(&script.sha);
+            pipe.arg(&script.sha);
         }
-        let (loaded,): (Vec<bool>,) = self.connections.transaction(&mut ask).await?;
+        let (loaded,): (Vec<bool>,) = self.connections.transaction(&mut pipe).await?;
         if loaded.contains(&false) {
             return Ok(None);
         }
-        let (known, stored) = (self.epoch().await?, self.mysql.epoch().await?);
-        Ok(known.filter(|known| *known == stored))
+        let (current, stored) = (self.epoch().await?, self.mysql.epoch().await?);
+        Ok(current.filter(|current| *current == stored))
     }
 
     /// The epoch that Redis stands in; `None` if it is new or was emptied.
     pub(super) async fn epoch(&self) -> Result<Option<u64>> {
-        let mut ask = redis::pipe();
-        ask.get(format!("{}epoch", self.settings.prefix));
-        let (epoch,): (Option<u64>,) = self.connections.transaction(&mut ask).await?;
+        let mut pipe = redis::pipe();
+        pipe.get(format!("{}epoch", self.settings.prefix));
+        let (epoch,): (Option<u64>,) = self.connections.transaction(&mut pipe).await?;
         Ok(epoch)
     }
 }

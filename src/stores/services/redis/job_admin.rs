@@ -57,7 +57,7 @@ impl Redis {
         limit: usize,
     ) -> Result<Vec<JobInfo>> {
         let list = self.list(state, kind, after, limit);
-        call!("queue", "jobs").measure(list).await
+        call!("queue", "jobs").timed(list).await
     }
 
     async fn list(

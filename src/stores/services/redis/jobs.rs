@@ -124,7 +124,7 @@ impl Redis {
             self.check_server().await?;
             self.run(ConnectionClass::Shared, &command).await.map(drop)
         };
-        call!("queue", "ping").measure(probe).await
+        call!("queue", "ping").timed(probe).await
     }
 }
 

@@ -8,11 +8,11 @@ use super::{Redis, connection::ConnectionClass, failed};
 use crate::stores::Result;
 
 /// The answer to `INFO`, which is allowed where `CONFIG` is not.
-pub(super) struct Server(HashMap<String, String>);
+pub(super) struct ServerInfo(HashMap<String, String>);
 
-impl Server {
-    fn read(answer: &str) -> Self {
-        let fields = answer.lines().filter_map(|line| line.split_once(':'));
+impl ServerInfo {
+    fn read(response: &str) -> Self {
+        let fields = response.lines().filter_map(|line| line.split_once(':'));
         Self(
             fields
                 .map(|(name, value)| (name.into(), value.trim_end().into()))
@@ -36,7 +36,7 @@ impl Server {
     }
 
     /// Why it is not to be trusted with jobs.
-    pub fn refusal(&self) -> Option<String> {
+    pub fn rejection(&self) -> Option<String> {
         if let Some(policy) = self.evicts() {
             return Some(format!(
                 "its maxmemory-policy is {policy:?}, and evicted keys are lost jobs: set it to noeviction"
@@ -50,7 +50,7 @@ impl Server {
 
 impl Redis {
     /// Asks the server about itself.
-    pub(super) async fn server(&self) -> Result<Server> {
+    pub(super) async fn server(&self) -> Result<ServerInfo> {
         let mut info = cmd("INFO");
         info.arg(&["server", "memory", "persistence"]);
         match self
@@ -58,7 +58,7 @@ impl Redis {
             .query::<String>(ConnectionClass::Shared, &info)
             .await?
         {
-            Ok(answer) => Ok(Server::read(&answer)),
+            Ok(response) => Ok(ServerInfo::read(&response)),
             Err(error) => Err(failed(error)),
         }
     }
@@ -66,7 +66,7 @@ impl Redis {
     pub(super) async fn check_server(&self) -> Result<()> {
         self.server()
             .await?
-            .refusal()
+            .rejection()
             .map_or(Ok(()), |why| Err(failed(why)))
     }
 }
@@ -77,11 +77,11 @@ mod tests {
 
     #[test]
     fn a_server_that_may_lose_jobs_is_refused() {
-        let refusal = |info: &str| Server::read(info).refusal().unwrap_or_default();
+        let rejection = |info: &str| ServerInfo::read(info).rejection().unwrap_or_default();
         let keeps =
             "# Memory\r\nmaxmemory_policy:noeviction\r\n\r\n# Persistence\r\naof_enabled:1\r\n";
-        assert_eq!(refusal(keeps), "");
-        assert!(refusal(&keeps.replace("noeviction", "allkeys-lru")).contains("allkeys-lru"));
-        assert!(refusal(&keeps.replace("aof_enabled:1", "aof_enabled:0")).contains("appendonly"));
+        assert_eq!(rejection(keeps), "");
+        assert!(rejection(&keeps.replace("noeviction", "allkeys-lru")).contains("allkeys-lru"));
+        assert!(rejection(&keeps.replace("aof_enabled:1", "aof_enabled:0")).contains("appendonly"));
     }
 }

@@ -1,7 +1,7 @@
 -- Leases the oldest waiting jobs of a kind: epoch, then id, tries, payload, id …; nothing after the epoch: none wait, or
 -- the kind is paused.
 -- ARGV: kind, token, jobs at most, bytes at most, lease in ms
-local kind, token, limit, room = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local kind, token, limit, bytes_left = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local epoch = redis.call('GET', p .. 'epoch')
 if not epoch then return {'epoch'} end
 if redis.call('SISMEMBER', p .. 'paused', kind) == 1 then return {'ok', epoch} end
@@ -11,18 +11,18 @@ local delayed = p .. 'delayed:' .. kind
 local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', time, 'LIMIT', 0, limit)
 if #due > 0 then
   redis.call('ZREM', delayed, unpack(due))
-  give_back(kind, due)
+  return_to_queue(kind, due)
 end
 
 local ids, queue = {}, p .. 'queue:' .. kind
-local alone = redis.call('RPOP', p .. 'alone:' .. kind)
-if alone then
-  ids = {alone}
+local isolated = redis.call('RPOP', p .. 'alone:' .. kind)
+if isolated then
+  ids = {isolated}
 else
   local waiting = redis.call('LRANGE', queue, -limit, -1)
   for i = #waiting, 1, -1 do
-    room = room - redis.call('HSTRLEN', p .. 'jobs', waiting[i])
-    if room < 0 and #ids > 0 then break end
+    bytes_left = bytes_left - redis.call('HSTRLEN', p .. 'jobs', waiting[i])
+    if bytes_left < 0 and #ids > 0 then break end
     table.insert(ids, waiting[i])
   end
   if #ids > 0 then redis.call('LTRIM', queue, 0, -(#ids + 1)) end

@@ -32,7 +32,7 @@ local function kind_of(payload) return payload and string.match(payload, '"kind"
 
 -- Gives ids back to the front of their queue, the oldest to be claimed first; what two claimers died over stays alone.
 -- Ids sort in the order of acceptance.
-local function give_back(kind, ids)
+local function return_to_queue(kind, ids)
   table.sort(ids, function(a, b) return a > b end)
   for _, id in ipairs(ids) do
     local crashes = tonumber(redis.call('HGET', p .. 'crashes', id) or 0)

@@ -15,7 +15,7 @@ local function state(id, kind)
   return 'waiting', ''
 end
 
-local told = {'ok'}
+local result = {'ok'}
 for i = 2, #ARGV do
   local id, payload = ARGV[i], redis.call('HGET', p .. 'jobs', ARGV[i])
   if payload then
@@ -24,7 +24,7 @@ for i = 2, #ARGV do
     for _, value in ipairs({
       id, where, due, redis.call('HGET', p .. 'tries', id) or '0', redis.call('HGET', p .. 'crashes', id) or '0',
       redis.call('HGET', p .. 'errors', id) or '', text and string.sub(payload, 1, text - 1) or payload,
-    }) do table.insert(told, value) end
+    }) do table.insert(result, value) end
   end
 end
-return told
+return result

@@ -1,6 +1,6 @@
 -- Gives back what dead claimers held: of each claim its kind, how many jobs, and how many were given up.
 -- ARGV: leases at most in this call
-local told = {'ok'}
+local result = {'ok'}
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', p .. 'leases', '-inf', now(), 'LIMIT', 0, ARGV[1])) do
   local kind, again, recovered, dead = string.match(name, '^[^:]+'), {}, 0, 0
   for _, id in ipairs(redis.call('SMEMBERS', p .. 'lease:' .. name)) do
@@ -13,9 +13,9 @@ for _, name in ipairs(redis.call('ZRANGEBYSCORE', p .. 'leases', '-inf', now(), 
       dead = dead + 1
     end
   end
-  give_back(kind, again)
+  return_to_queue(kind, again)
   redis.call('DEL', p .. 'lease:' .. name)
   redis.call('ZREM', p .. 'leases', name)
-  for _, value in ipairs({kind, int(recovered), int(dead)}) do table.insert(told, value) end
+  for _, value in ipairs({kind, int(recovered), int(dead)}) do table.insert(result, value) end
 end
-return told
+return result

@@ -1,6 +1,6 @@
 -- Gives back what a lease still holds, nobody's fault. ARGV: kind:token, kind
 local lease = p .. 'lease:' .. ARGV[1]
 if redis.call('ZREM', p .. 'leases', ARGV[1]) == 0 then return {'lost'} end
-give_back(ARGV[2], redis.call('SMEMBERS', lease))
+return_to_queue(ARGV[2], redis.call('SMEMBERS', lease))
 redis.call('DEL', lease)
 return {'ok'}

@@ -6,5 +6,5 @@ if redis.call('ZREM', p .. 'dead', id) == 0 and redis.call('ZREM', p .. 'delayed
 end
 for _, hash in ipairs({'tries', 'crashes', 'errors'}) do redis.call('HDEL', p .. hash, id) end
 redis.call('HDEL', p .. 'dead_kinds', id)
-give_back(kind, {id})
+return_to_queue(kind, {id})
 return {'ok', '1'}

@@ -23,7 +23,7 @@ use actix_web::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use subtle::ConstantTimeEq as _;
 
-use super::error::{AdminError, refusal};
+use super::error::{AdminError, error_response};
 use crate::config::{self, Secret, is_loopback};
 
 /// What every answer carries. With `no-referrer` a browser would hide the origin of our own forms.
@@ -48,12 +48,12 @@ const HEADERS: [(HeaderName, &str); 7] = [
 ];
 
 /// What the settings say of who may come in.
-pub struct Guard {
+pub struct AccessPolicy {
     local: bool,
     token: Option<Secret>,
 }
 
-impl Guard {
+impl AccessPolicy {
     /// As configured.
     pub fn new(settings: &config::Admin) -> Self {
         let token = settings.token.clone();
@@ -64,7 +64,7 @@ impl Guard {
     }
 
     /// What is wrong with a request.
-    fn objection(
+    fn violation(
         &self,
         method: &Method,
         headers: &HeaderMap,
@@ -75,11 +75,11 @@ impl Guard {
             return Some((StatusCode::FORBIDDEN, why));
         }
         if let Some(token) = &self.token
-            && !shows(headers, token)
+            && !has_token(headers, token)
         {
             return Some((StatusCode::UNAUTHORIZED, "The admin token is needed"));
         }
-        if !method.is_safe() && is_of_another_site(headers, host) {
+        if !method.is_safe() && is_cross_site(headers, host) {
             return Some((StatusCode::FORBIDDEN, "Refused: sent by another site"));
         }
         None
@@ -91,17 +91,17 @@ pub async fn check(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let guard = request.app_data::<Data<Guard>>().cloned();
-    let objection = match guard {
-        Some(guard) => guard.objection(request.method(), request.headers()),
+    let access = request.app_data::<Data<AccessPolicy>>().cloned();
+    let violation = match access {
+        Some(access) => access.violation(request.method(), request.headers()),
         None => Some((StatusCode::INTERNAL_SERVER_ERROR, "There is no guard")),
     };
-    let mut response = match objection {
-        None => in_words(next.call(request).await?.map_into_boxed_body()),
+    let mut response = match violation {
+        None => as_page(next.call(request).await?.map_into_boxed_body()),
         Some((status, why)) => {
             // The body is not looked at; what is left of it must not be taken for the next request.
             drop(request.extensions());
-            let mut refused: HttpResponse = refusal(request.path(), status, why);
+            let mut refused: HttpResponse = error_response(request.path(), status, why);
             if status == StatusCode::UNAUTHORIZED {
                 let challenge =
                     HeaderValue::from_static("Basic realm=\"confab\", charset=\"UTF-8\"");
@@ -120,17 +120,17 @@ pub async fn check(
 }
 
 /// Handlers fail in JSON; people are shown a page.
-fn in_words(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+fn as_page(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let error = response.response().error();
     let Some(error) = error.and_then(|error| error.as_error::<AdminError>()) else {
         return response;
     };
-    let told = refusal(
+    let text = error_response(
         response.request().path(),
         error.status_code(),
         &error.to_string(),
     );
-    response.into_response(told)
+    response.into_response(text)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
@@ -140,13 +140,13 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 }
 
 /// Whether the token is there, as a bearer's or as the password of a name. The time it takes tells of its length at most.
-fn shows(headers: &HeaderMap, token: &Secret) -> bool {
+fn has_token(headers: &HeaderMap, token: &Secret) -> bool {
     let Some((scheme, credentials)) =
         text(headers, &AUTHORIZATION).and_then(|value| value.split_once(' '))
     else {
         return false;
     };
-    let shown = if scheme.eq_ignore_ascii_case("bearer") {
+    let given_token = if scheme.eq_ignore_ascii_case("bearer") {
         credentials.trim().as_bytes().to_vec()
     } else if scheme.eq_ignore_ascii_case("basic") {
         let pair = BASE64_STANDARD
@@ -157,12 +157,12 @@ fn shows(headers: &HeaderMap, token: &Secret) -> bool {
     } else {
         return false;
     };
-    shown.ct_eq(token.expose().as_bytes()).into()
+    given_token.ct_eq(token.expose().as_bytes()).into()
 }
 
 /// Whether a browser says that this did not come from a page of ours. A sibling, such as another port of this machine, is
 /// another site too. What is no browser says nothing of it.
-fn is_of_another_site(headers: &HeaderMap, host: &str) -> bool {
+fn is_cross_site(headers: &HeaderMap, host: &str) -> bool {
     let sec_fetch_site = HeaderName::from_static("sec-fetch-site");
     let fetched =
         text(headers, &sec_fetch_site).is_some_and(|site| !matches!(site, "same-origin" | "none"));

@@ -4,21 +4,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Totals, kept by requests and workers, to be read at any time.
 #[derive(Debug, Default)]
-pub struct Activity {
+pub struct WriteCounters {
     accepted: AtomicU64,
     stored: AtomicU64,
 }
 
 /// The totals at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Totals {
+pub struct WriteCounts {
     /// Writes that were answered as accepted.
     pub accepted: u64,
     /// Jobs whose write was stored.
     pub stored: u64,
 }
 
-impl Activity {
+impl WriteCounters {
     /// A write was accepted.
     pub fn accepted(&self) {
         self.accepted.fetch_add(1, Ordering::Relaxed);
@@ -30,8 +30,8 @@ impl Activity {
     }
 
     /// What it comes to.
-    pub fn totals(&self) -> Totals {
-        Totals {
+    pub fn totals(&self) -> WriteCounts {
+        WriteCounts {
             accepted: self.accepted.load(Ordering::Relaxed),
             stored: self.stored.load(Ordering::Relaxed),
         }

@@ -12,9 +12,9 @@ use crate::stores::Error;
 
 /// Why a request, or one item of it, was not done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum Rejection {
     /// No answer that can be read came in time.
-    Silence(String),
+    NoResponse(String),
     /// This answer.
     Status {
         /// The HTTP status, or the item's.
@@ -26,12 +26,12 @@ pub(super) enum Refusal {
     },
 }
 
-impl Refusal {
+impl Rejection {
     /// Whether nobody's data is to blame: it may be accepted later. Wrong credentials, a missing right and an index
     /// that was closed are for the operator to mend, and cost no document its place until then.
     pub(super) fn is_outage(&self) -> bool {
         match self {
-            Self::Silence(_) => true,
+            Self::NoResponse(_) => true,
             Self::Status { status, kind, .. } => {
                 matches!(status, 401 | 403 | 407 | 408 | 429 | 500..)
                     || kind == "index_closed_exception"
@@ -68,7 +68,7 @@ impl Refusal {
     /// In words.
     pub(super) fn detail(&self) -> String {
         match self {
-            Self::Silence(detail) => detail.clone(),
+            Self::NoResponse(detail) => detail.clone(),
             Self::Status {
                 status,
                 kind,
@@ -90,19 +90,19 @@ pub(super) type Sent = Result<Response, elasticsearch::Error>;
 pub(super) type StatusAndBody = (u16, Bytes);
 
 /// Reads the body of a response that is no refusal.
-pub(super) async fn read(sent: BoxFuture<'_, Sent>) -> Result<StatusAndBody, Refusal> {
-    let response = sent.await.map_err(silence)?;
+pub(super) async fn read(sent: BoxFuture<'_, Sent>) -> Result<StatusAndBody, Rejection> {
+    let response = sent.await.map_err(no_response)?;
     let status = response.status_code();
-    let body = response.bytes().await.map_err(silence)?;
+    let body = response.bytes().await.map_err(no_response)?;
     match status.is_success() {
         true => Ok((status.as_u16(), body)),
-        false => Err(refusal(status.as_u16(), &body)),
+        false => Err(rejection(status.as_u16(), &body)),
     }
 }
 
 /// Parses the body of a response.
-pub(super) fn parse<T: DeserializeOwned>((status, body): StatusAndBody) -> Result<T, Refusal> {
-    serde_json::from_slice(&body).map_err(|error| Refusal::Status {
+pub(super) fn parse<T: DeserializeOwned>((status, body): StatusAndBody) -> Result<T, Rejection> {
+    serde_json::from_slice(&body).map_err(|error| Rejection::Status {
         status,
         kind: "unreadable".into(),
         reason: error.to_string(),
@@ -110,7 +110,7 @@ pub(super) fn parse<T: DeserializeOwned>((status, body): StatusAndBody) -> Resul
 }
 
 /// The whole chain: the client's own words alone are but "error sending request".
-fn silence(error: elasticsearch::Error) -> Refusal {
+fn no_response(error: elasticsearch::Error) -> Rejection {
     let mut detail = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
@@ -120,18 +120,18 @@ fn silence(error: elasticsearch::Error) -> Refusal {
         }
         source = error.source();
     }
-    Refusal::Silence(detail)
+    Rejection::NoResponse(detail)
 }
 
 #[derive(Deserialize)]
 struct Body {
-    error: Complaint,
+    error: ErrorInfo,
 }
 
 /// An error as Elasticsearch describes it. Some are but a sentence.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-pub(super) enum Complaint {
+pub(super) enum ErrorInfo {
     Typed {
         #[serde(rename = "type", default)]
         kind: String,
@@ -143,7 +143,7 @@ pub(super) enum Complaint {
         /// The same, where no shard was even asked.
         caused_by: Option<Cause>,
     },
-    Sentence(String),
+    Text(String),
 }
 
 #[derive(Debug, Deserialize)]
@@ -151,11 +151,11 @@ pub(super) struct Cause {
     reason: Option<String>,
 }
 
-impl Complaint {
+impl ErrorInfo {
     /// The same with its status.
-    pub(super) fn with_status(self, status: u16) -> Refusal {
+    pub(super) fn with_status(self, status: u16) -> Rejection {
         let (kind, reason) = match self {
-            Self::Sentence(reason) => (String::new(), reason),
+            Self::Text(reason) => (String::new(), reason),
             Self::Typed {
                 kind,
                 reason,
@@ -168,7 +168,7 @@ impl Complaint {
                 (kind, reason.unwrap_or_default())
             }
         };
-        Refusal::Status {
+        Rejection::Status {
             status,
             kind,
             reason,
@@ -176,11 +176,11 @@ impl Complaint {
     }
 }
 
-fn refusal(status: u16, body: &[u8]) -> Refusal {
+fn rejection(status: u16, body: &[u8]) -> Rejection {
     match serde_json::from_slice::<Body>(body) {
         Ok(body) => body.error.with_status(status),
         // What a proxy says is not JSON, and not worth a line in the log.
-        Err(_) => Complaint::Sentence("and nothing of Elasticsearch's".into()).with_status(status),
+        Err(_) => ErrorInfo::Text("and nothing of Elasticsearch's".into()).with_status(status),
     }
 }
 
@@ -193,25 +193,25 @@ mod tests {
         let missing = br#"{"error":{"root_cause":[{"reason":"no such index [confab]"}],
             "type":"index_not_found_exception","reason":"no such index [confab]"},"status":404}"#;
         assert_eq!(
-            refusal(404, missing).error("confab"),
+            rejection(404, missing).error("confab"),
             Error::IndexMissing("confab".into())
         );
         let shards = br#"{"error":{"root_cause":[{"type":"x","reason":"why"}],
             "type":"search_phase_execution_exception","reason":"all shards failed"},"status":503}"#;
         assert_eq!(
-            refusal(503, shards).error("confab"),
+            rejection(503, shards).error("confab"),
             unavailable("503 search_phase_execution_exception why")
         );
         let unasked = br#"{"error":{"root_cause":[],"type":"search_phase_execution_exception",
             "reason":"","caused_by":{"type":"x","reason":"why"}},"status":503}"#;
         assert_eq!(
-            refusal(503, unasked).detail(),
+            rejection(503, unasked).detail(),
             "503 search_phase_execution_exception why"
         );
-        assert!(refusal(502, b"<html>").is_outage());
-        assert!(!refusal(400, br#"{"error":"no handler found"}"#).is_outage());
+        assert!(rejection(502, b"<html>").is_outage());
+        assert!(!rejection(400, br#"{"error":"no handler found"}"#).is_outage());
         assert!(matches!(
-            refusal(404, br#"{"error":"alias [confab] missing","status":404}"#).error("confab"),
+            rejection(404, br#"{"error":"alias [confab] missing","status":404}"#).error("confab"),
             Error::Failed { .. }
         ));
     }

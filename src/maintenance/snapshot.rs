@@ -4,7 +4,7 @@ use super::Maintenance;
 use crate::stores::{Backend, KindStats, Probe, Result, services::IndexLag};
 
 /// Figures of one moment; `None` where a store did not respond.
-pub struct Figures {
+pub struct Snapshot {
     /// Each store.
     pub stores: [Probe; 3],
     /// Counts of each kind of job.
@@ -15,9 +15,9 @@ pub struct Figures {
 
 impl Maintenance {
     /// Asks all stores at once. Each is bounded by its own time limit.
-    pub async fn figures(&self) -> Figures {
+    pub async fn snapshot(&self) -> Snapshot {
         let (stores, kinds, lag) = tokio::join!(self.stores(), self.job_stats(), self.index_lag());
-        Figures {
+        Snapshot {
             stores,
             kinds: kinds.ok(),
             lag: lag.ok(),

@@ -21,31 +21,31 @@ use crate::{
 };
 
 /// In so many places FTS5 looks up a prefix as fast as its words are looked up.
-const PLACES: usize = 64;
+const MAX_OCCURRENCES: usize = 64;
 
 /// So many words of a prefix are asked for one by one; more cost more than they spare.
-const WORDS: usize = 32;
+const MAX_TERMS: usize = 32;
 
 /// Sorts after every letter, digit and mark.
-const BEYOND: char = char::MAX;
+const AFTER_ALL: char = char::MAX;
 
 /// Sorts before every letter, digit and mark.
-const FIRST: char = '\u{1}';
+const BEFORE_ALL: char = '\u{1}';
 
 /// What stands before every word of a chat.
-fn mark(chat: i64) -> String {
+fn chat_prefix(chat: i64) -> String {
     format!("{chat:08x}")
 }
 
 /// Words as they are written into the index.
 fn tokens(chat: i64, words: &str) -> String {
-    let mark = mark(chat);
+    let chat_prefix = chat_prefix(chat);
     let mut tokens = String::with_capacity(words.len() * 3);
     for word in words.split_ascii_whitespace() {
         if !tokens.is_empty() {
             tokens.push(' ');
         }
-        tokens.push_str(&mark);
+        tokens.push_str(&chat_prefix);
         tokens.push_str(word);
     }
     tokens
@@ -60,8 +60,8 @@ pub(super) fn expression(
 ) -> QueryResult<String> {
     let mut phrases = Vec::with_capacity(query.pieces.len());
     for piece in &query.pieces {
-        let words = match piece.words.last() {
-            Some(last) if piece.prefix => begun(connection, index, &tokens(chat, last))?,
+        let words = match piece.tokens.last() {
+            Some(last) if piece.prefix => expand_prefix(connection, index, &tokens(chat, last))?,
             _ => Vec::new(),
         };
         phrases.push(phrase(chat, piece, &words));
@@ -73,10 +73,10 @@ pub(super) fn expression(
 fn phrase(chat: i64, piece: &Piece, words: &[String]) -> String {
     if words.is_empty() {
         let star = if piece.prefix { " *" } else { "" };
-        return format!("\"{}\"{star}", tokens(chat, &piece.words.join(" ")));
+        return format!("\"{}\"{star}", tokens(chat, &piece.tokens.join(" ")));
     }
-    let before = piece.words.len().saturating_sub(1);
-    let before = tokens(chat, &piece.words[..before].join(" "));
+    let before = piece.tokens.len().saturating_sub(1);
+    let before = tokens(chat, &piece.tokens[..before].join(" "));
     let phrases: Vec<String> = words
         .iter()
         .map(|word| format!("\"{before} {word}\""))
@@ -85,10 +85,10 @@ fn phrase(chat: i64, piece: &Piece, words: &[String]) -> String {
 }
 
 /// The words in an index that begin so, where it is worth it to ask for them instead.
-fn begun(
+fn expand_prefix(
     connection: &mut SqliteConnection,
     index: &str,
-    beginning: &str,
+    prefix: &str,
 ) -> QueryResult<Vec<String>> {
     #[derive(QueryableByName)]
     struct Row {
@@ -101,22 +101,22 @@ fn begun(
             "SELECT term FROM {vocabulary} WHERE term >= ? AND term < ? LIMIT ?"
         ))
         .bind::<Text, _>(from)
-        .bind::<Text, _>(format!("{beginning}{BEYOND}"))
+        .bind::<Text, _>(format!("{prefix}{AFTER_ALL}"))
         .bind::<BigInt, _>(limit as i64)
         .load(connection)
     };
-    let places = from(beginning.to_owned(), PLACES)?;
-    if places.len() < PLACES {
+    let occurrences = from(prefix.to_owned(), MAX_OCCURRENCES)?;
+    if occurrences.len() < MAX_OCCURRENCES {
         return Ok(Vec::new());
     }
     let mut words = Vec::new();
-    let mut next = places.into_iter().next();
+    let mut next = occurrences.into_iter().next();
     while let Some(Row { term }) = next {
-        if words.len() == WORDS {
+        if words.len() == MAX_TERMS {
             return Ok(Vec::new());
         }
         // The places of a word follow each other; they are skipped.
-        next = from(format!("{term}{FIRST}"), 1)?.into_iter().next();
+        next = from(format!("{term}{BEFORE_ALL}"), 1)?.into_iter().next();
         words.push(term);
     }
     Ok(words)
