@@ -1,6 +1,6 @@
 #!/bin/sh
-# Puts what is beside this file into place. As root; or into another root: DESTDIR=/some/folder ./install.sh
-# An /etc/confab/confab.toml that is there already is kept. Running it again with a newer tarball is the upgrade.
+# Installs the files beside this script, as root; or into another root: DESTDIR=/some/folder ./install.sh
+# An existing /etc/confab/confab.toml is kept. To upgrade, run the script of a newer tarball.
 set -eu
 cd "$(dirname "$0")"
 root=${DESTDIR:-}
@@ -9,7 +9,7 @@ put() { # MODE FILE PLACE
   install -D -m "$1" "$2" "$root$3"
 }
 
-# First beside it, then in its place in one step: the program may be running.
+# Copied beside it, then renamed in one step: the program may be running.
 put 755 confab /usr/local/bin/.confab.new
 mv "$root/usr/local/bin/.confab.new" "$root/usr/local/bin/confab"
 put 644 confab.service /etc/systemd/system/confab.service

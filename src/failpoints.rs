@@ -1,25 +1,25 @@
 //! Named steps at which a test makes this program fail, to show that nothing is lost by it.
 //!
-//! Only builds with the feature `breakpoints` have them: the tests' build, never a release. There
-//! `CONFAB_TEST_BREAK=before_commit:3:crash` makes the process die when it reaches `before_commit` for the third time.
-//! Instead of `crash` it may say `panic`; and, where a worker [`reach`]es the step, `error` (the step fails as if a
-//! store were out of reach) or `stall` (it never goes on).
+//! Only builds with the feature `breakpoints` have them: the tests' build, never a release.
+//! `CONFAB_TEST_BREAK=before_commit:3:crash` makes the process abort when it reaches `before_commit` for the third
+//! time. Other actions are `panic` and, where a worker [`reach`]es the step, `error` (the step fails as if a store were
+//! unreachable) or `stall` (the step never ends).
 //!
 //! | step | where |
 //! |---|---|
-//! | `claimed` | a worker has a batch in hand and has not begun to store it |
+//! | `claimed` | a worker has claimed a batch and has not begun to store it |
 //! | `before_commit`, `after_commit` | at the very end of a store transaction, and right after it |
 //! | `before_acknowledge` | a batch is stored, and the queue does not know it |
 //! | `between_batches` | a batch is settled, and the next one not begun |
-//! | `before_outbox_delete` | the index has been told, and the outbox row is still there |
+//! | `before_outbox_delete` | the index holds the changes, and the outbox row still exists |
 //! | `between_rebuild_pages` | a rebuild has put a page, and kept how far it has come |
 
 #[cfg(not(feature = "breakpoints"))]
 mod armed {
-    /// Nothing.
+    /// Does nothing.
     pub fn hit(_step: &str) {}
 
-    /// Nothing: the step goes on.
+    /// Does nothing: the step continues.
     pub async fn reach(_step: &str) -> bool {
         false
     }
@@ -43,7 +43,7 @@ mod armed {
     struct Plan {
         step: String,
         action: Action,
-        /// How many times the step is still to be passed, and this one.
+        /// Remaining number of passes, including the one that fails.
         left: AtomicUsize,
     }
 
@@ -96,7 +96,7 @@ mod armed {
         }
     }
 
-    /// Passes a step at which a worker can fail in every way; tells whether it is to fail.
+    /// Passes a step at which a worker can fail in every way. Returns true if it must fail.
     pub async fn reach(step: &str) -> bool {
         match due(step) {
             Some(Action::Stall) => std::future::pending().await,

@@ -45,7 +45,7 @@ pub fn maintenance(settings: &Settings) -> stores::Result<Maintenance> {
 ///
 /// # Errors
 ///
-/// As [`maintenance`].
+/// Same as [`maintenance`].
 pub fn backend(settings: &Settings) -> stores::Result<Backend> {
     Ok(match settings.backend {
         BackendKind::Embedded => Backend::Embedded(Arc::new(embedded(settings)?)),
@@ -62,8 +62,7 @@ fn embedded(settings: &Settings) -> stores::Result<Embedded> {
     Embedded::new(SqliteSettings {
         file: file.ok_or_else(|| stores::Error::Unavailable {
             store: "SQLite",
-            detail: "there is no home folder to put the file into: name one by embedded.path"
-                .into(),
+            detail: "there is no home folder for the file: set embedded.path".into(),
         })?,
         timeout: settings.embedded.timeout,
         queue_depth: settings.limits.queue_depth,
@@ -135,7 +134,7 @@ pub async fn start(settings: &Settings, migrate: bool) -> anyhow::Result<Running
     let admin = admin::serve(&settings.admin, timeout, state.clone()).with_context(|| {
         let admin = &settings.admin;
         format!(
-            "cannot listen on {}, port {} (admin.host, admin.port; port 0 does without)",
+            "cannot listen on {}, port {} (admin.host, admin.port; port 0 disables it)",
             admin.host, admin.port
         )
     })?;
@@ -153,7 +152,7 @@ pub async fn start(settings: &Settings, migrate: bool) -> anyhow::Result<Running
         tokio::spawn(state.keep_history());
     }
     let notifier = Notifier::new(process.clone());
-    // Ready to be asked, that is: with a store not up yet too, which /readyz tells of.
+    // Ready to serve requests, even if a store is still unavailable, which /readyz reports.
     notifier.ready();
     let context = workers::Context {
         backend,
@@ -174,19 +173,19 @@ pub async fn start(settings: &Settings, migrate: bool) -> anyhow::Result<Running
     })
 }
 
-/// A connection is an open file, and many systems let a program have but 1,024 unless it asks for more.
+/// Raises the limit of open files. Each connection is an open file, and many systems allow only 1,024 by default.
 fn raise_file_limit(connections: usize) {
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(files) if files < connections as u64 => warn!(
             files,
-            "this process may open fewer files than server.connections: raise its limit (ulimit -n, LimitNOFILE)"
+            "Limit of open files is below server.connections; further connections will fail: raise it (ulimit -n, LimitNOFILE)"
         ),
         Ok(_) => {}
-        Err(error) => warn!(%error, "cannot raise the limit of open files"),
+        Err(error) => warn!(%error, "Failed to raise the limit of open files"),
     }
 }
 
-/// Opens a file; tells whether a migration is still to be run, once the database is there.
+/// Opens a file. Returns true if the migration must run later, once the database is reachable.
 async fn open(backend: &Backend, migrate: bool) -> stores::Result<bool> {
     let Backend::Embedded(file) = backend else {
         return Ok(migrate);
@@ -196,7 +195,7 @@ async fn open(backend: &Backend, migrate: bool) -> stores::Result<bool> {
     if migrate {
         file.migrate().await?;
     }
-    info!("the data is in {}", file.path());
+    info!(path = file.path(), "Opened the data file");
     Ok(false)
 }
 
@@ -217,7 +216,7 @@ async fn migrate_until_done(backend: &Backend) {
     while let Err(error) = backend.migrate().await {
         // The first is logged, and then one in a minute.
         if failures.is_multiple_of(120) {
-            warn!(%error, "cannot migrate yet");
+            warn!(%error, "Failed to migrate the schema; workers start once it succeeds");
         }
         failures += 1;
         tokio::time::sleep(MIGRATE_AGAIN).await;
@@ -225,29 +224,29 @@ async fn migrate_until_done(backend: &Backend) {
 }
 
 impl Running {
-    /// Waits for a signal, then begins nothing new, and finishes what is in hand.
+    /// Waits for a signal, then finishes open requests and batches.
     ///
     /// # Errors
     ///
     /// Signals that cannot be listened for.
     pub async fn wait(self) -> anyhow::Result<()> {
         shutdown::requested().await?;
-        info!("ending: requests and batches in hand are finished");
+        info!("Shutting down; open requests and batches are being finished");
         self.process.end();
         self.notifier.stopping();
         self.stop.cancel();
         let limit = self.settings.shutdown_timeout;
         let code = tokio::select! {
             () = self.finish() => {
-                info!("ended");
+                info!("Shutdown complete");
                 return Ok(());
             }
             () = tokio::time::sleep(limit) => {
-                warn!("ended before all was finished; what was in hand is taken over after its lease");
+                warn!("Shutdown timed out; unfinished batches are recovered when their leases expire");
                 0
             }
             _ = shutdown::requested() => {
-                warn!("ended at once, at a second signal; what was in hand is taken over after its lease");
+                warn!("Shutdown aborted by a second signal; unfinished batches are recovered when their leases expire");
                 1
             }
         };
@@ -262,7 +261,7 @@ impl Running {
         handle.stop(true).await;
         let _ = self.workers.await;
         let _ = serving.await;
-        // The last to go: until then operators want to see how the rest ends.
+        // Stopped last, so that operators can observe the shutdown.
         if let Some(admin) = self.admin {
             admin.stop(true).await;
         }

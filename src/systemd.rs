@@ -1,4 +1,4 @@
-//! What systemd is told of this process, if it is what started it (`Type=notify`, `WatchdogSec=`).
+//! Notifications to systemd, if it started this process (`Type=notify`, `WatchdogSec=`).
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,10 +8,10 @@ use tracing::warn;
 
 use crate::telemetry::worker_status::{ProcessStatus, WorkerStatus};
 
-/// How often the status line is sent where no watchdog waits for more.
+/// Interval of status updates if there is no watchdog.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// The way to the supervisor that started this process; silent if none did.
+/// Notifier of systemd; does nothing if systemd did not start this process.
 #[derive(Debug, Clone)]
 pub struct Notifier {
     process: Arc<ProcessStatus>,
@@ -19,7 +19,7 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// Finds out from `$NOTIFY_SOCKET` whether one is listening.
+    /// Creates the notifier, enabled if `$NOTIFY_SOCKET` is set.
     pub fn new(process: Arc<ProcessStatus>) -> Self {
         let socket = std::env::var_os("NOTIFY_SOCKET");
         Self {
@@ -28,11 +28,10 @@ impl Notifier {
         }
     }
 
-    /// The process listens. From now on the watchdog is fed twice in the time that it waits, for as long as every worker's
-    /// loop gets on: one that stands still is healed by nothing but a new start, which systemd sees to. An outage of a
-    /// store is no such case, as a loop that cannot do its work ends its step.
+    /// Reports readiness. Then notifies the watchdog twice per watchdog period while no worker is stalled: only a restart
+    /// by systemd ends a stall. An outage of a store is no stall, because a step that fails ends.
     ///
-    /// It goes on until the process is gone.
+    /// It runs until the process ends.
     pub fn ready(&self) {
         if !self.is_enabled {
             return;
@@ -51,9 +50,9 @@ impl Notifier {
         });
     }
 
-    /// The process is about to end, in order.
+    /// Reports the start of the shutdown.
     pub fn stopping(&self) {
-        let status = "ending: requests and batches in hand are finished";
+        let status = "shutting down: open requests and batches are being finished";
         self.send(&[NotifyState::Stopping, NotifyState::Status(status)]);
     }
 
@@ -68,17 +67,20 @@ impl Notifier {
         };
         let stalled = names(|worker| worker.stalled.is_some());
         if !stalled.is_empty() {
-            let status = format!("stands still: {stalled}");
-            warn!(status, "the watchdog is not fed");
+            let status = format!("stalled: {stalled}");
+            warn!(
+                status,
+                "systemd watchdog not notified: a worker is stalled; systemd restarts the process"
+            );
             return self.send(&[NotifyState::Status(&status)]);
         }
         let failing = names(|worker| worker.error.is_some());
         let status = match (self.process.is_ending(), workers.len(), failing.as_str()) {
-            // It was said already.
+            // The status was set by `stopping`.
             (true, ..) => return self.send(&[NotifyState::Watchdog]),
-            (false, 0, _) => "serving; the workers wait for the database's schema".into(),
-            (false, _, "") => "serving; all workers are well".into(),
-            (false, _, failing) => format!("serving; out of order: {failing}"),
+            (false, 0, _) => "serving; the workers wait for the schema migration".into(),
+            (false, _, "") => "serving; all workers are running".into(),
+            (false, _, failing) => format!("serving; failing: {failing}"),
         };
         self.send(&[NotifyState::Watchdog, NotifyState::Status(&status)]);
     }
@@ -87,7 +89,7 @@ impl Notifier {
         if self.is_enabled
             && let Err(error) = sd_notify::notify(states)
         {
-            warn!(%error, "cannot notify the supervisor");
+            warn!(%error, "Failed to notify systemd");
         }
     }
 }

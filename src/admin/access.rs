@@ -1,9 +1,9 @@
-//! Who may come in, and what a browser may be used for.
+//! Access control of the admin listener, and protection against other sites.
 //!
-//! A page of any other site that an operator has open can send requests to this machine's ports. It must neither read
-//! (it could give its own name this machine's address: then the `Host` header tells) nor change anything (a form needs
-//! nobody's leave: then `Origin` and `Sec-Fetch-Site` tell). A browser sends a password that it once was given along with
-//! such a form, so a token does not make up for this.
+//! A page of another site that is open in an operator's browser can send requests to this machine's ports. It must not
+//! read anything: if it gives its own name this machine's address, the `Host` header shows it. It must not change
+//! anything either: a form needs no permission, but `Origin` and `Sec-Fetch-Site` show its origin. A token does not
+//! replace these checks, because a browser sends a stored password along with such a form.
 
 use actix_web::{
     Error, HttpMessage as _, HttpResponse, ResponseError as _,
@@ -26,7 +26,7 @@ use subtle::ConstantTimeEq as _;
 use super::error::{AdminError, error_response};
 use crate::config::{self, Secret, is_loopback};
 
-/// What every answer carries. With `no-referrer` a browser would hide the origin of our own forms.
+/// Headers of every response. With `no-referrer` a browser would hide the origin of the dashboard's own forms.
 const HEADERS: [(HeaderName, &str); 7] = [
     (
         CONTENT_SECURITY_POLICY,
@@ -47,14 +47,14 @@ const HEADERS: [(HeaderName, &str); 7] = [
     ),
 ];
 
-/// What the settings say of who may come in.
+/// Access rules of the settings.
 pub struct AccessPolicy {
     local: bool,
     token: Option<Secret>,
 }
 
 impl AccessPolicy {
-    /// As configured.
+    /// Creates the rules of these settings.
     pub fn new(settings: &config::Admin) -> Self {
         let token = settings.token.clone();
         Self {
@@ -63,7 +63,7 @@ impl AccessPolicy {
         }
     }
 
-    /// What is wrong with a request.
+    /// Returns the rule that a request violates, as status and text.
     fn violation(
         &self,
         method: &Method,
@@ -77,16 +77,16 @@ impl AccessPolicy {
         if let Some(token) = &self.token
             && !has_token(headers, token)
         {
-            return Some((StatusCode::UNAUTHORIZED, "The admin token is needed"));
+            return Some((StatusCode::UNAUTHORIZED, "The admin token is required"));
         }
         if !method.is_safe() && is_cross_site(headers, host) {
-            return Some((StatusCode::FORBIDDEN, "Refused: sent by another site"));
+            return Some((StatusCode::FORBIDDEN, "Rejected: sent by another site"));
         }
         None
     }
 }
 
-/// Lets a request through to its handler, or answers it here.
+/// Passes a request to its handler, or rejects it.
 pub async fn check(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -94,12 +94,12 @@ pub async fn check(
     let access = request.app_data::<Data<AccessPolicy>>().cloned();
     let violation = match access {
         Some(access) => access.violation(request.method(), request.headers()),
-        None => Some((StatusCode::INTERNAL_SERVER_ERROR, "There is no guard")),
+        None => Some((StatusCode::INTERNAL_SERVER_ERROR, "No access policy")),
     };
     let mut response = match violation {
         None => as_page(next.call(request).await?.map_into_boxed_body()),
         Some((status, why)) => {
-            // The body is not looked at; what is left of it must not be taken for the next request.
+            // The body is not read. The rest of it must not be parsed as the next request.
             drop(request.extensions());
             let mut refused: HttpResponse = error_response(request.path(), status, why);
             if status == StatusCode::UNAUTHORIZED {
@@ -139,7 +139,8 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
         .map(|value| value.to_str().unwrap_or_default())
 }
 
-/// Whether the token is there, as a bearer's or as the password of a name. The time it takes tells of its length at most.
+/// Checks that the token is present, as a bearer token or as the password of basic authentication. The time that this
+/// takes reveals at most the length of the token.
 fn has_token(headers: &HeaderMap, token: &Secret) -> bool {
     let Some((scheme, credentials)) =
         text(headers, &AUTHORIZATION).and_then(|value| value.split_once(' '))
@@ -160,8 +161,8 @@ fn has_token(headers: &HeaderMap, token: &Secret) -> bool {
     given_token.ct_eq(token.expose().as_bytes()).into()
 }
 
-/// Whether a browser says that this did not come from a page of ours. A sibling, such as another port of this machine, is
-/// another site too. What is no browser says nothing of it.
+/// Checks that a browser marks the request as sent by another site. A sibling, such as another port of this machine,
+/// counts as another site. Clients that are not browsers send neither header.
 fn is_cross_site(headers: &HeaderMap, host: &str) -> bool {
     let sec_fetch_site = HeaderName::from_static("sec-fetch-site");
     let fetched =

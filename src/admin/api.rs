@@ -13,7 +13,7 @@ use crate::domain::{Kind, Revision};
 
 type HttpResult = Result<HttpResponse, AdminError>;
 
-/// All routes of the admin API: docs/operating.md, "Admin API".
+/// Registers all routes: docs/operating.md, "Admin API".
 pub fn routes(app: &mut ServiceConfig) {
     app.route("/api/jobs/stats", web::get().to(stats))
         .route("/api/jobs", web::get().to(list))

@@ -1,4 +1,4 @@
-//! What a Prometheus scrape gets: what was measured as it happened, and beside it how the stores and workers stand now.
+//! Prometheus scrape: metrics recorded as they happen, and the current state of stores and workers.
 
 use std::{
     sync::Arc,
@@ -15,14 +15,14 @@ use crate::{
     telemetry::{logging, metrics, worker_status::ProcessStatus},
 };
 
-/// How often the stores are asked at most, however many scrape.
+/// Minimum time between two queries of the stores, however many clients scrape.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Collects the metrics that are read from stores and workers when Prometheus scrapes.
 pub struct Collector {
     maintenance: Maintenance,
     process: Arc<ProcessStatus>,
-    /// When the stores were asked last; held while they are, so that those who come meanwhile wait for the same answer.
+    /// Time of the last query of the stores. Locked during a query, so that concurrent scrapes share the result.
     refreshed: Mutex<Option<Instant>>,
 }
 
@@ -54,7 +54,7 @@ impl Collector {
     }
 }
 
-/// What a store did not tell stays as it was: `confab_store_up` says that it is old.
+/// Sets the gauges. A store that did not respond keeps its old values: see `confab_store_up`.
 fn set(snapshot: &Snapshot) {
     for store in &snapshot.stores {
         let up = if store.error.is_none() { 1.0 } else { 0.0 };

@@ -1,4 +1,4 @@
-//! What is answered instead: as JSON to programs, as a page to people.
+//! Error responses: JSON for programs, a page for browsers.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use serde_json::json;
 use super::page;
 use crate::maintenance::JobError;
 
-/// Where programs go.
+/// Path prefix of the API for programs.
 pub const API: &str = "/api/";
 
 /// Why a request was not done.
@@ -24,7 +24,7 @@ pub enum AdminError {
     Jobs(JobError),
     /// A parameter that is none of those that there are.
     Parameter(String),
-    /// Nothing is here.
+    /// Path of no route.
     NoSuchPage,
 }
 
@@ -34,7 +34,7 @@ impl<E: Into<JobError>> From<E> for AdminError {
     }
 }
 
-/// For an operator: what stores said, too.
+/// Text for an operator, with the details that stores gave.
 impl fmt::Display for AdminError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -72,7 +72,7 @@ pub async fn no_such_page(request: HttpRequest) -> HttpResponse {
     )
 }
 
-/// An answer in the words of whoever asks at that path.
+/// Error response in the format of the path: JSON or a page.
 pub fn error_response(path: &str, status: StatusCode, why: &str) -> HttpResponse {
     if path.starts_with(API) {
         as_json(status, why)

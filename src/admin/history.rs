@@ -1,5 +1,5 @@
-//! What the charts are drawn of: how deep the queue was and what this process had done, every few seconds, for some
-//! minutes. It is kept in the process, and begins anew with it.
+//! History for the charts: queue depth and throughput of this process, every 2 seconds for 10 minutes. It is not
+//! persistent.
 
 use std::{
     collections::VecDeque,
@@ -12,38 +12,38 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::AdminState;
 use crate::{maintenance::KindStats, telemetry::write_counters::WriteCounts};
 
-/// How often is looked.
+/// Time between two samples.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How many looks are kept: ten minutes.
+/// Number of samples that are kept: ten minutes.
 pub const CAPACITY: usize = 300;
 
-/// One look.
+/// Sample.
 #[derive(Debug, Clone, Copy)]
 struct Sample {
     at: Instant,
-    /// Accepted and not stored yet, without the dead letters; `None` when the queue did not answer.
+    /// Number of queued jobs, without dead letters; `None` if the queue did not respond.
     depth: Option<u64>,
     totals: WriteCounts,
 }
 
-/// The latest looks, the oldest first.
+/// Latest samples in ascending time order.
 #[derive(Debug, Default)]
 pub struct History(Mutex<VecDeque<Sample>>);
 
-/// What happened between one look and the next.
+/// Change between two consecutive samples.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {
-    /// Writes accepted a second.
+    /// Accepted writes per second.
     pub accepted: f64,
-    /// Jobs stored a second.
+    /// Stored jobs per second.
     pub stored: f64,
-    /// How many were queued at its end, if that is known.
+    /// Number of queued jobs at its end, if known.
     pub depth: Option<u64>,
 }
 
 impl History {
-    /// Looks until the process ends.
+    /// Takes samples until the process ends.
     pub async fn keep(state: &AdminState) {
         let mut samples = interval(SAMPLE_INTERVAL);
         samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -70,7 +70,7 @@ impl History {
         samples.push_back(sample);
     }
 
-    /// What happened from look to look, the oldest first: those of the last ten minutes.
+    /// Changes between the samples of the last ten minutes, in ascending time order.
     pub fn intervals(&self) -> Vec<Interval> {
         let samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let pairs = samples.iter().zip(samples.iter().skip(1));
@@ -89,7 +89,7 @@ fn between(from: &Sample, to: &Sample) -> Interval {
     }
 }
 
-/// What is on its way to the database.
+/// Number of jobs that are not stored yet, without the dead letters.
 pub fn queued(kind: &KindStats) -> u64 {
     kind.waiting + kind.leased + kind.delayed
 }

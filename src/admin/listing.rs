@@ -1,4 +1,4 @@
-//! Which jobs a list is of, as its query says.
+//! Query of a list of jobs.
 
 use std::fmt::Display;
 
@@ -22,7 +22,7 @@ pub struct JobsQuery {
     pub kind: Option<Kind>,
     /// Jobs accepted after this one.
     pub after: Option<Revision>,
-    /// At most.
+    /// Maximum number of jobs.
     pub limit: usize,
 }
 
@@ -39,7 +39,7 @@ struct Raw {
 }
 
 impl JobsQuery {
-    /// Jobs on one page, unless the query says otherwise.
+    /// Jobs on one page, if the query has no `limit`.
     pub const LIMIT: usize = 20;
 
     /// Reads the query of a request; an empty value is as good as none.

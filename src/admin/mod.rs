@@ -1,6 +1,6 @@
 //! The listener for operators: the administration of jobs as JSON, what Prometheus scrapes, and the dashboard.
 //!
-//! It is never the API's port, and who may come in is decided in one place, `access`, before any handler runs.
+//! It is never the API's port. `access` checks every request before its handler runs.
 
 mod access;
 mod api;
@@ -34,13 +34,13 @@ use crate::{
     },
 };
 
-/// Connections at most: a few operators, a scraper, and what a browser opens beside.
+/// Maximum number of connections: a few operators, a scraper, and the parallel connections of browsers.
 const CONNECTIONS: usize = 256;
 
-/// How long what is in hand may take at the end.
+/// Time limit for open requests at shutdown.
 const SHUTDOWN: Duration = Duration::from_secs(5);
 
-/// What the pages and routes show and change.
+/// State that pages and routes share.
 #[derive(Clone)]
 pub struct AdminState {
     maintenance: Maintenance,
@@ -112,7 +112,7 @@ pub fn serve(
     .shutdown_timeout(SHUTDOWN.as_secs())
     .bind((unbracketed(&settings.host), settings.port))?;
     for address in server.addrs() {
-        tracing::info!("the admin listener is on http://{address}");
+        tracing::info!("Dashboard listening on http://{address}");
     }
     Ok(Some(server.run()))
 }

@@ -1,17 +1,17 @@
-//! What all pages have in common.
+//! Frame that all pages share.
 
 use maud::{DOCTYPE, Markup, html};
 
-/// Which of the places that the menu names a page belongs to.
+/// Entry of the menu that a page belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MenuItem {
-    /// What stands where.
+    /// The overview.
     Overview,
     /// Jobs that are not dead.
     Jobs,
     /// Dead letters.
     Dead,
-    /// What the menu does not name.
+    /// No entry of the menu.
     Elsewhere,
 }
 
@@ -34,7 +34,7 @@ pub fn page(title: &str, item: MenuItem, body: &Markup) -> Markup {
                 script src="/assets/dashboard.js" defer {}
             }
             body {
-                a.skip href="#main" { "To the content" }
+                a.skip href="#main" { "Skip to content" }
                 header {
                     div.bar {
                         a.brand href="/" { img src="/assets/icon.svg" alt="" width="24" height="24"; "Confab" }
@@ -43,7 +43,7 @@ pub fn page(title: &str, item: MenuItem, body: &Markup) -> Markup {
                                 a href=(path) aria-current=[(entry == item).then_some("page")] { (name) }
                             }
                         }
-                        button.live type="button" data-toggle hidden title="Stop or go on bringing this page up to date" { "Live" }
+                        button.live type="button" data-toggle hidden title="Pause or resume automatic updates of this page" { "Live" }
                     }
                 }
                 main id="main" { (body) }
@@ -52,12 +52,12 @@ pub fn page(title: &str, item: MenuItem, body: &Markup) -> Markup {
     }
 }
 
-/// A page that says why there is nothing else.
+/// Page of an error.
 pub fn error_response(title: &str, why: &str) -> Markup {
     let body = html! {
         h1 { (title) }
         p.note.bad role="alert" { (why) }
-        p { a href="/" { "To the overview" } }
+        p { a href="/" { "Back to the overview" } }
     };
     page(title, MenuItem::Elsewhere, &body)
 }

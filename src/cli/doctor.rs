@@ -16,7 +16,7 @@ struct Report<'a> {
     checks: &'a [Check],
 }
 
-/// Looks at everything that the settings lead to.
+/// Diagnoses everything that the settings lead to.
 pub async fn run(maintenance: &Maintenance, settings: &Settings, output: &Output) -> ExitCode {
     let backend = match settings.backend {
         BackendKind::Embedded => "valid; the backend is one SQLite file",
@@ -28,12 +28,12 @@ pub async fn run(maintenance: &Maintenance, settings: &Settings, output: &Output
     print(&checks, output)
 }
 
-/// Says why nothing can be looked at.
+/// Reports settings that cannot be used.
 pub fn unusable(error: &dyn std::fmt::Display, output: &Output) -> ExitCode {
     let check = Check::problem(
         "configuration",
         error.to_string(),
-        "config/default.toml tells of every setting; nothing else was looked at",
+        "config/default.toml documents every setting; nothing else was checked",
     );
     print(&[check], output)
 }

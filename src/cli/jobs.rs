@@ -1,4 +1,4 @@
-//! Looking at the job queues, and seeing to what failed.
+//! `confab jobs`: inspecting and managing the job queues.
 
 use std::sync::atomic::AtomicU64;
 
@@ -14,64 +14,64 @@ use crate::{
     maintenance::{JobInfo, JobState, KindStats, Maintenance},
 };
 
-/// What `confab jobs` does.
+/// Subcommands of `confab jobs`.
 #[derive(Debug, Subcommand)]
 pub enum JobsCommand {
-    /// How many jobs of each kind are waiting, leased, delayed and dead.
+    /// Prints the numbers of waiting, leased, delayed and dead jobs of each kind.
     Stats,
     /// Lists jobs in the order in which they were accepted, without texts.
     List {
-        /// In which state.
+        /// State of the jobs.
         #[arg(long, default_value = "dead", value_parser = state())]
         state: JobState,
-        /// Only jobs of this kind.
+        /// Kind of the jobs; all kinds if omitted.
         #[arg(long, value_parser = kind())]
         kind: Option<Kind>,
-        /// How many at most.
+        /// Maximum number of jobs.
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
         limit: u16,
-        /// Only jobs that were accepted after this one.
+        /// Lists only jobs that were accepted after this one.
         #[arg(long, value_name = "ID", value_parser = id)]
         after: Option<Revision>,
     },
     /// Shows one job, with the text that it carries.
     Show {
-        /// Its id, as `jobs list` prints it.
+        /// Job ID, as printed by `jobs list`.
         #[arg(value_parser = id)]
         id: Revision,
     },
-    /// Has a dead letter or a delayed job tried again, as if it had never failed.
+    /// Moves a dead or delayed job back to its queue and resets its attempt counter.
     Retry {
-        /// Its id, as `jobs list` prints it.
+        /// Job ID, as printed by `jobs list`.
         #[arg(value_parser = id, required_unless_present = "all")]
         id: Option<Revision>,
-        /// All dead letters.
+        /// Retries all dead letters.
         #[arg(long, conflicts_with = "id")]
         all: bool,
     },
-    /// Forgets a dead letter for good: what it would have written is lost.
+    /// Discards a dead letter permanently. The write it holds is lost.
     #[command(visible_alias = "kill")]
     Discard {
-        /// Its id, as `jobs list` prints it.
+        /// Job ID, as printed by `jobs list`.
         #[arg(value_parser = id)]
         id: Revision,
     },
-    /// Stops the storing of a kind of job in every process; they go on being accepted.
+    /// Pauses the processing of a kind of job in every process; jobs are still accepted.
     Pause {
-        /// Which kind.
+        /// Kind of job.
         #[arg(value_parser = kind())]
         kind: Kind,
     },
     /// Ends a pause.
     Resume {
-        /// Which kind.
+        /// Kind of job.
         #[arg(value_parser = kind())]
         kind: Kind,
     },
 }
 
 impl JobsCommand {
-    /// Does what was asked for.
+    /// Runs the subcommand.
     ///
     /// # Errors
     ///
@@ -103,7 +103,7 @@ impl JobsCommand {
             }
             Self::Discard { id } => {
                 retry(|| maintenance.discard_job(id)).await?;
-                print_count(output, "killed", 1);
+                output.print(&json!({ "killed": 1 }), |_| println!("1 discarded"));
             }
             Self::Pause { kind } => {
                 retry(|| maintenance.set_paused(kind, true)).await?;

@@ -23,7 +23,7 @@ use crate::{
     telemetry::{logging, metrics},
 };
 
-/// How long a command waits for a store that is out of reach, one that takes long anyway, and how often it looks.
+/// Time limits for retries of a command and of one that reports progress, and the pause between two attempts.
 const RETRY_LIMIT: Duration = Duration::from_secs(10);
 const STALL_LIMIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(250);
@@ -45,7 +45,7 @@ pub async fn main() -> ExitCode {
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
-    /// A file of settings that override the defaults; the environment (CONFAB_…) overrides both.
+    /// Settings file; overrides the defaults, and the environment (CONFAB_…) overrides both.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print one JSON object instead of lines.
@@ -57,29 +57,28 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Answer requests and run the workers (the default).
+    /// Serve requests and run the workers (the default).
     Serve {
-        /// Do not bring the database's schema up to date first.
+        /// Do not migrate the schema first.
         #[arg(long)]
         no_migrate: bool,
     },
-    /// Bring the database's schema up to date.
+    /// Migrate the schema to this version.
     Migrate,
-    /// Look at the stores, their settings and what they should agree on; the exit code is 1 with a warning, 2 with a
-    /// problem.
+    /// Diagnose the stores, their settings and their consistency; the exit code is 1 for a warning, 2 for a problem.
     Doctor,
-    /// Print what completes this command line in a shell.
+    /// Print shell completions.
     Completions {
         /// The shell.
         shell: Shell,
     },
-    /// Look at the job queues, and see to what failed.
+    /// Inspect and manage the job queues.
     #[command(subcommand)]
     Jobs(JobsCommand),
-    /// Look after the search index.
+    /// Verify or rebuild the search index.
     #[command(subcommand)]
     Search(Search),
-    /// Look after the counts.
+    /// Verify the counts.
     #[command(subcommand)]
     Counts(Counts),
     /// Print the description of the API: OpenAPI 3.1.
@@ -88,13 +87,13 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum Search {
-    /// Compare every row with its document; the exit code is 1 if they differ.
+    /// Compare every row with its search document; the exit code is 1 if they differ.
     Verify {
-        /// Mend what differs.
+        /// Repair the differences.
         #[arg(long)]
         fix: bool,
     },
-    /// Build a new index from the rows, and put it into use; go on with one that is unfinished.
+    /// Build a new search index from the rows and put it into use; resumes an unfinished rebuild.
     Rebuild,
 }
 
@@ -102,7 +101,7 @@ enum Search {
 enum Counts {
     /// Recount everything; the exit code is 1 if a count is wrong.
     Verify {
-        /// Correct what is wrong.
+        /// Correct wrong counts.
         #[arg(long)]
         fix: bool,
     },
@@ -210,7 +209,7 @@ impl Counts {
     }
 }
 
-/// An error that may be an outage, which passes.
+/// Error that may be a temporary outage.
 trait MaybeOutage {
     fn is_outage(&self) -> bool;
 }
@@ -227,8 +226,7 @@ impl MaybeOutage for JobError {
     }
 }
 
-/// Makes a call again while a store is out of reach, for a while: one that is just starting need not end a command.
-/// All of these calls may be made twice.
+/// Retries a call for up to 10 s while a store is unavailable, so that a command can run while stores start.
 async fn retry<T, E: MaybeOutage, F>(call: impl Fn() -> F) -> Result<T, E>
 where
     F: Future<Output = Result<T, E>>,
@@ -237,8 +235,7 @@ where
     while_outage(call, || begun.elapsed() < RETRY_LIMIT).await
 }
 
-/// The same for something long, which a store that goes away in the middle of it need not end either: what counts is the
-/// time since it last came further.
+/// Retries a long call. The time limit counts from its last progress, so that a store that restarts does not end it.
 async fn retry_long<T, E: MaybeOutage, F>(meter: &Meter, call: impl Fn() -> F) -> Result<T, E>
 where
     F: Future<Output = Result<T, E>>,
@@ -263,7 +260,7 @@ where
     }
 }
 
-/// 1 if something is wrong still.
+/// Exit code 1 if differences remain, else 0.
 fn exit_code(findings: usize, repaired: usize) -> ExitCode {
     if findings > repaired {
         ExitCode::FAILURE

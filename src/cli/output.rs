@@ -1,15 +1,15 @@
-//! How results are printed: for people, or with `--json` for programs.
+//! Output of results: text, or JSON with `--json`.
 
 use serde::Serialize;
 
 use crate::maintenance::{CountsReport, IndexReport, Rebuilt};
 
-/// How many findings are shown one by one.
+/// Number of findings that are printed one by one.
 const SHOWN: usize = 20;
 
-/// How results are printed.
+/// Output format.
 pub struct Output {
-    /// One JSON object instead of lines.
+    /// Prints one JSON object instead of text.
     pub json: bool,
 }
 
@@ -24,32 +24,32 @@ impl Output {
         }
     }
 
-    /// Says that something was done.
+    /// Prints that something was done.
     pub fn done(&self, what: &str) {
         self.print(&serde_json::json!({ "done": what }), |_| println!("{what}"));
     }
 
-    /// What became of a rebuild.
+    /// Prints the outcome of a rebuild.
     pub fn rebuilt(&self, rebuilt: &Rebuilt) {
         self.print(rebuilt, |rebuilt| {
             println!("{} messages are in the new index", rebuilt.messages);
             if rebuilt.resumed_at > 0 {
                 println!(
-                    "  {} of them since an earlier rebuild that did not end",
+                    "  {} of them from an earlier, interrupted rebuild",
                     rebuilt.resumed_at
                 );
             }
             if rebuilt.refused > 0 {
-                println!("  but it refuses {}: see the log", rebuilt.refused);
+                println!("  {} were rejected: see the log", rebuilt.refused);
             }
         });
     }
 
-    /// What comparing the index with the rows found.
+    /// Prints the outcome of a comparison of index and rows.
     pub fn index(&self, report: &IndexReport) {
         self.print(report, |report| {
             println!(
-                "{} rows and {} documents compared: {} differ, {} mended",
+                "{} rows and {} documents compared: {} differ, {} repaired",
                 report.rows,
                 report.documents,
                 report.findings.len(),
@@ -62,7 +62,7 @@ impl Output {
         });
     }
 
-    /// What recounting found.
+    /// Prints the outcome of a recount.
     pub fn counts(&self, report: &CountsReport) {
         self.print(report, |report| {
             println!(

@@ -1,5 +1,5 @@
-//! Showing how far something long has come: a bar on a terminal, else a line now and then. It goes to standard error, so
-//! that what is printed can be read by a program.
+//! Progress of long commands: a bar on a terminal, otherwise a line every 10 seconds. It goes to standard error, so
+//! that a program can parse standard output.
 
 use std::{
     io::IsTerminal as _,
@@ -11,18 +11,18 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::maintenance::Progress;
 
-/// How often a line is written where there is no terminal.
+/// Time between two lines if there is no terminal.
 const LINES: Duration = Duration::from_secs(10);
 
 const BAR: &str =
     "{bar:30} {percent:>3} %  {human_pos} of {human_len} {msg}, {per_sec}, {eta} left";
 
-/// Shows one thing's progress.
+/// Progress meter.
 pub struct Meter {
-    /// What is counted.
+    /// Unit of the progress.
     what: &'static str,
     kind: Kind,
-    /// How far it has ever come, and when it came there.
+    /// Highest progress so far, and when it was reached.
     furthest: Mutex<(u64, Instant)>,
 }
 
@@ -88,7 +88,7 @@ impl Meter {
         }
     }
 
-    /// When it last came further than ever; when it was begun, if it has come nowhere.
+    /// Time of the last progress, or of the start if there was none.
     pub fn last_progress(&self) -> Instant {
         lock(&self.furthest).1
     }
@@ -101,7 +101,7 @@ impl Meter {
     }
 }
 
-/// Nothing is left half done under these locks, so they are as good after a panic as before.
+/// Locks a mutex. No code panics in an inconsistent state under these locks, so poisoning is ignored.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Where settings come from, one layer over the other: the defaults, a file, the environment.
+//! Layers of the settings: the defaults, a file, the environment.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -28,7 +28,7 @@ pub fn environment() -> HashMap<String, String> {
         .collect()
 }
 
-/// All layers; every key that a later one sets exists in the first, and is of the same type there.
+/// All layers. Every key of a later layer exists in the defaults, with a value of the same type.
 pub(super) struct Layers {
     defaults: Config,
     file: Option<(String, Config)>,
@@ -63,7 +63,7 @@ impl Layers {
         for layer in file.chain([&layers.environment]) {
             for (key, value) in flat(layer) {
                 let Some(default) = defaults.get(&key) else {
-                    let rule = "there is no such setting; config/default.toml lists them all";
+                    let rule = "unknown setting; config/default.toml lists all of them";
                     return Err(layers.error(&key, rule));
                 };
                 if let Some(wanted) = mismatch(default, &value) {
@@ -74,7 +74,7 @@ impl Layers {
         Ok(layers)
     }
 
-    /// What the layers come to. What the file says must be right also where the environment overrides it.
+    /// Merges the layers. The file must be valid even where the environment overrides it.
     pub(super) fn merge<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
         let mut builder = Config::builder().add_source(self.defaults.clone());
         if let Some((_, file)) = &self.file {
@@ -129,7 +129,7 @@ fn one_line(error: &config::ConfigError) -> String {
     lines.join(" ")
 }
 
-/// All keys of a layer, with dots between their levels, and their values.
+/// Keys of a layer, with dots between their levels, and their values.
 fn flat(layer: &Config) -> BTreeMap<String, ValueKind> {
     fn collect(path: &str, value: &Value, keys: &mut BTreeMap<String, ValueKind>) {
         if let ValueKind::Table(table) = &value.kind {
@@ -146,7 +146,7 @@ fn flat(layer: &Config) -> BTreeMap<String, ValueKind> {
     keys
 }
 
-/// What is wanted instead of `value`, if it is not of the default's type. The config crate would take 7.5 for true.
+/// Type that the default has, if `value` has another one. The config crate would accept 7.5 as true.
 fn mismatch(default: &ValueKind, value: &ValueKind) -> Option<&'static str> {
     let (fits, wanted) = match default {
         ValueKind::Boolean(_) => (matches!(value, ValueKind::Boolean(_)), "true or false"),
@@ -161,7 +161,7 @@ fn mismatch(default: &ValueKind, value: &ValueKind) -> Option<&'static str> {
             matches!(value, ValueKind::Array(_) | ValueKind::String(_)),
             "a list of texts",
         ),
-        // The environment has no types: a text may look like a number there.
+        // The environment has no types: a text may be parsed as a number there.
         _ => (
             !matches!(value, ValueKind::Array(_) | ValueKind::Nil),
             "a text",
@@ -170,7 +170,7 @@ fn mismatch(default: &ValueKind, value: &ValueKind) -> Option<&'static str> {
     (!fits).then_some(wanted)
 }
 
-/// The key that an error is about, and what it says, without the value where that may be secret.
+/// Key and text of an error, without the value where it may be secret.
 fn rule(error: &config::ConfigError) -> (String, String) {
     let (key, text) = match error {
         config::ConfigError::At { error, key, .. } => {
@@ -189,7 +189,7 @@ fn rule(error: &config::ConfigError) -> (String, String) {
         error => (String::new(), one_line(error)),
     };
     let text = if key.ends_with("_url") {
-        "is no URL with a host".to_owned()
+        "must be a URL with a host".to_owned()
     } else {
         text
     };

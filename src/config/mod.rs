@@ -19,29 +19,29 @@ pub use self::{
     },
 };
 
-/// All settings; `config/default.toml` says what each does.
+/// All settings. `config/default.toml` documents each of them.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Settings {
-    /// Where everything is kept.
+    /// Storage backend.
     #[serde(rename = "backing")]
     pub backend: BackendKind,
     /// The API's listener.
     pub server: Server,
     /// The operators' listener.
     pub admin: Admin,
-    /// Of no matter with [`BackendKind::Services`].
+    /// Settings of [`BackendKind::Embedded`].
     pub embedded: EmbeddedSettings,
-    /// Of no matter with [`BackendKind::Embedded`].
+    /// Settings of [`BackendKind::Services`].
     pub services: ServicesSettings,
-    /// What works in the background.
+    /// Background workers.
     pub workers: Workers,
-    /// What is kept at most, and how much a client may ask.
+    /// Bounds of the queue, and the rate limit.
     pub limits: Limits,
-    /// What is logged, and how.
+    /// Log level and format.
     pub log: Log,
 }
 
-/// Where everything is kept.
+/// Storage backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BackendKind {
@@ -56,7 +56,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// What cannot be used, in one line that names the key and where it came from, and never a secret.
+    /// A setting that cannot be used. The error is one line that names the key and its origin, and never a secret.
     pub fn read(
         file: Option<&Path>,
         variables: impl IntoIterator<Item = (String, String)>,
@@ -115,7 +115,7 @@ impl Settings {
             // Browsers send it to the letter as this writes it.
             if url.is_none_or(|url| url.origin().ascii_serialization() != *origin) {
                 let rule = format!(
-                    "{origin:?} is no origin: a scheme, a host and maybe a port, as https://chat.example.com"
+                    "{origin:?} is no origin: use a scheme, a host and optionally a port, such as https://chat.example.com"
                 );
                 return Err(layers.error("server.cors_origins", &rule));
             }
@@ -139,7 +139,7 @@ impl Settings {
                 return Err(layers.error(key, &format!("must begin with {}://", schemes[0])));
             }
             if url.expose().host_str().unwrap_or_default().is_empty() {
-                return Err(layers.error(key, "the URL names no host"));
+                return Err(layers.error(key, "the URL has no host"));
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! What must not be shown, in a log above all.
+//! Values that are never logged.
 
 use std::fmt;
 
@@ -29,7 +29,7 @@ impl fmt::Debug for Secret {
 pub struct SecretUrl(Url);
 
 impl SecretUrl {
-    /// The whole of it.
+    /// Returns the whole URL.
     pub fn expose(&self) -> &Url {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! The sections of the settings; `config/default.toml` says what each setting does.
+//! Sections of the settings. `config/default.toml` documents each setting.
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
@@ -21,15 +21,15 @@ pub struct Server {
     /// Origins whose pages may use the API, as browsers write them: `https://chat.example.com`. Empty: only its own pages.
     #[serde(deserialize_with = "list")]
     pub cors_origins: Vec<String>,
-    /// Connections at most, 1–1,000,000, shared out to the threads that serve them.
+    /// Maximum number of connections, 1–1,000,000, divided among the server's threads.
     pub connections: usize,
-    /// For the head of a request, and then for its body.
+    /// Time limit for the head of a request, and again for its body.
     #[serde(rename = "client_timeout_ms", deserialize_with = "millis")]
     pub client_timeout: Duration,
-    /// How long readiness says 503 before the port closes.
+    /// Time that readiness returns 503 before the port closes.
     #[serde(rename = "drain_ms", deserialize_with = "millis")]
     pub drain: Duration,
-    /// For all of the end.
+    /// Time limit of the shutdown.
     #[serde(rename = "shutdown_timeout_ms", deserialize_with = "millis")]
     pub shutdown_timeout: Duration,
 }
@@ -41,15 +41,15 @@ pub struct Admin {
     pub host: String,
     /// 0: none.
     pub port: u16,
-    /// What everybody must bring, at least 16 visible ASCII characters; empty: nothing.
+    /// Token that every request must have: at least 16 visible ASCII characters. Empty: none.
     pub token: Secret,
 }
 
 impl Admin {
-    /// The least length of a token: one that nobody guesses, if it is random.
+    /// Minimum length of a token, so that a random one cannot be guessed.
     const TOKEN: usize = 16;
 
-    /// Whether only this machine can reach it.
+    /// Tells whether the listener is reachable from this machine only.
     pub fn is_local(&self) -> bool {
         is_loopback(&self.host)
     }
@@ -59,7 +59,7 @@ impl Admin {
         let rule = if self.port == 0 {
             return Ok(());
         } else if token.is_empty() && !self.is_local() {
-            "admin.host is no loopback address, so a token is needed, of at least 16 characters"
+            "a token of at least 16 characters is required, because admin.host is no loopback address"
         } else if token.is_empty() {
             return Ok(());
         } else if token.len() < Self::TOKEN {
@@ -73,7 +73,7 @@ impl Admin {
     }
 }
 
-/// Whether a name or address, IPv6 with or without its brackets, is this machine for itself.
+/// Tells whether a name or address, IPv6 with or without brackets, is the loopback interface.
 pub fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost")
@@ -87,7 +87,7 @@ pub fn is_loopback(host: &str) -> bool {
 pub struct EmbeddedSettings {
     /// The file; empty: one in the folder that the service or the user has for data.
     pub path: PathBuf,
-    /// For one call to it.
+    /// Time limit of a call to the file.
     #[serde(rename = "timeout_ms", deserialize_with = "millis")]
     pub timeout: Duration,
 }
@@ -97,22 +97,22 @@ pub struct EmbeddedSettings {
 pub struct ServicesSettings {
     /// `mysql://[user[:password]@]host[:port]/database`; the database must exist.
     pub mysql_url: SecretUrl,
-    /// At most, 2–1000.
+    /// Maximum number of connections, 2–1000.
     pub mysql_connections: usize,
     /// `redis://[user:password@]host[:port][/number]`
     pub redis_url: SecretUrl,
-    /// Those of the workers at most, 1–1000; requests share one more.
+    /// Maximum number of the workers' connections, 1–1000; requests share one more.
     pub redis_connections: usize,
-    /// What all keys begin with.
+    /// Prefix of all keys.
     pub redis_prefix: String,
     /// `http(s)://[user:password@]host[:port]`
     pub elasticsearch_url: SecretUrl,
     /// The alias of the search index.
     pub elasticsearch_index: String,
-    /// For one call to a store.
+    /// Time limit of a call to a store.
     #[serde(rename = "timeout_ms", deserialize_with = "millis")]
     pub timeout: Duration,
-    /// For one write to Elasticsearch.
+    /// Time limit of a write to Elasticsearch.
     #[serde(rename = "elasticsearch_write_timeout_ms", deserialize_with = "millis")]
     pub elasticsearch_write_timeout: Duration,
 }
@@ -120,32 +120,32 @@ pub struct ServicesSettings {
 /// Settings of the workers.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Workers {
-    /// Whether this process runs them.
+    /// Tells whether this process runs the workers.
     pub enabled: bool,
-    /// Jobs of one batch at most, 1–5000.
+    /// Maximum number of jobs in a batch, 1–5000.
     pub batch: usize,
-    /// Bytes of their payloads at most, up to 64 MiB.
+    /// Maximum size of their payloads in bytes, up to 64 MiB.
     pub batch_bytes: usize,
-    /// After which a dead claimer's jobs are taken over; at least a second.
+    /// Lease time, after which the jobs of a crashed claimer are recovered; at least a second.
     #[serde(rename = "lease_ms", deserialize_with = "millis")]
     pub lease: Duration,
-    /// How often to look for what other processes accepted.
+    /// Interval of polling for jobs that other processes accepted.
     #[serde(rename = "poll_ms", deserialize_with = "millis")]
     pub poll: Duration,
-    /// How long one step may take; at least a second.
+    /// Time limit of one step, after which the worker counts as stalled; at least a second.
     #[serde(rename = "stall_ms", deserialize_with = "millis")]
     pub stall: Duration,
-    /// After so many a job that fails by its own fault is a dead letter; 0 is as 1.
+    /// Number of failures after which a job becomes a dead letter; 0 counts as 1.
     pub tries: u32,
-    /// How long it waits before the second at most; twice as long before each further one.
+    /// Maximum delay before the second attempt, doubled before each further one.
     #[serde(rename = "retry_ms", deserialize_with = "millis")]
     pub retry: Duration,
-    /// How long it waits before any of them at most.
+    /// Upper bound of that delay.
     #[serde(rename = "retry_max_ms", deserialize_with = "millis")]
     pub retry_max: Duration,
-    /// Rows and documents that the clean job looks at in one step, 1–5000.
+    /// Rows and documents that the reconciler compares in one step, 1–5000.
     pub reconcile_page: usize,
-    /// How long it rests after each.
+    /// Pause of the reconciler after each step.
     #[serde(rename = "reconcile_pause_ms", deserialize_with = "millis")]
     pub reconcile_pause: Duration,
 }
@@ -157,51 +157,51 @@ pub struct Limits {
     pub queue_depth: usize,
     /// Dead letters, 1–1,000,000.
     pub dead_letters: usize,
-    /// Of one client; 0: no limit.
+    /// Maximum number of requests per second of one client; 0: no limit.
     pub requests_per_second: u32,
-    /// How many of them may come at once, 1–1,000,000.
+    /// Maximum number of requests of one client at once, 1–1,000,000.
     pub burst: u32,
-    /// How many proxies stand before the server, 0–10: so many entries of `X-Forwarded-For` are believed.
+    /// Number of proxies in front of the server, 0–10: that many entries of `X-Forwarded-For` are trusted.
     pub proxies: usize,
 }
 
 /// Settings of the log.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Log {
-    /// How lines look.
+    /// Format of the lines.
     pub format: LogFormat,
-    /// What is logged until a signal changes it.
+    /// Level at startup; signals change it.
     pub level: LogLevel,
 }
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// An object a line, for machines.
     Json,
-    /// For people.
+    /// Text for people.
     Text,
 }
 
-/// What is logged.
+/// Log level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
-    /// What somebody must see to.
+    /// Events that an operator must act on.
     Error,
-    /// And what went wrong, and is tried again or turned away.
+    /// Also failures that are retried or rejected.
     Warn,
-    /// And a line a request, the start and the end.
+    /// Also a line per request, startup and shutdown.
     Info,
-    /// And a line a batch.
+    /// Also a line per batch.
     Debug,
-    /// And all else.
+    /// Everything.
     Trace,
 }
 
 impl LogLevel {
-    /// As it is written in the settings.
+    /// Name in the settings.
     pub fn name(self) -> &'static str {
         match self {
             Self::Error => "error",

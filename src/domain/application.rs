@@ -1,4 +1,4 @@
-//! Applications: who uses this service.
+//! Applications, the clients of this service.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ impl AppId {
         Self(rand::random())
     }
 
-    /// Reads exactly 8 lowercase hexadecimal digits; anything else names no application.
+    /// Parses exactly 8 lowercase hexadecimal digits; any other text is no application's ID.
     pub fn parse(text: &str) -> Option<Self> {
         let valid = text.len() == 8 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         if !valid {
@@ -36,7 +36,7 @@ impl fmt::Display for AppId {
 /// The username of an application whose creation was lost, and with it the one that was given.
 pub const LOST_USERNAME: &str = "unknown";
 
-/// A username that keeps the contract: not blank, at most [`MAX_USERNAME_CHARS`] characters, no U+0000.
+/// Valid username: not blank, at most [`MAX_USERNAME_CHARS`] characters, no U+0000.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Username(String);
 
@@ -56,12 +56,12 @@ impl Username {
 /// An application as it is read back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Application {
-    /// Its public name.
+    /// Public name.
     pub id: AppId,
-    /// Who it belongs to, as given.
+    /// Owner, as given by the client.
     pub username: String,
     /// The revision of its creation.
     pub revision: Revision,
-    /// When its creation was accepted.
+    /// Time at which its creation was accepted.
     pub created_at: Timestamp,
 }

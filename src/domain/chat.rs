@@ -4,12 +4,12 @@ use std::fmt;
 
 use super::{AppId, Number, Revision, Timestamp};
 
-/// Names one chat.
+/// Key of a chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChatKey {
     /// The application it belongs to.
     pub app: AppId,
-    /// Its number there.
+    /// Number within the application.
     pub number: Number,
 }
 
@@ -22,12 +22,12 @@ impl fmt::Display for ChatKey {
 /// A chat as it is read back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chat {
-    /// Its application and number.
+    /// Application and number.
     pub key: ChatKey,
-    /// How many messages have been counted; `None` until the first was.
+    /// Number of counted messages; `None` until the first one is counted.
     pub messages_count: Option<u64>,
     /// The revision of its creation.
     pub revision: Revision,
-    /// When its creation was accepted.
+    /// Time at which its creation was accepted.
     pub created_at: Timestamp,
 }

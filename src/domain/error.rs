@@ -1,4 +1,4 @@
-//! What can go wrong with a request, as values that know nothing of HTTP.
+//! Errors of the use cases, independent of HTTP.
 
 use std::fmt;
 
@@ -7,38 +7,38 @@ use thiserror::Error;
 /// The outcome of a use case.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a use case did not do what it was asked for. Nothing was changed then, except where said otherwise.
+/// Error of a use case. Nothing was changed, except where stated otherwise.
 #[derive(Debug, Error)]
 pub enum Error {
     /// The input breaks a rule of the contract.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// What the request names does not exist.
+    /// The entity that the request names does not exist.
     #[error("{0} not found")]
     NotFound(Entity),
     /// A store that is needed cannot be reached just now. A write may or may not have been accepted.
-    #[error("{store} is out of reach: {detail}")]
+    #[error("{store} is unavailable: {detail}")]
     Unavailable {
-        /// Which store.
+        /// Name of the store.
         store: &'static str,
-        /// What it said; for the log, not for the client.
+        /// Details for the log, not for the client.
         detail: String,
     },
     /// The queue takes no more just now.
     #[error("the queue is full: {detail}")]
     Full {
-        /// Which bound was reached; for the log.
+        /// Bound that was reached; for the log.
         detail: String,
     },
     /// A bug or a broken store: what should not happen.
     #[error("internal error: {detail}")]
     Internal {
-        /// What happened; for the log.
+        /// Details for the log.
         detail: String,
     },
 }
 
-/// What a path names.
+/// Entity that a path names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entity {
     /// An application.
@@ -97,7 +97,7 @@ pub enum Invalid {
     },
 }
 
-/// The rules that usernames and messages share. `field` is the name that the client is told.
+/// Checks the rules that usernames and messages share. `field` is the field's name in errors.
 pub(super) fn check_text(
     field: &'static str,
     text: &str,

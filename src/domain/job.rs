@@ -1,13 +1,12 @@
 //! Accepted writes on their way to the database.
 //!
-//! [`Kind`] is the one table of what can be written: its action and its entity say everything that queues, stores and
-//! workers need to know of it.
+//! [`Kind`] is the table of possible writes. Queues, stores and workers derive everything from its action and entity.
 
 use std::fmt;
 
 use super::{AppId, Application, Chat, ChatKey, Entity, Message, MessageKey, Number, Revision};
 
-/// The kinds of jobs, each with a queue and a worker of its own.
+/// Kinds of jobs. Each has its own queue and worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// Store a new application.
@@ -20,17 +19,17 @@ pub enum Kind {
     UpdateMessage,
 }
 
-/// What a job does to its entity.
+/// Effect of a job on its entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Makes a new one: an application under an ID of the caller's, a chat or message under the next number.
+    /// Creates an entity: an application with the caller's ID, a chat or message with the next number.
     Create,
-    /// Changes one that exists.
+    /// Changes an existing entity.
     Update,
 }
 
 impl Kind {
-    /// All kinds, in the order in which things come to be.
+    /// All kinds, in the order in which entities are created.
     pub const ALL: [Self; 4] = [
         Self::CreateApplication,
         Self::CreateChat,
@@ -38,8 +37,7 @@ impl Kind {
         Self::UpdateMessage,
     ];
 
-    /// The worker's name, as in the queue's keys, the log and the command line: `<action>_<entity>`, which the scripts of
-    /// Redis read.
+    /// Name in the queue's keys, the log and the command line: `<action>_<entity>`, as Redis scripts expect.
     pub fn name(self) -> &'static str {
         match self {
             Self::CreateApplication => "create_application",
@@ -54,7 +52,7 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// What it does.
+    /// Effect on the entity.
     pub fn action(self) -> Action {
         match self {
             Self::CreateApplication | Self::CreateChat | Self::CreateMessage => Action::Create,
@@ -62,7 +60,7 @@ impl Kind {
         }
     }
 
-    /// What it is about.
+    /// Entity that is written.
     pub fn entity(self) -> Entity {
         match self {
             Self::CreateApplication => Entity::Application,
@@ -72,19 +70,19 @@ impl Kind {
     }
 }
 
-/// A write that a client asks for, checked, not yet accepted.
+/// Valid write that a client requests and the queue has not accepted yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Write {
     /// The queue it goes to.
     pub kind: Kind,
-    /// The key of what is written; a number that is yet to be given out is 0.
+    /// Key of the written entity; a number that is not assigned yet is 0.
     pub target: Target,
-    /// What is stored: a username, or the text of a message.
+    /// Content to store: a username, or the text of a message.
     pub text: Option<String>,
 }
 
 impl Write {
-    /// A new application under an ID that is thought to be free.
+    /// Creates an application under an ID that is probably free.
     pub fn create_application(app: AppId, username: impl Into<String>) -> Self {
         Self::new(Kind::CreateApplication, app, 0, 0, Some(username.into()))
     }
@@ -158,7 +156,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// What a job asks a worker to store: the thing as this one write left it.
+/// Change that a job asks a worker to store: the state of the entity after this write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// A new application.
@@ -215,12 +213,12 @@ impl Change {
 /// An accepted write, claimed by a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
-    /// Its position in the order of all writes; its ID.
+    /// Position in the order of all writes, which is the job's ID.
     pub revision: Revision,
-    /// Number of failures by its own fault.
+    /// Number of failures caused by the job itself.
     pub tries: u32,
-    /// The request that left it, if that is known.
+    /// ID of the request that wrote it, if known.
     pub request: Option<String>,
-    /// The change to store, or why this program cannot read it.
+    /// Change to store, or the reason why the payload cannot be parsed.
     pub change: std::result::Result<Change, String>,
 }

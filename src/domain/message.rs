@@ -1,4 +1,4 @@
-//! Messages: numbered within their chat, and the one thing that can be changed.
+//! Messages, numbered within their chat. They are the only entity that can be changed.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use super::{AppId, ChatKey, Invalid, Number, Revision, Timestamp, error::check_t
 /// The longest message, in characters: at 4 bytes each it still fits MySQL's `TEXT` (65,535 bytes).
 pub const MAX_MESSAGE_CHARS: usize = 16_000;
 
-/// Names one message.
+/// Key of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageKey {
     /// The chat it belongs to.
     pub chat: ChatKey,
-    /// Its number there.
+    /// Number within the chat.
     pub number: Number,
 }
 
@@ -34,7 +34,7 @@ impl fmt::Display for MessageKey {
     }
 }
 
-/// A text that keeps the contract: not blank, at most [`MAX_MESSAGE_CHARS`] characters, no U+0000.
+/// Valid text: not blank, at most [`MAX_MESSAGE_CHARS`] characters, no U+0000.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageText(String);
 
@@ -54,20 +54,20 @@ impl MessageText {
 /// A message as one write left it, or as it is read back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Its chat and number.
+    /// Chat and number.
     pub key: MessageKey,
-    /// What was said last.
+    /// Latest text.
     pub text: String,
     /// The revision of the write that `text` comes from.
     pub revision: Revision,
-    /// When its creation was accepted; of an update whose creation the queue no longer knows, when the update was.
+    /// Time at which its creation was accepted; of an update whose creation is not queued, its own time.
     pub created_at: Timestamp,
-    /// When its last update was accepted; `None` while it is as created.
+    /// Time at which its last update was accepted; `None` if there was none.
     pub updated_at: Option<Timestamp>,
 }
 
 impl Message {
-    /// What two writes to the same message leave: the newer text, the earlier creation. The order does not matter.
+    /// Merges two writes to the same message, in any order: the newer text wins, the earlier creation time stays.
     pub fn merge(self, other: Self) -> Self {
         let created_at = self.created_at.min(other.created_at);
         let newer = if self.revision >= other.revision {

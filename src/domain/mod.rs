@@ -1,4 +1,4 @@
-//! What Confab is about, without I/O and without HTTP.
+//! Types and rules of the domain, without I/O and without HTTP.
 
 pub mod application;
 pub mod chat;

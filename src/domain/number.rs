@@ -10,7 +10,7 @@ pub const MAX_NUMBER: Number = (1 << 53) - 1;
 
 /// Reads a number from a path: plain decimal from 1 on, no sign, no leading zero.
 ///
-/// Anything else, and whatever is beyond [`MAX_NUMBER`], names nothing that can exist: `None`.
+/// Returns `None` for any other text and for numbers above [`MAX_NUMBER`]: nothing with such a number can exist.
 pub fn parse_number(text: &str) -> Option<Number> {
     if text.starts_with('0') || !text.bytes().all(|b| b.is_ascii_digit()) {
         return None;
@@ -20,8 +20,8 @@ pub fn parse_number(text: &str) -> Option<Number> {
 
 /// The place of an accepted write in the order of all writes: `epoch << 40 | counter`.
 ///
-/// The newer of two writes to the same thing is the one with the higher revision, whatever order they are stored in.
-/// At most 63 bits are used, so it fits a signed integer and Elasticsearch's external version.
+/// Of two writes to the same entity, the one with the higher revision is newer, in whatever order they are stored. At
+/// most 63 bits are used, so that a revision fits a signed integer and Elasticsearch's external version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
 

@@ -2,17 +2,17 @@
 
 use super::Number;
 
-/// Which part of a list is asked for. `after` and `before` are exclusive.
+/// Requested part of a list. `after` and `before` are exclusive.
 ///
-/// With `before` alone it is the page that ends just before it; else the page that starts just after `after`, or at
-/// the first. Pages are ascending all the same.
+/// With `before` alone, the page ends just before it. Otherwise the page starts just after `after`, or at the first
+/// item. Items are ascending in both cases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
-    /// Only what has a higher number; 0 for all.
+    /// Lower bound of the numbers; 0 for all.
     pub after: Option<Number>,
-    /// Only what has a lower number.
+    /// Upper bound of the numbers.
     pub before: Option<Number>,
-    /// How many at most, from 1 on.
+    /// Maximum number of items, at least 1.
     pub limit: usize,
 }
 
@@ -26,7 +26,7 @@ impl Page {
         }
     }
 
-    /// Whether the page is filled from its upper end.
+    /// Tells whether the page is filled from its upper end.
     pub fn from_the_end(&self) -> bool {
         self.before.is_some() && self.after.is_none()
     }
@@ -39,7 +39,7 @@ impl Page {
         items
     }
 
-    /// The same page with room for one more, which tells whether there is more beyond it.
+    /// Extends the page by one item, which shows whether there are more.
     pub fn with_one_more(self) -> Self {
         Self {
             limit: self.limit + 1,
@@ -47,10 +47,10 @@ impl Page {
         }
     }
 
-    /// The same page as far as that number, whatever has a higher one.
+    /// Limits the page to numbers up to `last`.
     pub fn up_to(self, last: Number) -> Self {
         Self {
-            // Said, or the page would be filled from the other end.
+            // Set explicitly: otherwise the page would be filled from the other end.
             after: match self.from_the_end() {
                 true => None,
                 false => Some(self.after.unwrap_or(0)),
@@ -60,7 +60,7 @@ impl Page {
         }
     }
 
-    /// Cuts ascending `items`, read by [`Page::with_one_more`], to this page; tells whether there was one more.
+    /// Cuts ascending `items`, read by [`Page::with_one_more`], to this page. Returns true if there was one more.
     pub fn cut<T>(&self, items: &mut Vec<T>) -> bool {
         let more = items.len() > self.limit;
         if more && self.from_the_end() {
@@ -83,7 +83,7 @@ pub struct Listing<T> {
 }
 
 impl<T> Listing<T> {
-    /// A listing from the items that were read for `page.with_one_more()`, ascending; `number` tells an item's number.
+    /// Makes a page of ascending items, read for `page.with_one_more()`. `number` returns an item's number.
     pub fn new(page: &Page, mut items: Vec<T>, number: impl Fn(&T) -> Number) -> Self {
         let more = page.cut(&mut items);
         let (first, last) = (items.first().map(&number), items.last().map(&number));

@@ -1,11 +1,11 @@
-//! Which request is being answered: what joins a client's answer, the lines of the log and the job that it left behind.
+//! Request IDs, which link a client's response, the log lines and the job of one request.
 
 use std::{fmt, sync::Arc};
 
-/// The longest id that is taken over from a client, in characters.
+/// Maximum length of a client's ID in characters.
 const LONGEST: usize = 128;
 
-/// Names one request. Cheap to clone.
+/// ID of a request. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(Arc<str>);
 
@@ -15,14 +15,14 @@ impl RequestId {
         Self(format!("{:016x}", rand::random::<u64>()).into())
     }
 
-    /// One that a client, or a proxy before us, has given: 1 to 128 visible ASCII characters, else `None`.
+    /// Accepts an ID that a client or a proxy sent: 1 to 128 visible ASCII characters, else `None`.
     pub fn given(text: &str) -> Option<Self> {
         let fits =
             (1..=LONGEST).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
         fits.then(|| Self(text.into()))
     }
 
-    /// As it is shown.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -39,7 +39,7 @@ pub fn trace_id(traceparent: &str) -> Option<&str> {
     let is_hex = |part: &str| part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let mut parts = traceparent.splitn(4, '-');
     let (version, trace, parent) = (parts.next()?, parts.next()?, parts.next()?);
-    // What follows a later version's flags is for those who know that version.
+    // Later versions may append fields after the flags.
     let flags = parts.next()?.split('-').next()?;
     let lengths = [(version, 2), (trace, 32), (parent, 16), (flags, 2)];
     let is_valid = lengths

@@ -3,8 +3,8 @@
 //! terms are the Unicode standard's: NFKD and NFKC (UAX #15), full case folding (chapter 3.13), general
 //! category (UAX #44), script and script extensions (UAX #24).
 //!
-//! What is indexed was folded by the Unicode tables of its day. With tables that fold differently, the index has
-//! to be built again.
+//! Indexed texts were folded with the Unicode tables of their time. If new tables fold differently, the index must be
+//! rebuilt.
 
 mod query;
 #[cfg(test)]
@@ -17,8 +17,8 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 use unicode_script::{Script, UnicodeScript};
 
-/// The contract cuts words here, and so every index holds them whole: Elasticsearch's `whitespace` analyzer
-/// would split a word only after 255 UTF-16 units, and 64 characters are at most 128.
+/// Maximum length of a token in characters. The contract cuts words here, so every index holds them whole:
+/// Elasticsearch's `whitespace` analyzer splits a word only after 255 UTF-16 units, and 64 characters have at most 128.
 const MAX_TOKEN_CHARS: usize = 64;
 
 const ALEF: char = '\u{627}';
@@ -33,13 +33,13 @@ pub fn tokenize(text: &str) -> String {
     if text.is_ascii() {
         return tokenize_ascii(text);
     }
-    // Composing, the last step of the rule, makes no letter of anything else and joins no words: what composes
-    // with the character before it is a mark, or the vowel or final of a Hangul syllable. So words can be told
-    // apart before it. Marks between which something was dropped get into their canonical order here.
+    // Composition, the last step of the rule, neither creates letters nor joins words: a character that composes with
+    // the one before it is a mark, or the vowel or final of a Hangul syllable. So words can be separated before it. It
+    // also puts marks into canonical order between which something was dropped.
     join(fold(text).nfkc(), text.len())
 }
 
-/// The same, some eighty times as fast: in ASCII, all that folding does is the change to lower case.
+/// Tokenizes ASCII text, about eighty times as fast: folding only changes the case.
 fn tokenize_ascii(text: &str) -> String {
     let folded = text.chars().map(|c| {
         if c.is_ascii_alphanumeric() {
@@ -92,7 +92,7 @@ fn fold(text: &str) -> String {
                 base = Some(c);
             }
             GeneralCategoryGroup::Mark => {
-                // Without a base it is no word: the U+20E3 of a keycap, an accent that somebody typed alone.
+                // A mark without a base is no word: the U+20E3 of a keycap, an accent typed alone.
                 if base.is_some_and(keeps_its_marks) && !drops_marks(c.script()) {
                     folded.push(c);
                 }
@@ -121,8 +121,8 @@ fn base_letter(c: char) -> char {
     }
 }
 
-/// They choose between forms of one character (text or emoji, variants of an ideograph), and nobody types them.
-/// U+180B to U+180D and U+180F are Mongolian.
+/// Tells whether a character only selects a form of another one (text or emoji, variants of an ideograph). Users do not
+/// type them. U+180B to U+180D and U+180F are Mongolian.
 fn is_variation_selector(c: char) -> bool {
     matches!(
         c,
@@ -147,9 +147,8 @@ fn keeps_its_marks(base: char) -> bool {
     }
 }
 
-/// Whether the letter or digit belongs to a script written without spaces. `ー` and `〆` are `Common`: their
-/// script extensions say whose. All of these must be such scripts, lest the apostrophe U+02BC, which Thai shares,
-/// cut Ukrainian words.
+/// Tells whether a letter or digit belongs to a script written without spaces. `ー` and `〆` are `Common`: their script
+/// extensions decide. All must be such scripts, or U+02BC, which Thai shares, would split Ukrainian words.
 fn is_spaceless(c: char) -> bool {
     const SPACELESS: [Script; 7] = [
         Script::Han,

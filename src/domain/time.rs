@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-/// A point in time. Whatever is stored or shown of it is in whole milliseconds.
+/// Point in time. It is stored and shown in whole milliseconds.
 pub type Timestamp = DateTime<Utc>;
 
-/// From milliseconds since 1970; what lies outside the calendar becomes 1970.
+/// Converts milliseconds since 1970. A time outside the calendar becomes 1970.
 pub fn from_millis(millis: i64) -> Timestamp {
     DateTime::from_timestamp_millis(millis).unwrap_or_default()
 }

@@ -75,7 +75,7 @@ fn text(error: &Error) -> String {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Error, example = json!({"error": "Message is required"}))]
 pub struct ErrorBody {
-    /// What is wrong: a fixed text, or one that names the field and the rule.
+    /// Message: a fixed text, or one that names the field and the rule.
     error: String,
 }
 
@@ -130,8 +130,10 @@ pub fn log<B>(response: &ServiceResponse<B>) {
     let extensions = response.request().extensions();
     let request = extensions.get::<RequestId>().map(RequestId::as_str);
     match error {
-        Error::Unavailable { .. } | Error::Full { .. } => warn!(request, %error, "turned away"),
-        Error::Internal { .. } => error!(request, %error),
+        Error::Unavailable { .. } | Error::Full { .. } => {
+            warn!(request, %error, "Request rejected with 503; the client may retry")
+        }
+        Error::Internal { .. } => error!(request, %error, "Request failed with 500"),
         Error::Invalid(_) | Error::NotFound(_) => {}
     }
 }

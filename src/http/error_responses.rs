@@ -1,5 +1,4 @@
-//! OpenAPI responses of errors. They are made from the values that handlers return, so that texts, statuses and headers
-//! are the server's own.
+//! OpenAPI responses of errors. They are made from the error values of the handlers.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +41,7 @@ fn response(errors: &[HttpError]) -> Response {
     if let Some(seconds) = errors.iter().find_map(HttpError::retry_after) {
         let mut header = HeaderBuilder::new()
             .schema(Some(ObjectBuilder::new().schema_type(Type::Integer)))
-            .description(Some("Seconds until it is worth another try."))
+            .description(Some("Seconds after which a retry can succeed."))
             .build();
         header.example = Some(json!(seconds));
         response = response.header("Retry-After", header);

@@ -88,7 +88,7 @@ pub fn serve(
         server = server.bind((settings.host.as_str(), settings.creation_port))?;
     }
     for address in server.addrs() {
-        tracing::info!("listening on http://{address}");
+        tracing::info!("API listening on http://{address}");
     }
     Ok(server.run())
 }

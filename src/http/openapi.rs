@@ -17,19 +17,19 @@ use crate::domain::Error;
     info(
         title = "Confab",
         description = "A chat backend: applications, chats and messages.\n\n\
-            What a request wrote is durable once it is answered with success, and can be read at once; search follows \
-            within about a second.\n\n\
-            Every error is `{\"error\":\"…\"}`. An unknown path is a 404 `Not found`, another method than the ones told \
-            here a 405 `Method not allowed` with `Allow`; `HEAD` is there wherever `GET` is, and `OPTIONS` everywhere. The \
-            head of a request is taken up to 64 KiB (431), its body up to 256 KiB (413). Members of a body and parameters \
-            of a query that nobody knows are passed over.",
+            A write is durable once its response is a success, and can be read immediately; search follows within about a \
+            second.\n\n\
+            Every error is `{\"error\":\"…\"}`. An unknown path returns 404 `Not found`, a method that is not listed here \
+            405 `Method not allowed` with `Allow`. Every path with `GET` has `HEAD`, and every path has `OPTIONS`. The head \
+            of a request may have up to 64 KiB (431), its body up to 256 KiB (413). Unknown members of a body and unknown \
+            query parameters are ignored.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     tags(
         (name = "Applications", description = "Each has its own chats."),
-        (name = "Chats", description = "Numbered within their application, from 1 on and without a gap."),
-        (name = "Messages", description = "Numbered within their chat, from 1 on and without a gap."),
-        (name = "Search", description = "Finds messages within one chat. Case, width and diacritics make no difference."),
+        (name = "Chats", description = "Numbered within their application from 1, without gaps."),
+        (name = "Messages", description = "Numbered within their chat from 1, without gaps."),
+        (name = "Search", description = "Finds messages within one chat. Case, width and diacritics are ignored."),
         (name = "Operation", description = "For operators and tools."),
     ),
     components(schemas(ErrorBody)),
@@ -68,7 +68,7 @@ fn complete(path: &str, is_get: bool, operation: &mut Operation) {
         responses.extend(describe([HttpError::TooManyRequests { seconds: 1 }]));
     }
     if is_get {
-        let description = "Nothing changed since it was read with the tag in `If-None-Match`.";
+        let description = "Unchanged since the response whose ETag is in `If-None-Match`.";
         responses.insert("304".into(), Response::new(description).into());
     }
     for (status, response) in responses {
@@ -76,23 +76,22 @@ fn complete(path: &str, is_get: bool, operation: &mut Operation) {
             continue;
         };
         let is_ok = status == "200";
-        let id = "Names the request, as the log does: the one that came with it, else a new one.";
+        let id = "ID of the request, as in the log: the one that the client sent, else a new one.";
         add_header(response, "X-Request-Id", id, "9f2c1a7be04d3358");
         if status == "201" {
             let example = "/application/dec969c6/chat/5/message/3";
-            add_header(response, "Location", "Where it can be read.", example);
+            add_header(response, "Location", "Path of the new resource.", example);
         }
         if is_get && (is_ok || status == "304") {
             let example = "W/\"8c3f1a0e5b7d9246\"";
             add_header(response, "ETag", "For `If-None-Match`.", example);
         }
         if is_get && is_ok && uses_stores {
-            let stale =
-                "`stale`: the queue was out of reach, so only what is stored could be read.";
+            let stale = "`stale`: the queue was unavailable, so the response may lack writes that are not stored yet.";
             add_header(response, "Confab-State", stale, "stale");
         }
         if is_ok && has_pages {
-            let neighbours = "The neighbours that there are (RFC 8288): `next`, `prev`.";
+            let neighbours = "Links to the neighbouring pages, if any (RFC 8288): `next`, `prev`.";
             let example = "</application/dec969c6/chats?limit=10&after=20>; rel=\"next\"";
             add_header(response, "Link", neighbours, example);
         }

@@ -8,7 +8,7 @@ use crate::stores::{Backend, Result, WrongCount, services::mysql};
 /// Applications or chats that one step recounts.
 const PAGE: usize = 1000;
 
-/// What a recount of everything found.
+/// Result of a recount of everything.
 #[derive(Debug, Default, Serialize)]
 pub struct CountsReport {
     /// Applications whose chats were counted.
@@ -17,7 +17,7 @@ pub struct CountsReport {
     pub chats: usize,
     /// Counts that were wrong.
     pub findings: Vec<WrongCount>,
-    /// Whether they were corrected.
+    /// Tells whether wrong counts were corrected.
     pub fixed: bool,
 }
 

@@ -5,15 +5,15 @@ use std::{ops::RangeInclusive, time::Duration};
 use super::Maintenance;
 use crate::stores::{Backend, Build, Check, Result, Severity};
 
-/// Duration of a check that concerns several stores at most: rows are counted one by one.
+/// Time limit of a check that concerns several stores: rows are counted one by one.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
-/// How often rows and documents are counted while they differ, as writes may go on, and how long apart: in a second a
-/// document that was put can be found.
+/// Number of attempts to count rows and documents while they differ because of concurrent writes, and the time between
+/// two attempts: a new document becomes visible within a second.
 const ROUNDS: usize = 3;
 const ROUND_INTERVAL: Duration = Duration::from_millis(1100);
 
-/// What waits longer than this is not looked after.
+/// Age in milliseconds above which the oldest waiting job is a warning.
 const MAX_WAIT_MS: u64 = 60_000;
 
 impl Maintenance {
@@ -53,7 +53,7 @@ impl Maintenance {
         Ok(Check::warning(
             name,
             format!("{rows} rows and {documents} documents"),
-            "`confab search verify` tells which; the clean job of a running confab mends them, and so does `confab search verify --fix`",
+            "`confab search verify` lists them; the reconciler of a running confab repairs them, and so does `confab search verify --fix`",
         ))
     }
 
@@ -65,21 +65,21 @@ impl Maintenance {
                 tokio::time::sleep(ROUND_INTERVAL).await;
             }
             let Some(waiting) = self.waiting_changes().await? else {
-                return Ok(Check::ok(name, "the index has been told everything"));
+                return Ok(Check::ok(name, "the index holds everything"));
             };
             if oldest.is_some_and(|oldest| *waiting.start() > oldest) {
                 let waiting = waiting.end() - waiting.start() + 1;
                 return Ok(Check::ok(
                     name,
-                    format!("at most {waiting} changes wait, and are being told"),
+                    format!("up to {waiting} changes wait and are being indexed"),
                 ));
             }
             oldest = Some(*waiting.start());
         }
         Ok(Check::warning(
             name,
-            "changes wait that the search index is not being told",
-            "see that a confab with workers runs, and what it says of index_messages in its log",
+            "changes wait and are not being indexed",
+            "check that a confab with workers is running, and look for index_messages in its log",
         ))
     }
 
@@ -94,19 +94,21 @@ impl Maintenance {
     async fn check_build(&self) -> Result<Check> {
         let name = "search index build";
         let Some(build) = self.backend.build().await? else {
-            return Ok(Check::ok(name, "none under way"));
+            return Ok(Check::ok(name, "none in progress"));
         };
         let found = match build {
-            Build::Wanted => "a new index is wanted, as the database was set back".to_owned(),
+            Build::Wanted => {
+                "a new index is needed, because the database was restored from a backup".to_owned()
+            }
             Build::Filling { target, done, .. } => format!("{target} holds {done} messages"),
         };
         if !self.rebuild_is_idle().await? {
-            return Ok(Check::ok(name, format!("{found}, and is being filled")));
+            return Ok(Check::ok(name, format!("{found} and is being filled")));
         }
         Ok(Check::warning(
             name,
-            format!("{found}, and nobody is at it"),
-            "a running confab with workers sees to it, and so does `confab search rebuild`",
+            format!("{found}; no process is filling it"),
+            "a running confab with workers builds it, and so does `confab search rebuild`",
         ))
     }
 
@@ -122,7 +124,7 @@ impl Maintenance {
             Check::warning(
                 name,
                 found,
-                "see that a confab with workers runs, and that it reaches its stores; `confab jobs stats` tells which jobs",
+                "check that a confab with workers is running and reaches its stores; `confab jobs stats` shows the kinds",
             )
         })
     }
@@ -136,13 +138,13 @@ impl Maintenance {
             Check::warning(
                 name,
                 format!("{dead} accepted writes could not be stored"),
-                "`confab jobs list` tells why; `confab jobs retry` tries them again",
+                "`confab jobs list` shows the errors; `confab jobs retry` retries them",
             )
         })
     }
 }
 
-/// `None` if a store did not answer, and what is wrong with it was told before.
+/// Runs a check within [`TIME_LIMIT`]. Returns `None` if it failed because of a store that was already reported.
 async fn run_check(
     name: &'static str,
     reported: bool,
@@ -153,12 +155,12 @@ async fn run_check(
         Ok(checked) => Some(Check::or_problem(
             name,
             checked,
-            "see that the store runs, and what it says in its own log",
+            "check that the store is running, and its log",
         )),
         Err(_) => Some(Check::warning(
             name,
-            format!("no answer within {TIME_LIMIT:?}"),
-            "the store is large or busy: look again when it is not",
+            format!("no response within {TIME_LIMIT:?}"),
+            "the store is large or busy: run the check again later",
         )),
     }
 }

@@ -51,7 +51,7 @@ impl Maintenance {
         self.backend.jobs(state, kind, after, limit).await
     }
 
-    /// One job, with its payload.
+    /// Returns one job, with its payload.
     ///
     /// # Errors
     ///
@@ -85,8 +85,8 @@ impl Maintenance {
         self.refuse(id, "only dead letters can be discarded").await
     }
 
-    /// Retries the dead letters that there are now, each once: one that fails again is behind by then. Adds to `retried`
-    /// as it goes, so that it can be called again after an outage.
+    /// Retries the current dead letters, each once: a job that fails again has a higher position by then. Adds to
+    /// `retried` after each job, so that it can be called again after an outage.
     pub async fn retry_all_jobs(&self, retried: &AtomicU64) -> stores::Result<()> {
         let dead: u64 = self.job_stats().await?.iter().map(|kind| kind.dead).sum();
         let (mut seen, mut after) = (0, None);

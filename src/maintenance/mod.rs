@@ -1,4 +1,4 @@
-//! What operators start, on the command line and on the admin listener: examine, verify, rebuild, see to jobs.
+//! Maintenance by operators, on the command line and on the admin listener: diagnose, verify, rebuild, manage jobs.
 
 mod counts;
 mod doctor;

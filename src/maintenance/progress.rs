@@ -1,16 +1,16 @@
-//! How far something long has come.
+//! Progress of long operations.
 
-/// What there is to tell while it goes on.
+/// Progress of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// How many rows or documents have been gone through.
+    /// Rows or documents processed so far.
     pub done: u64,
-    /// How many there were at the start; what is written meanwhile comes on top.
+    /// Total at the start; concurrent writes may exceed it.
     pub total: u64,
 }
 
-/// Who is told.
+/// Callback that receives the progress.
 pub type Watch<'a> = &'a (dyn Fn(Progress) + Send + Sync);
 
-/// Nobody.
+/// Ignores the progress.
 pub fn unwatched(_: Progress) {}

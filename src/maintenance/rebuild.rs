@@ -1,12 +1,12 @@
-//! Filling a new search index from the rows while everything goes on.
+//! Building a new search index from the rows, without interrupting reads and writes.
 //!
 //! While the build target is set, the index workers put every change into it too; and what was stored before it was set
-//! is found by reading all rows from then on. So at the end the new index lacks nothing, and takes the old one's place
-//! in one step.
+//! is found by reading all rows from then on. So at the end the new index lacks nothing, and replaces the old one in
+//! one step.
 //!
-//! That also holds for each row by itself, so a rebuild that died is gone on with where it was: the rows before its
-//! cursor were put after the target was set, and what has changed them since went into the target as well, as nobody
-//! has cleared it. If somebody has, the cursor is gone with it.
+//! This also holds for each row by itself, so an interrupted rebuild resumes at its cursor: rows before the cursor were
+//! put after the target was set, and later changes of them went into the target too, unless the target was cleared.
+//! Clearing the target also removes the cursor.
 
 use std::time::Duration;
 
@@ -25,10 +25,10 @@ pub const INDEX_LOCK: &str = "index";
 /// The lock of a rebuild: there is one at a time.
 const REBUILD_LOCK: &str = "rebuild";
 
-/// How long to wait for it: as long as it takes a lock that was released to be free.
+/// Time to wait for the lock, which covers the release of a previous holder.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
 
-/// How long the swap waits for [`INDEX_LOCK`]. Index workers release it about every second.
+/// Time that the swap waits for [`INDEX_LOCK`]. Index workers release it about every second.
 const SWAP_WAIT: Duration = Duration::from_secs(30);
 
 /// Rows that one step reads.
@@ -39,7 +39,7 @@ const PAGE: usize = 1000;
 pub struct Rebuilt {
     /// Messages that were gone through, those before the resumption too.
     pub messages: u64,
-    /// How many of them an earlier rebuild had gone through that did not end; 0 if this one began anew.
+    /// Messages that an earlier, interrupted rebuild had processed; 0 if this one started from the beginning.
     pub resumed_at: u64,
     /// Messages that the index refuses permanently; they are in the log.
     pub refused: u64,
@@ -69,10 +69,10 @@ impl Maintenance {
         let resumed_at = target.done;
         let refused = self.fill(&mut target, watch).await?;
         let Some(_swapping) = self.backend.lock(INDEX_LOCK, SWAP_WAIT).await? else {
-            return Err(unavailable("the index worker does not let go of its lock"));
+            return Err(unavailable("the index worker did not release its lock"));
         };
-        // Another rebuild may have taken the lock since and set a target of its own, and this index has missed changes
-        // then; or a new one is wanted.
+        // Another rebuild may have taken the lock and set its own target, so this index has missed changes; or a new
+        // one is requested.
         let build = self.backend.build().await?;
         let ours = matches!(build, Some(Build::Filling { target: now, .. }) if now == target.name);
         if !ours || !lock.is_held().await {
@@ -88,7 +88,7 @@ impl Maintenance {
 
     async fn begin_or_resume(&self) -> Result<Target> {
         if let Some(Build::Filling { target, last, done }) = self.backend.build().await?
-            // Else it was deleted, or begun by a program that made it otherwise; the swap removes what is left of it.
+            // Otherwise it was deleted, or an older program created it in another way; the swap deletes it.
             && self.backend.can_resume_build(&target).await?
         {
             let name = target;
@@ -101,7 +101,7 @@ impl Maintenance {
         })
     }
 
-    /// Puts every row into the index; returns how many messages it refuses.
+    /// Puts every row into the index. Returns the number of rejected messages.
     async fn fill(&self, target: &mut Target, watch: Watch<'_>) -> Result<u64> {
         let backend = &self.backend;
         let total = backend.totals().await?.messages;
@@ -115,7 +115,7 @@ impl Maintenance {
                 backend.abandon_build(&target.name).await?;
             }
             for (key, reason) in put? {
-                tracing::error!(%key, reason, "the search index refuses a message");
+                tracing::error!(%key, reason, "Search index rejected a message; it cannot be found by search");
                 refused += 1;
             }
             let Some(last) = page.last().map(|message| message.key) else {
@@ -134,8 +134,8 @@ impl Maintenance {
         }
     }
 
-    /// Tells whether an index is to be built: there is none, an older program made it, a new one is wanted, or a rebuild
-    /// left one unfinished. A rebuild that is running holds its own lock.
+    /// Tells whether an index must be built: it is missing or outdated, a new one is requested, or a rebuild was
+    /// interrupted. A rebuild that is running holds its lock.
     pub async fn needs_rebuild(&self) -> Result<bool> {
         let incomplete = self.backend.build().await?.is_some() && self.rebuild_is_idle().await?;
         Ok(match self.backend.index_state().await? {
@@ -159,5 +159,7 @@ fn unavailable(detail: &str) -> Error {
 }
 
 fn superseded() -> Error {
-    Error::Fenced("another rebuild took over, or a new index is wanted: start it again".into())
+    Error::Fenced(
+        "another rebuild took over, or a new index is needed: start the rebuild again".into(),
+    )
 }

@@ -9,12 +9,12 @@ pub struct Snapshot {
     pub stores: [Probe; 3],
     /// Counts of each kind of job.
     pub kinds: Option<Vec<KindStats>>,
-    /// Distance of the search index behind the rows.
+    /// Search index lag behind the rows.
     pub lag: Option<IndexLag>,
 }
 
 impl Maintenance {
-    /// Asks all stores at once. Each is bounded by its own time limit.
+    /// Queries all stores concurrently. Each store's time limit bounds its query.
     pub async fn snapshot(&self) -> Snapshot {
         let (stores, kinds, lag) = tokio::join!(self.stores(), self.job_stats(), self.index_lag());
         Snapshot {
@@ -37,7 +37,7 @@ impl Maintenance {
         }
     }
 
-    /// Number of stored batches that the search index does not hold yet, at most.
+    /// Upper bound of the number of stored batches that the search index does not hold yet.
     pub async fn waiting_batches(&self) -> Result<u64> {
         let waiting = self.waiting_changes().await?;
         Ok(waiting.map_or(0, |ids| ids.end() - ids.start() + 1))

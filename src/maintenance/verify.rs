@@ -13,23 +13,23 @@ use crate::{
     stores::{Backend, Result, ScanPage},
 };
 
-/// How long to wait for the index workers to catch up with what looked wrong; on a system at rest no time at all.
+/// Time to wait for the index workers to catch up with suspected differences. An idle system needs none.
 const CATCH_UP: Duration = Duration::from_secs(30);
 
 /// Rows or documents that one step reads.
 const PAGE: usize = 1000;
 
-/// What is wrong with the document of one message.
+/// Difference between a message's document and its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Problem {
-    /// There is none.
+    /// The row has no document.
     Missing,
-    /// It holds an older text than the row.
+    /// The document holds an older text than the row.
     Stale,
-    /// It is newer than the row: the database was set back. Only a rebuild repairs that, as the reconciler begins one.
+    /// The document is newer than the row: the database was restored from a backup. Only a rebuild repairs this.
     Ahead,
-    /// There is no row for it.
+    /// The document has no row.
     Dangling,
 }
 
@@ -51,9 +51,9 @@ pub struct Finding {
     /// `application:chat:number`.
     #[serde(serialize_with = "as_text")]
     pub key: MessageKey,
-    /// In what way.
+    /// Kind of difference.
     pub problem: Problem,
-    /// The revision of the document, if there is one and it was asked for.
+    /// Revision of the document, if it exists and was requested.
     #[serde(skip)]
     pub indexed: Option<Revision>,
 }
@@ -65,16 +65,16 @@ fn as_text<S: serde::Serializer>(
     serializer.collect_str(key)
 }
 
-/// What a comparison of everything found.
+/// Result of a comparison of everything.
 #[derive(Debug, Default, Serialize)]
 pub struct IndexReport {
-    /// Rows that were looked at.
+    /// Number of compared rows.
     pub rows: usize,
-    /// Documents that were looked at.
+    /// Number of compared documents.
     pub documents: usize,
-    /// What was wrong.
+    /// Differences.
     pub findings: Vec<Finding>,
-    /// How much of it was mended.
+    /// Number of repaired differences.
     #[serde(rename = "mended")]
     pub repaired: usize,
 }
@@ -87,8 +87,7 @@ impl IndexReport {
 }
 
 impl Maintenance {
-    /// Compares all rows with all documents, and with `fix` repairs what differs. What the index only does not hold yet is
-    /// waited for.
+    /// Compares all rows with all documents, and with `fix` repairs what differs. Waits for pending changes.
     pub async fn verify_index(&self, fix: bool, watch: Watch<'_>) -> Result<IndexReport> {
         let mut report = IndexReport::default();
         let total = self.backend.totals().await?.messages + self.backend.count_documents().await?;
@@ -142,8 +141,8 @@ impl Maintenance {
                     .filter(|message| wrong.contains(&message.key))
                     .collect();
                 self.backend.put_documents(None, &messages).await?;
-                // Not all of it need have helped: what is ahead stays, and so may what was deleted just now, as the index
-                // remembers a deletion for a while.
+                // Some differences can remain: a document that is newer than its row, or one that was just deleted,
+                // because the index keeps the version of a deletion for a minute.
                 let left = self.compare(&messages).await?;
                 report.repaired += findings.len() - left.len();
             }
@@ -152,7 +151,7 @@ impl Maintenance {
         Ok(())
     }
 
-    /// Compares a page of rows with their documents. What the index does not hold yet is found too.
+    /// Compares a page of rows with their documents. Findings may be changes that are not indexed yet.
     pub async fn compare_rows(
         &self,
         after: Option<MessageKey>,
@@ -166,7 +165,7 @@ impl Maintenance {
         })
     }
 
-    /// Looks for the rows of a page of documents. A row is there before its document, so what is found is wrong for good.
+    /// Finds documents of a page that have no row. Rows are written before their documents, so findings are permanent.
     pub async fn compare_documents(
         &self,
         after: Option<MessageKey>,
@@ -189,8 +188,7 @@ impl Maintenance {
         })
     }
 
-    /// Looks once more at rows that seemed to have no document or an older one, when the index holds all that was stored
-    /// until now; `None` if it does not within `wait`.
+    /// Compares suspects again once the index holds everything stored until now; `None` if it does not within `wait`.
     pub async fn confirm(
         &self,
         suspects: &[MessageKey],
@@ -229,8 +227,8 @@ impl Maintenance {
         self.without_updated(problems.collect()).await
     }
 
-    /// Of documents that are ahead leaves out those whose row was updated after it was read. A row is there before its
-    /// document: one that is read now and still older was set back.
+    /// Drops findings of documents that are newer than the row because the row was updated after it was read. Rows are
+    /// written before their documents: a row that is still older when read again was restored from a backup.
     async fn without_updated(&self, findings: Vec<Finding>) -> Result<Vec<Finding>> {
         let ahead = |finding: &&Finding| finding.problem == Problem::Ahead;
         let keys: Vec<MessageKey> = findings.iter().filter(ahead).map(|f| f.key).collect();
@@ -249,8 +247,8 @@ impl Maintenance {
             .collect())
     }
 
-    /// Waits until the index holds what was stored until now; false if it does not within `wait`. The embedded index is
-    /// never behind.
+    /// Waits until the index holds everything stored until now; false if it does not within `wait`. An embedded index
+    /// never lags.
     async fn catch_up(&self, wait: Duration) -> Result<bool> {
         match &self.backend {
             Backend::Services(services) => services.wait_until_indexed(wait).await,
@@ -258,7 +256,7 @@ impl Maintenance {
         }
     }
 
-    /// Waits until what was put into the index can be found: in the embedded one it can at once.
+    /// Waits until indexed documents are visible; in the embedded index they are at once.
     async fn refresh_index(&self) -> Result<()> {
         match &self.backend {
             Backend::Services(services) => services.elasticsearch.refresh().await,

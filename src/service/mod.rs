@@ -13,8 +13,8 @@ use crate::{
 
 pub use crate::stores::Read;
 
-/// How many random application IDs are tried. With a billion of the four that there are given out, all fail once in a
-/// million creations.
+/// Number of random application IDs to try. With a billion of four billion IDs in use, one in a million creations
+/// fails.
 const ID_ATTEMPTS: usize = 10;
 
 /// The use cases, on either backend.
@@ -148,7 +148,7 @@ impl Service {
         Ok(read)
     }
 
-    /// The messages of a chat that match: with `page.after` those that follow it, else the newest.
+    /// Returns the messages of a chat that match: with `page.after` the ones that follow it, else the newest.
     pub async fn search(
         &self,
         chat: ChatKey,
@@ -185,7 +185,7 @@ impl Service {
         })
     }
 
-    /// Makes sure that a chat exists; tells whether only what is stored could be asked.
+    /// Checks that a chat exists. Returns true if only stored data could be read.
     async fn chat_exists(&self, key: ChatKey) -> Result<bool> {
         let read = self.backend.has_chat(key).await?;
         match read.value {

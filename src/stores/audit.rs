@@ -14,14 +14,14 @@ pub struct RowCounts {
     pub messages: u64,
 }
 
-/// One step of a scan through everything.
+/// Step of a scan through everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScanPage<K, F> {
-    /// Number of things that were looked at.
+    /// Number of scanned items.
     pub scanned: usize,
     /// Key after which the next step continues; `None` at the end.
     pub last: Option<K>,
-    /// What is wrong.
+    /// Differences.
     pub findings: Vec<F>,
 }
 
@@ -30,9 +30,9 @@ pub struct ScanPage<K, F> {
 pub struct WrongCount {
     /// The application, or `application:chat`.
     pub key: String,
-    /// What is stored, with what still waits to be added.
+    /// Stored count, plus deltas that are not applied yet.
     pub stored: i64,
-    /// What counting the rows gives.
+    /// Number of rows.
     pub counted: i64,
 }
 
@@ -42,7 +42,7 @@ impl Backend {
         dispatch!(self.totals(), services: mysql.totals)
     }
 
-    /// Recounts the chats of at most `limit` applications after `after`, and with `fix` corrects wrong counts.
+    /// Recounts the chats of up to `limit` applications after `after`. With `fix`, corrects wrong counts.
     pub async fn recount_chats(
         &self,
         after: Option<AppId>,
@@ -52,7 +52,7 @@ impl Backend {
         dispatch!(self.recount_chats(after, limit, fix), services: mysql.recount_chats)
     }
 
-    /// Recounts the messages of at most `limit` chats after `after`, and with `fix` corrects wrong counts.
+    /// Recounts the messages of up to `limit` chats after `after`. With `fix`, corrects wrong counts.
     pub async fn recount_messages(
         &self,
         after: Option<ChatKey>,
@@ -62,7 +62,7 @@ impl Backend {
         dispatch!(self.recount_messages(after, limit, fix), services: mysql.recount_messages)
     }
 
-    /// Stored messages after `after` in key order, at most `limit`.
+    /// Returns up to `limit` stored messages after `after`, in key order.
     pub async fn scan_rows(&self, after: Option<MessageKey>, limit: usize) -> Result<Vec<Message>> {
         dispatch!(self.scan_rows(after, limit), services: mysql.scan_messages)
     }
@@ -72,7 +72,7 @@ impl Backend {
         dispatch!(self.rows(keys), services: mysql.messages_by_key)
     }
 
-    /// Keys of indexed messages after `after` in key order, at most `limit`, as far as they can be found already.
+    /// Returns keys of up to `limit` visible documents after `after`, in key order.
     pub async fn scan_documents(
         &self,
         after: Option<MessageKey>,
@@ -91,8 +91,8 @@ impl Backend {
         dispatch!(self.document_revisions(keys), services: elasticsearch.revisions)
     }
 
-    /// Makes the index hold these messages, unless it holds a newer revision already; `target` is an index that is being
-    /// built, else it is the index in use. Returns what the index refuses permanently, each with its reason.
+    /// Puts messages into the index, except where it holds a newer revision. `target` is an index under construction,
+    /// else the index in use. Returns messages that the index rejects permanently, with the reasons.
     pub async fn put_documents(
         &self,
         target: Option<&str>,
@@ -106,7 +106,7 @@ impl Backend {
         dispatch!(self.remove_documents(keys), services: elasticsearch.remove)
     }
 
-    /// Has these messages indexed once more.
+    /// Queues messages to be indexed again.
     pub async fn reindex(&self, keys: &[MessageKey]) -> Result<()> {
         dispatch!(self.reindex(keys), services: mysql.requeue_for_index)
     }

@@ -7,11 +7,11 @@ use ::metrics::{Counter, Histogram};
 use super::{Error, Result};
 use crate::telemetry::metrics;
 
-/// One kind of store call, by the labels of its metrics. A call costs two reads of the clock and one histogram entry.
+/// Kind of store call, by the labels of its metrics. A call costs two reads of the clock and one histogram entry.
 pub struct Call {
     store: &'static str,
     name: &'static str,
-    /// Looked up at the first call.
+    /// Metric handles, looked up at the first call.
     handles: OnceLock<(Histogram, Counter)>,
 }
 

@@ -1,4 +1,4 @@
-//! What `confab doctor` finds.
+//! Findings of `confab doctor`.
 
 use std::time::Duration;
 
@@ -6,20 +6,20 @@ use serde::Serialize;
 
 use super::{Error, Result};
 
-/// How bad it is, from the best on.
+/// Severity in ascending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// As it should be.
+    /// As expected.
     Ok,
-    /// It works, but something may get lost, or wants looking after.
+    /// It works, but data may be lost or an operator should act.
     Warning,
-    /// It does not work, or loses what was accepted.
+    /// It does not work, or accepted writes are lost.
     Problem,
 }
 
 impl Severity {
-    /// As it is printed.
+    /// Name in the output.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -29,23 +29,23 @@ impl Severity {
     }
 }
 
-/// One thing that was looked at.
+/// Result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What: `redis persistence`.
+    /// Name: `redis persistence`.
     #[serde(rename = "check")]
     pub name: &'static str,
-    /// How bad it is.
+    /// Severity of the result.
     #[serde(rename = "verdict")]
     pub severity: Severity,
-    /// What is there.
+    /// Observed state.
     pub found: String,
-    /// What to do about it; `None` where all is well.
+    /// Advice for the operator; `None` if everything is as expected.
     pub advice: Option<String>,
 }
 
 impl Check {
-    /// As it should be.
+    /// Creates a result without findings.
     pub fn ok(name: &'static str, found: impl Into<String>) -> Self {
         Self {
             name,
@@ -55,7 +55,7 @@ impl Check {
         }
     }
 
-    /// It wants looking after.
+    /// Creates a warning.
     pub fn warning(
         name: &'static str,
         found: impl Into<String>,
@@ -68,7 +68,7 @@ impl Check {
         }
     }
 
-    /// It does not do.
+    /// Creates a problem.
     pub fn problem(
         name: &'static str,
         found: impl Into<String>,
@@ -93,25 +93,25 @@ impl Check {
         if let Some(version) = newer {
             Self::problem(
                 name,
-                format!("migration {version} ran, which this program does not know"),
-                "a newer confab was here: run that one",
+                format!("migration {version} was applied, which this program does not know"),
+                "a newer confab migrated this database: run that version",
             )
         } else if pending.is_empty() {
-            Self::ok(name, format!("all {} migrations ran", known.len()))
+            Self::ok(name, format!("all {} migrations are applied", known.len()))
         } else {
             Self::problem(
                 name,
-                format!("not run yet: migration {}", pending.join(", ")),
+                format!("pending: migration {}", pending.join(", ")),
                 "run `confab migrate`, or start `confab serve` without --no-migrate",
             )
         }
     }
 
-    /// Compares a store's clock, read between two looks at this host's; all in milliseconds since 1970.
+    /// Compares a store's clock, read between two reads of this host's clock, in milliseconds since 1970.
     pub(super) fn clock(name: &'static str, before: i64, server_time: i64, after: i64) -> Self {
         let skew = (before - server_time).max(server_time - after).max(0);
         let found = format!("{skew} ms from this host's");
-        let advice = "let NTP set both clocks: times of creation are read from them";
+        let advice = "synchronise both clocks by NTP: creation times are read from them";
         match skew {
             ..=2000 => Self::ok(name, found),
             2001..=60_000 => Self::warning(name, found, advice),
@@ -120,7 +120,7 @@ impl Check {
     }
 }
 
-/// Duration of one store's diagnosis at most; a file's integrity check has a limit of its own below it.
+/// Time limit of one store's diagnosis. A file's integrity check has its own, shorter limit.
 const DIAGNOSIS: Duration = Duration::from_secs(75);
 
 /// Runs one store's diagnosis; that it takes too long is a finding.
@@ -129,16 +129,12 @@ pub(super) async fn bounded(
     diagnosis: impl Future<Output = Vec<Check>>,
 ) -> Vec<Check> {
     let outcome = tokio::time::timeout(DIAGNOSIS, diagnosis).await;
-    outcome.unwrap_or_else(|_| {
-        vec![Check::problem(
-            name,
-            format!("no answer within {DIAGNOSIS:?}"),
-            "see whether the store is overloaded",
-        )]
-    })
+    let found = format!("no response within {DIAGNOSIS:?}");
+    let advice = "check whether the store is overloaded";
+    outcome.unwrap_or_else(|_| vec![Check::problem(name, found, advice)])
 }
 
-/// This host's clock, in milliseconds since 1970.
+/// Returns this host's clock in milliseconds since 1970.
 pub(super) fn now() -> i64 {
     chrono::Utc::now().timestamp_millis()
 }

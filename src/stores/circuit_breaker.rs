@@ -1,7 +1,8 @@
 //! A circuit breaker: spares callers the wait for a store that does not answer.
 //!
-//! A store that refuses connections says so at once; one that hangs costs every caller the whole of his time limit. So
-//! after a call ran into it, calls fail at once for a moment. Then one at a time is let through, until one is answered.
+//! A store that refuses connections fails at once. One that hangs costs each caller its whole time limit. So after a
+//! timeout the circuit opens and calls fail at once for 500 ms. Then it is half-open and admits one call at a time,
+//! until one succeeds.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -10,14 +11,14 @@ use std::{
 
 use super::{Error, Result};
 
-/// How long nobody asks after a call that was not answered.
+/// Time that the circuit stays open after a timeout.
 const OPEN_TIME: Duration = Duration::from_millis(500);
 
 /// The breaker of one store.
 #[derive(Debug)]
 pub struct CircuitBreaker {
     store: &'static str,
-    /// How long a call may take.
+    /// Time limit of a call.
     timeout: Duration,
     /// Until when calls fail at once; `None` if the last one was answered.
     open_until: Mutex<Option<Instant>>,
@@ -42,11 +43,11 @@ impl CircuitBreaker {
         self.call_within(self.timeout, call).await
     }
 
-    /// The same for a call that may take a time of its own.
+    /// Makes a call with its own time limit.
     ///
     /// # Errors
     ///
-    /// As [`Self::call`].
+    /// Same as [`Self::call`].
     pub async fn call_within<T>(&self, time: Duration, call: impl Future<Output = T>) -> Result<T> {
         self.admit()?;
         if let Ok(response) = tokio::time::timeout(time, call).await {
@@ -54,10 +55,10 @@ impl CircuitBreaker {
             return Ok(response);
         }
         self.trip();
-        Err(self.unavailable(format!("no answer within {time:?}")))
+        Err(self.unavailable(format!("no response within {time:?}")))
     }
 
-    /// Whether a call is worth making.
+    /// Checks that the circuit is not open.
     ///
     /// # Errors
     ///
@@ -66,7 +67,7 @@ impl CircuitBreaker {
         self.refuse_until(*self.open_until())
     }
 
-    /// Lets a call through; if the last one was not answered, nobody else's meanwhile.
+    /// Admits a call. While the circuit is half-open, admits one call at a time.
     fn admit(&self) -> Result<()> {
         let mut open_until = self.open_until();
         self.refuse_until(*open_until)?;
@@ -79,7 +80,7 @@ impl CircuitBreaker {
     fn refuse_until(&self, open_until: Option<Instant>) -> Result<()> {
         match open_until {
             Some(until) if until > Instant::now() => {
-                Err(self.unavailable("it does not answer; it is asked again shortly".into()))
+                Err(self.unavailable("it did not respond; the next attempt follows shortly".into()))
             }
             _ => Ok(()),
         }
@@ -97,7 +98,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// Nothing is left half done under this lock, so it is as good after a panic as before.
+    /// Locks the state. No code panics in an inconsistent state under this lock, so poisoning is ignored.
     fn open_until(&self) -> MutexGuard<'_, Option<Instant>> {
         self.open_until
             .lock()
@@ -123,7 +124,7 @@ mod tests {
             assert!(breaker.call(ready(1)).await.is_err(), "another one asks");
             assert!(breaker.check().is_err());
         };
-        // Who looks first whether it is worth it does not stand in his own way.
+        // A caller that checks first does not block its own call.
         assert_eq!(breaker.check(), Ok(()));
         assert_eq!(breaker.call(call).await, Ok(()));
         assert_eq!(breaker.check(), Ok(()));

@@ -1,8 +1,8 @@
 //! Putting calls together that come at the same time.
 //!
-//! A call to a store costs much the same for one thing as for fifty. So what is asked while others are under way waits
-//! for the next call, and goes with all that has come until then: the more is asked, the larger the groups. Who asks
-//! alone does not wait.
+//! A call to a store costs about the same for one request as for fifty. So requests that arrive while the maximum
+//! number of calls is in flight wait, and the next call takes all of them: the higher the load, the larger the groups.
+//! Without load, a request does not wait.
 
 use std::{
     collections::VecDeque,
@@ -17,35 +17,35 @@ use tracing::error;
 
 use super::{Error, Result};
 
-/// The answers to a group, in the order of its questions; an error instead of them is everybody's.
+/// Responses to a group, in the order of its requests. An error instead of them goes to all callers of the group.
 type Responses<A> = Pin<Box<dyn Future<Output = Result<Vec<Result<A>>>> + Send>>;
 
-/// The way to one who asked.
+/// Channel to a caller.
 type Reply<A> = oneshot::Sender<Result<A>>;
 
-/// What may be asked of one store in groups.
+/// Coalesces concurrent requests to one store into groups.
 pub struct Coalescer<Q, A>(Arc<Shared<Q, A>>);
 
 struct Shared<Q, A> {
-    /// What is told of when a group dies.
+    /// Store in the error after a panic.
     store: &'static str,
-    /// How many questions one group holds at most.
+    /// Maximum number of requests in a group.
     limit: usize,
-    /// How many groups are under way at most.
+    /// Maximum number of groups in flight.
     max_in_flight: usize,
     call: Box<dyn Fn(Vec<Q>) -> Responses<A> + Send + Sync>,
     state: Mutex<State<Q, A>>,
 }
 
 struct State<Q, A> {
-    /// Bounded by the connections of clients: each request asks one thing at a time.
+    /// Bounded by the number of client connections: each request makes one call at a time.
     waiting: VecDeque<(Q, Reply<A>)>,
     in_flight: usize,
 }
 
 impl<Q: Send + 'static, A: Send + 'static> Coalescer<Q, A> {
-    /// Groups of `limit` questions at most, `max_in_flight` of them under way at once, are answered by `call`: one answer a
-    /// question, in their order, or an error that all of them get. It must end in a bounded time.
+    /// Creates a coalescer that sends groups of up to `limit` requests, up to `max_in_flight` at once, by `call`. It
+    /// returns one response per request, in their order, or an error for all of them, within a bounded time.
     pub fn new<F>(
         store: &'static str,
         limit: usize,
@@ -67,11 +67,11 @@ impl<Q: Send + 'static, A: Send + 'static> Coalescer<Q, A> {
         }))
     }
 
-    /// Asks one thing. Whoever waits no more is not asked for, if his group is not under way yet.
+    /// Makes a request. If the caller stops waiting before its group is sent, the request is dropped.
     ///
     /// # Errors
     ///
-    /// What the call says, of this question or of its group; [`Error::Failed`] if it died.
+    /// The error of this request or of its group; [`Error::Failed`] if the call panicked.
     pub async fn call(&self, request: Q) -> Result<A> {
         let (response, received) = oneshot::channel();
         let starts = {
@@ -82,27 +82,27 @@ impl<Q: Send + 'static, A: Send + 'static> Coalescer<Q, A> {
             starts
         };
         if starts {
-            // A task of its own: the group must not end with the request of the one who happened to come first.
+            // A separate task, because the group must not be cancelled with the request that started it.
             tokio::spawn(run(self.0.clone()));
         }
         received.await.unwrap_or_else(|_| {
             Err(Error::Failed {
                 store: self.0.store,
-                detail: "a call for several requests died".into(),
+                detail: "the call for a group of requests panicked".into(),
             })
         })
     }
 }
 
-/// Asks for one group after another, until nobody waits.
+/// Sends groups until no request waits.
 async fn run<Q: Send + 'static, A: Send + 'static>(shared: Arc<Shared<Q, A>>) {
     while let Some((requests, replies)) = shared.next_group() {
-        // If it panics, the next group is flown all the same.
+        // If it panics, the next group is sent all the same.
         match AssertUnwindSafe((shared.call)(requests))
             .catch_unwind()
             .await
         {
-            // Who has gone needs no answer.
+            // Callers that stopped waiting need no response.
             Ok(Ok(responses)) => {
                 for (reply, response) in replies.into_iter().zip(responses) {
                     let _ = reply.send(response);
@@ -113,19 +113,22 @@ async fn run<Q: Send + 'static, A: Send + 'static>(shared: Arc<Shared<Q, A>>) {
                     let _ = reply.send(Err(error.clone()));
                 }
             }
-            // What it said is in the log already.
-            Err(_) => error!(store = shared.store, "a call for several requests died"),
+            // The panic hook has logged the message.
+            Err(_) => error!(
+                store = shared.store,
+                "Call for a group of requests panicked; all of them fail"
+            ),
         }
     }
 }
 
 impl<Q, A> Shared<Q, A> {
-    /// Nothing is left half done under this lock, so it is as good after a panic as before.
+    /// Locks the state. No code panics in an inconsistent state under this lock, so poisoning is ignored.
     fn state(&self) -> MutexGuard<'_, State<Q, A>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Who waits, as many as go into a group; `None` if there is nobody, and the flight is over.
+    /// Takes the next group; `None` if no request waits, which ends this task.
     fn next_group(&self) -> Option<(Vec<Q>, Vec<Reply<A>>)> {
         let mut state = self.state();
         let (mut requests, mut replies) = (Vec::new(), Vec::new());
@@ -139,7 +142,7 @@ impl<Q, A> Shared<Q, A> {
             }
         }
         if requests.is_empty() {
-            // Under the same lock: who comes next must see that nobody flies for him.
+            // Under the same lock, so that the next caller starts a new task.
             state.in_flight -= 1;
             return None;
         }
@@ -183,8 +186,8 @@ mod tests {
         }
         gate.add_permits(3);
         assert_eq!(first.await.unwrap(), Ok(10));
-        for (asked, number) in rest.into_iter().zip(2..) {
-            assert_eq!(asked.await.unwrap(), Ok(number * 10));
+        for (response, number) in rest.into_iter().zip(2..) {
+            assert_eq!(response.await.unwrap(), Ok(number * 10));
         }
         assert_eq!(*sizes.lock().unwrap(), [1, 3, 2]);
     }
@@ -202,14 +205,14 @@ mod tests {
 
     #[tokio::test]
     async fn an_error_is_everybodys_or_ones() {
-        let refusal = |detail: &str| Error::Full(detail.into());
+        let rejection = |detail: &str| Error::Full(detail.into());
         let coalescer = Coalescer::new("the store", 8, 1, move |group: Vec<u32>| async move {
             if group.contains(&0) {
-                return Err(refusal("all"));
+                return Err(rejection("all"));
             }
             let one = |number| {
                 if number == 1 {
-                    Err(refusal("one"))
+                    Err(rejection("one"))
                 } else {
                     Ok(number)
                 }
@@ -217,8 +220,8 @@ mod tests {
             Ok(group.into_iter().map(one).collect())
         });
         let together = async |a, b| tokio::join!(coalescer.call(a), coalescer.call(b));
-        assert_eq!(together(1, 2).await, (Err(refusal("one")), Ok(2)));
-        let everybody = (Err(refusal("all")), Err(refusal("all")));
+        assert_eq!(together(1, 2).await, (Err(rejection("one")), Ok(2)));
+        let everybody = (Err(rejection("all")), Err(rejection("all")));
         assert_eq!(together(2, 0).await, everybody);
     }
 }

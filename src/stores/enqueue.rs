@@ -6,11 +6,11 @@ use crate::domain::{Number, RequestId, Revision, Write};
 /// Outcome of a write that was offered to the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Enqueued {
-    /// It is queued durably, and readable from now on.
+    /// The write is durably queued and readable.
     Accepted {
         /// The number of the new chat or message; of an update its message's; 0 for an application.
         number: Number,
-        /// Its position in the order of all writes.
+        /// Position in the order of all writes.
         revision: Revision,
     },
     /// The application, chat or message that it is to be written into does not exist.

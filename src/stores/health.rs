@@ -7,13 +7,13 @@ use super::{Backend, Check, Error, Result, services::mysql::NamedLock, sqlite::F
 /// Response of one store to a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
-    /// Its purpose: `queue`, `records` or `search`.
+    /// Purpose: `queue`, `records` or `search`.
     pub name: &'static str,
     /// Duration of the probe.
     pub latency: Duration,
-    /// What is wrong.
+    /// Error of the probe.
     pub error: Option<Error>,
-    /// Whether writes are refused without it; else only search is affected.
+    /// Tells whether writes fail without this store; without the others only search does.
     pub needed: bool,
 }
 
@@ -43,7 +43,7 @@ pub enum LockGuard {
 }
 
 impl LockGuard {
-    /// Tells whether the lock is still held: a lock in MySQL ends with its connection, a file's with the process.
+    /// Tells whether the lock is still held. MySQL's ends with its connection, a file's with the process.
     pub async fn is_held(&mut self) -> bool {
         match self {
             Self::Mysql(lock) => lock.is_held().await,
@@ -53,8 +53,8 @@ impl LockGuard {
 }
 
 impl Backend {
-    /// Probes all stores at once: cheap enough for every second. Each probe is bounded by the store's time limit.
-    /// [`Error::Failed`] says why the queue may lose what it is given, [`Error::Full`] which of its bounds is reached.
+    /// Probes all stores concurrently, cheaply enough to be called every second. The store's time limit bounds each
+    /// probe. [`Error::Failed`]: the queue's store may lose jobs. [`Error::Full`]: a bound of the queue is reached.
     pub async fn probe(&self) -> [Probe; 3] {
         let (queue, records, search) = match self {
             Self::Services(services) => tokio::join!(
@@ -84,7 +84,7 @@ impl Backend {
         dispatch!(self.migrate(), services: mysql.migrate)
     }
 
-    /// Takes the lock `name`, waiting for it at most `wait`; `None` if another process holds it.
+    /// Acquires the lock `name`, waiting at most `wait`; `None` if another process holds it.
     pub async fn lock(&self, name: &str, wait: Duration) -> Result<Option<LockGuard>> {
         Ok(match self {
             Self::Services(services) => {

@@ -6,11 +6,11 @@ use crate::domain::{MessageKey, Revision};
 /// A search index that is to replace the one in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Build {
-    /// It has not been begun.
+    /// Requested, not started.
     Wanted,
-    /// It is being filled from the rows, in key order.
+    /// Being filled from the rows, in key order.
     Filling {
-        /// Its name.
+        /// Name of the index.
         target: String,
         /// The last message that is in it; `None` before the first.
         last: Option<MessageKey>,
@@ -38,7 +38,7 @@ pub enum IndexState {
     Missing,
     /// An older program made it, in another way: it should be replaced.
     Outdated,
-    /// It is as this program makes it, or as a newer one does.
+    /// Same definition as this program's, or a newer program's.
     Current,
 }
 
@@ -59,7 +59,7 @@ impl Backend {
         dispatch!(self.begin_build(), services: begin_build)
     }
 
-    /// Tells whether a build of `target` can go on: it exists, and is made as this program makes an index.
+    /// Tells whether a build of `target` can be resumed: it exists with this program's definition.
     pub async fn can_resume_build(&self, target: &str) -> Result<bool> {
         dispatch!(self.can_resume_build(target), services: elasticsearch.fits)
     }
@@ -80,8 +80,8 @@ impl Backend {
         dispatch!(self.abandon_build(target), services: mysql.end_build)
     }
 
-    /// The database was set back, and `seen` is a revision that it has forgotten: makes every write from now on newer than
-    /// that, and wants an index that is built from the rows and from nothing else.
+    /// Recovers from a database that was restored from a backup; `seen` is a revision that it lost. Raises revisions
+    /// above it, and requests an index that is built from the rows only.
     pub async fn set_back(&self, seen: Revision) -> Result<()> {
         dispatch!(self.set_back(seen), services: set_back)
     }

@@ -5,13 +5,13 @@ use serde::{Serialize, Serializer};
 use super::{Backend, Result};
 use crate::domain::{Kind, Revision, Timestamp, time::rfc3339};
 
-/// Where a job is.
+/// State of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JobState {
     /// Not claimed yet.
     Waiting,
-    /// In a worker's hands.
+    /// Claimed by a worker.
     Leased,
     /// Failed, to be tried again later.
     Delayed,
@@ -23,7 +23,7 @@ impl JobState {
     /// All states, in the order in which a job may pass through them.
     pub const ALL: [Self; 4] = [Self::Waiting, Self::Leased, Self::Delayed, Self::Dead];
 
-    /// As in the stores and on the command line.
+    /// Name in the stores and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -42,51 +42,51 @@ impl JobState {
 /// A job as it is at this moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct JobInfo {
-    /// Its place in the order of all writes.
+    /// Position in the order of all writes.
     #[serde(serialize_with = "as_text")]
     pub id: Revision,
-    /// Its kind's name; another program may have queued kinds that this one does not know.
+    /// Name of its kind; another version may have queued kinds that this program does not know.
     pub kind: String,
-    /// Where it is.
+    /// State.
     pub state: JobState,
-    /// What it writes: `application`, `application:chat` or `application:chat:message`.
+    /// Key of the written entity: `application`, `application:chat` or `application:chat:message`.
     pub target: String,
-    /// When it was accepted.
+    /// Time of acceptance.
     #[serde(serialize_with = "as_time")]
     pub accepted_at: Timestamp,
-    /// Of a delayed job when it is tried again, of a dead letter since when it is one.
+    /// Time of the next attempt of a delayed job, or of the last failure of a dead letter.
     #[serde(serialize_with = "as_time_if_any")]
     pub due: Option<Timestamp>,
     /// The request that left it, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
-    /// How often it failed by its own fault.
+    /// Number of failures caused by the job itself.
     pub tries: u32,
-    /// How many claimers died over it.
+    /// Number of claimers that crashed while they held it.
     pub crashes: u32,
-    /// What was said when it failed last.
+    /// Text of the last failure.
     pub error: Option<String>,
-    /// All of it, texts too: only where one job is asked for.
+    /// Whole payload, including texts; present only when a single job is read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload: Option<String>,
 }
 
-/// How many jobs of a kind are where.
+/// Counts of the jobs of a kind, by state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct KindStats {
     /// The kind's name.
     pub kind: &'static str,
     /// Not claimed yet.
     pub waiting: u64,
-    /// In a worker's hands.
+    /// Claimed by a worker.
     pub leased: u64,
     /// Failed, to be tried again later.
     pub delayed: u64,
     /// Failed for good, kept until an operator retries or discards them.
     pub dead: u64,
-    /// How long the oldest waiting job has been waiting, in milliseconds.
+    /// Age of the oldest waiting job, in milliseconds.
     pub oldest_ms: u64,
-    /// Whether an operator has stopped the claiming of them.
+    /// Tells whether an operator paused the kind.
     pub paused: bool,
 }
 
@@ -96,8 +96,8 @@ impl Backend {
         dispatch!(self.stats(), services: redis.stats)
     }
 
-    /// Lists jobs in one state, of one kind or all, ordered by ID, which is the order of acceptance; after `after`, at
-    /// most `limit` (1–1000). Texts are left out. A job that moves meanwhile may be missed.
+    /// Lists up to `limit` (1–1000) jobs in a state, of one kind or all, after `after`, in order of acceptance, without
+    /// texts. A job that changes its state meanwhile may be missed.
     pub async fn jobs(
         &self,
         state: JobState,
@@ -108,7 +108,7 @@ impl Backend {
         dispatch!(self.jobs(state, kind, after, limit), services: redis.jobs)
     }
 
-    /// One job with its payload, while it is not stored yet.
+    /// Returns one job with its payload, unless it is stored already.
     pub async fn job(&self, id: Revision) -> Result<Option<JobInfo>> {
         dispatch!(self.job(id), services: redis.job)
     }

@@ -12,14 +12,14 @@ use crate::domain::{Change, Job, Kind};
 pub struct Batch {
     /// The claim.
     pub lease: Lease,
-    /// In the order in which they were accepted; never empty.
+    /// Jobs in order of acceptance; never empty.
     pub jobs: Vec<Job>,
 }
 
-/// One claim, and the fence that keeps a claimer whose time is over from storing.
+/// Claim of a batch, and the fence that prevents a claimer from storing after its lease expired.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
-    /// Whose queue the jobs came from and go back to.
+    /// Kind of the jobs, which determines their queue.
     pub kind: Kind,
     /// Random, unique for each claim.
     pub token: String,
@@ -31,9 +31,9 @@ pub struct Lease {
 /// Bounds of one claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClaimLimits {
-    /// Jobs at most.
+    /// Maximum number of jobs.
     pub jobs: usize,
-    /// Bytes of payload at most, though always at least one job.
+    /// Maximum size of the payloads in bytes. A claim holds at least one job.
     pub bytes: usize,
     /// Duration of the lease unless it is extended.
     pub lease: Duration,
@@ -46,7 +46,7 @@ pub struct Recovered {
     pub kind: Kind,
     /// Jobs that they held.
     pub jobs: usize,
-    /// Those of them that are dead letters now, because three claimers died while they held them.
+    /// Jobs that became dead letters, because three claimers crashed while they held them.
     pub dead: usize,
 }
 
@@ -102,8 +102,8 @@ impl Backend {
         dispatch!(self.acknowledge(lease, jobs), services: redis.acknowledge)
     }
 
-    /// Records that a job failed by its own fault: it is retried after `retry_after`, or with `None` becomes a dead
-    /// letter, which stays readable.
+    /// Records that a job failed by its own fault: it is retried after `retry_after`, or becomes a readable dead
+    /// letter.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What a reader sees of a thing that is both queued and stored: the one rule of both backends.
+//! Merging of queued writes and stored rows, by the same rule in both backends.
 //!
 //! The higher revision wins; of equal ones the row. Both sides must have been read queue first, then rows: a write that
 //! is stored in between would be seen in neither otherwise.
@@ -9,10 +9,10 @@ use crate::domain::{Chat, Message, Number, Page};
 
 /// An item of a list that is ordered by number.
 pub trait Item: Sized {
-    /// Its number.
+    /// Returns its number.
     fn number(&self) -> Number;
 
-    /// What a queued write and the row of the same item make together.
+    /// Merges a queued write and the row of the same item.
     fn merge(pending: Self, stored: Self) -> Self;
 }
 
@@ -53,8 +53,8 @@ pub fn one<T: Item>(pending: Option<T>, stored: Option<T>) -> Option<T> {
     }
 }
 
-/// Merges two ascending lists that were both read for `page` into that page, ascending, each number once. The page's
-/// part of their union is complete.
+/// Merges two ascending lists that were both read for `page` into that page, ascending, each number once. No item of
+/// their union is missing.
 pub fn list<T: Item>(page: &Page, pending: Vec<T>, stored: Vec<T>) -> Vec<T> {
     if pending.is_empty() {
         return stored;

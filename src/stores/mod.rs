@@ -1,4 +1,4 @@
-//! Where data is kept: the two backends, and the operations that both have.
+//! Storage: the two backends, and the operations that both have.
 //!
 //! [`Backend::Services`] is MySQL (rows), Redis (queue) and Elasticsearch (search); [`Backend::Embedded`] is one SQLite
 //! file for all three. Each operation is a method of [`Backend`] that calls the one or the other; the methods are

@@ -1,4 +1,4 @@
-//! How a job is written down in a queue: one JSON object that carries its version.
+//! Format of a job in the queue: one JSON object with a version.
 //!
 //! The queue adds what only it knows, the number given out and the time: see [`Payload`].
 
@@ -12,7 +12,7 @@ use crate::domain::{
 /// The version that this program writes, and the only one so far.
 pub const VERSION: u32 = 1;
 
-/// The last member begins with this. No text contains it, as quotes in a text are escaped.
+/// Beginning of the last member. No text contains it, as quotes in a text are escaped.
 const TEXT: &str = ",\"text\":";
 
 /// The part of a payload that is known before the write is accepted.
@@ -45,7 +45,7 @@ struct Payload {
     app: String,
     #[serde(default)]
     chat: Number,
-    /// The request that asked for it; absent in what older programs queued.
+    /// ID of the request; absent in jobs that older programs queued.
     request: Option<String>,
     #[serde(default)]
     text: String,
@@ -80,7 +80,7 @@ pub fn job(revision: Revision, tries: u32, payload: &str) -> Job {
     }
 }
 
-/// Reads a payload; an error says why this program cannot, with no word of the text.
+/// Parses a payload. The error never contains the text.
 pub fn read(revision: Revision, payload: &str) -> Result<Change, String> {
     parse(revision, payload).map(|(change, _)| change)
 }
@@ -132,22 +132,22 @@ fn parse(revision: Revision, payload: &str) -> Result<(Change, Option<String>), 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Head {
-    /// When it was accepted, in milliseconds since 1970.
+    /// Time of acceptance, in milliseconds since 1970.
     pub at: i64,
     /// The kind's name.
     pub kind: String,
     /// The application.
     pub app: String,
-    /// The chat that a message belongs to, else 0.
+    /// Chat of a message, else 0.
     pub chat: Number,
     /// The number of the chat or message; 0 for an application.
     pub number: Number,
-    /// The request that asked for it, if that is known.
+    /// ID of the request, if known.
     pub request: Option<String>,
 }
 
 impl Head {
-    /// What the job writes, as far as it is understood.
+    /// Key of the written entity, as far as it can be parsed.
     pub fn target(&self) -> String {
         target(&self.app, self.chat, self.number)
     }
@@ -216,7 +216,7 @@ mod tests {
         }
     }
 
-    /// What makes an addition safe: the programs before it read as this one does.
+    /// Older programs must ignore members that they do not know; this is what makes additions compatible.
     #[test]
     fn a_member_that_is_not_known_is_passed_over() {
         let payload =

@@ -10,7 +10,7 @@ use crate::domain::{
 pub struct Read<T> {
     /// The result.
     pub value: T,
-    /// The queue is unreachable: this is what is stored.
+    /// True if the queue is unavailable, so that the result holds only what is stored.
     pub stale: bool,
 }
 
@@ -21,7 +21,7 @@ impl<T> Read<T> {
         Self { value, stale }
     }
 
-    /// The same with another value.
+    /// Replaces the value.
     pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Read<U> {
         Read {
             value: map(self.value),
@@ -41,7 +41,7 @@ impl Backend {
         }
     }
 
-    /// Tells whether a chat exists; cheaper than reading it.
+    /// Tells whether a chat exists. Cheaper than reading it.
     pub async fn has_chat(&self, key: ChatKey) -> Result<Read<bool>> {
         match self {
             Self::Services(services) => services.has_chat(key).await,
@@ -81,7 +81,7 @@ impl Backend {
         }
     }
 
-    /// The messages of a chat that match, ascending: with `page.after` the first beyond it, else the newest.
+    /// Returns matching messages of a chat, ascending: with `page.after` the first ones after it, else the newest.
     pub async fn search(&self, chat: ChatKey, query: &Query, page: &Page) -> Result<Vec<Message>> {
         dispatch!(self.search(chat, query, page), services: elasticsearch.search)
     }

@@ -1,4 +1,4 @@
-//! What recounting finds, whatever database counts.
+//! Results of a recount, for both databases.
 
 use diesel::{
     QueryableByName,
@@ -8,7 +8,7 @@ use diesel::{
 use super::{ScanPage, WrongCount};
 use crate::domain::{AppId, ChatKey};
 
-/// One application or chat and its count, as kept and as counted.
+/// Stored and actual count of an application or chat.
 #[derive(QueryableByName)]
 pub struct Recount {
     /// The application.
@@ -17,16 +17,16 @@ pub struct Recount {
     /// The chat; 0 for the application itself.
     #[diesel(sql_type = BigInt)]
     pub number: i64,
-    /// What is stored, with what waits to be added.
+    /// Stored count, plus deltas that are not applied yet.
     #[diesel(sql_type = BigInt)]
     pub kept: i64,
-    /// How many rows there are.
+    /// Number of rows.
     #[diesel(sql_type = BigInt)]
     pub counted: i64,
 }
 
 impl Recount {
-    /// Whether there is something to correct.
+    /// Tells whether the count is wrong.
     pub fn is_wrong(&self) -> bool {
         self.kept != self.counted
     }
@@ -39,13 +39,13 @@ impl Recount {
     }
 }
 
-/// A step through the applications, of at most `limit`.
+/// Makes a step of a scan of applications, of at most `limit` rows.
 pub fn applications(rows: &[Recount], limit: usize) -> ScanPage<AppId, WrongCount> {
     let last = rows.last().and_then(|row| AppId::parse(&row.app));
     checked(rows, limit, last, |row| row.app.clone())
 }
 
-/// A step through the chats, of at most `limit`.
+/// Makes a step of a scan of chats, of at most `limit` rows.
 pub fn chats(rows: &[Recount], limit: usize) -> ScanPage<ChatKey, WrongCount> {
     let last = rows.last().and_then(Recount::chat);
     checked(rows, limit, last, |row| {

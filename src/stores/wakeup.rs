@@ -4,33 +4,33 @@ use tokio::sync::Notify;
 
 use crate::domain::{Entity, Kind};
 
-/// One notification for each worker. A notification that no worker waits for is kept for its next wait. What another
-/// process does notifies nobody here, and is found by polling.
+/// Notifications, one for each worker. A notification without a waiting worker is kept for its next wait. Changes by
+/// other processes send none; workers find them by polling.
 #[derive(Debug, Default)]
 pub struct Wakeups {
     jobs: [Notify; Kind::ALL.len()],
-    /// Messages were stored: the index is behind (services).
+    /// Wakes the index worker after messages were stored (services).
     pub index: Notify,
-    /// Chats were stored: the counts of applications are behind (services).
+    /// Wakes the worker of applications' counts after chats were stored (services).
     pub chats_count: Notify,
-    /// Messages were stored: the counts of chats are behind (services).
+    /// Wakes the worker of chats' counts after messages were stored (services).
     pub messages_count: Notify,
-    /// There is no search index.
+    /// Wakes the reconciler if there is no search index.
     pub index_missing: Notify,
 }
 
 impl Wakeups {
-    /// The notification of the worker that stores jobs of `kind`.
+    /// Returns the notification of the worker that stores jobs of `kind`.
     pub fn job(&self, kind: Kind) -> &Notify {
         &self.jobs[kind as usize]
     }
 
-    /// A job of `kind` was queued.
+    /// Notifies the worker of `kind` of a queued job.
     pub(super) fn enqueued(&self, kind: Kind) {
         self.job(kind).notify_one();
     }
 
-    /// Jobs of `kind` were stored.
+    /// Notifies the workers that depend on stored jobs of `kind`.
     pub(super) fn stored(&self, kind: Kind) {
         match kind.entity() {
             Entity::Application => {}

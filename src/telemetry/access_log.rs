@@ -1,5 +1,4 @@
-//! What is kept of every request, on whichever listener: its id, in its answer and in the log, and one line of what became
-//! of it.
+//! Access log and request IDs of both listeners.
 
 use std::{
     cell::RefCell,
@@ -26,17 +25,17 @@ use crate::{
     telemetry::metrics,
 };
 
-/// The header that names a request, in what comes and in what is answered.
+/// Header of the request ID, in requests and responses.
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What a path is called that no route has.
+/// Route label of a path that matches no route.
 const UNMATCHED: &str = "unmatched";
 
-/// The template of a route, in the data of its resource: cheaper than to look for it among all of them once more. What is
-/// answered without one has its line, and is not measured: operators' own requests.
+/// Template of a route, in the data of its resource, which is cheaper than another lookup. Requests without a template,
+/// such as those of operators, are logged but not measured.
 pub struct Template {
     template: Box<str>,
-    /// By method and status. Each of the server's threads has routes of its own, so nobody waits for them.
+    /// Histograms by method and status. Each server thread has its own routes, so there is no contention.
     durations: RefCell<HashMap<(&'static str, u16), Histogram>>,
 }
 
@@ -49,7 +48,7 @@ impl Template {
         }
     }
 
-    /// What has no route.
+    /// Template for paths without a route.
     pub fn unmatched() -> Self {
         Self::new(UNMATCHED)
     }
@@ -63,8 +62,8 @@ impl Template {
     }
 }
 
-/// Names a request, and opens its span: its id, and the trace that it belongs to. The span is there at the levels debug
-/// and trace, for the lines that do not name the request themselves.
+/// Assigns a request's ID and opens a span with the ID and the trace ID, at the levels debug and trace, for lines
+/// without these fields.
 pub struct RequestSpan;
 
 impl RootSpanBuilder for RequestSpan {
@@ -81,11 +80,11 @@ impl RootSpanBuilder for RequestSpan {
         span
     }
 
-    /// Nothing: [`log_request`] knows more.
+    /// Does nothing: [`log_request`] logs the outcome.
     fn on_request_end<B: MessageBody>(_: Span, _: &Result<ServiceResponse<B>, Error>) {}
 }
 
-/// Puts a request's id into its answer, and writes its line: the route, never what was asked with its texts.
+/// Adds a request's ID to its response and logs one line: the route's template, never the path or query.
 pub async fn log_request<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
@@ -115,7 +114,7 @@ pub async fn log_request<B: MessageBody>(
         route = route.map_or(UNMATCHED, |route| &*route.template),
         status,
         latency_ms = took.as_micros() as f64 / 1000.0,
-        "answered"
+        "Request completed"
     );
     outcome
 }
@@ -126,7 +125,7 @@ fn trace_id(headers: &HeaderMap) -> Option<&str> {
     request_id::trace_id(parent.to_str().ok()?)
 }
 
-/// A method's name; there are but so many.
+/// Returns a method's name from a fixed set, which bounds the number of time series.
 fn method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

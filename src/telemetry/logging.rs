@@ -1,7 +1,7 @@
-//! The log: one line an event, to standard error.
+//! Log: one line per event, to standard error.
 //!
-//! Lines are written by a thread of their own, so that a slow terminal or pipe holds up nobody. What waits for it is
-//! bounded; what does not fit is dropped, and counted.
+//! A separate thread writes the lines, so that a slow terminal or pipe blocks no task. Its buffer is bounded; lines
+//! that do not fit are dropped and counted.
 
 mod level;
 
@@ -16,13 +16,13 @@ use tracing_subscriber::{fmt, layer::SubscriberExt, reload, util::SubscriberInit
 pub use self::level::follow_signals;
 use crate::config::{Log, LogFormat};
 
-/// Lines that may wait to be written: a second of the busiest log, some 10 MB.
+/// Maximum number of waiting lines: about 10 MB, a second of the busiest log.
 const LINES: usize = 50_000;
 
-/// What is put together for one write to standard error, in bytes.
+/// Size of the write buffer in bytes.
 const BUFFER: usize = 64 << 10;
 
-/// Where the lines of this process go.
+/// Log writer of this process.
 struct Writing {
     /// Dropped to have the rest written; `None` from then on.
     thread: Mutex<Option<WorkerGuard>>,
@@ -58,20 +58,19 @@ pub fn start(settings: &Log) {
     }
 }
 
-/// Has all lines written that wait, within a second or so: the last thing to do before the process ends. Nothing is
-/// logged from then on.
+/// Writes all waiting lines, within about a second. Called last; nothing is logged afterwards.
 pub fn end() {
     if let Some(writing) = WRITING.get() {
         let thread = writing.thread.lock();
         drop(thread.unwrap_or_else(PoisonError::into_inner).take());
         let dropped = dropped_lines();
         if dropped > 0 {
-            eprintln!("{dropped} lines of the log were dropped: standard error did not keep up");
+            eprintln!("{dropped} log lines were dropped: standard error was too slow");
         }
     }
 }
 
-/// How many lines were dropped since the start, because standard error did not keep up.
+/// Number of lines dropped since the start, because standard error was too slow.
 pub fn dropped_lines() -> u64 {
     let dropped = WRITING.get().map(|writing| writing.dropped.dropped_lines());
     dropped.unwrap_or_default() as u64

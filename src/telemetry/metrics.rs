@@ -1,7 +1,7 @@
-//! What is measured, for Prometheus: each metric's name with what it means, and the text that a scrape gets.
+//! Prometheus metrics: names, descriptions and rendering.
 //!
-//! Who counts often keeps the handle that a function here gives: recording by it is an atomic operation, looking it up
-//! by its labels is not. What is read from stores, is read at the scrape: `scrape`.
+//! Frequent callers keep the handle that a function here returns: recording by it is an atomic operation, while a
+//! lookup by labels is not. Metrics of stores are read at the scrape, by `admin::collector`.
 
 use std::{sync::OnceLock, time::Duration};
 
@@ -22,7 +22,7 @@ const JOBS: [f64; 11] = [
     1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 5000.0,
 ];
 
-/// What the reconciler may find.
+/// Kinds of differences that the reconciler finds.
 const DRIFTS: [&str; 7] = [
     "missing_document",
     "stale_document",
@@ -33,7 +33,7 @@ const DRIFTS: [&str; 7] = [
     "orphaned_chat",
 ];
 
-/// How often what was recorded is put into its buckets; until then each value is kept.
+/// Interval of moving recorded values into their buckets; until then each value is kept.
 const UPKEEP: Duration = Duration::from_secs(1);
 
 /// Defines each metric by its type, its constant, its name and its description, and how all are described.
@@ -48,29 +48,29 @@ macro_rules! metrics {
 }
 
 metrics! {
-    histogram REQUEST_DURATION = "confab_http_request_duration_seconds": "Time to answer requests, by the route's template.";
-    histogram STORE_CALL_DURATION = "confab_store_call_duration_seconds": "Time of calls to the stores.";
-    counter STORE_ERRORS = "confab_store_errors_total": "Calls to the stores that failed, or got no answer.";
-    gauge STORE_UP = "confab_store_up": "1 if the store answered at this scrape, and would take a write.";
+    histogram REQUEST_DURATION = "confab_http_request_duration_seconds": "Duration of requests, by the route's template.";
+    histogram STORE_CALL_DURATION = "confab_store_call_duration_seconds": "Duration of calls to the stores.";
+    counter STORE_ERRORS = "confab_store_errors_total": "Calls to the stores that failed or timed out.";
+    gauge STORE_UP = "confab_store_up": "1 if the store responded at this scrape and would accept a write.";
     gauge WAITING = "confab_jobs_waiting": "Accepted jobs that no worker has claimed.";
-    gauge LEASED = "confab_jobs_leased": "Jobs in a worker's hands.";
-    gauge DELAYED = "confab_jobs_delayed": "Jobs that failed and are to be tried again.";
-    gauge DEAD = "confab_jobs_dead": "Dead letters: jobs that failed for good.";
-    gauge OLDEST = "confab_jobs_oldest_seconds": "Age of the oldest job that waits.";
+    gauge LEASED = "confab_jobs_leased": "Jobs claimed by a worker.";
+    gauge DELAYED = "confab_jobs_delayed": "Jobs that failed and wait for a retry.";
+    gauge DEAD = "confab_jobs_dead": "Dead letters: jobs that failed permanently.";
+    gauge OLDEST = "confab_jobs_oldest_seconds": "Age of the oldest waiting job.";
     gauge PAUSED = "confab_jobs_paused": "1 if an operator has paused the kind.";
     counter DONE_TOTAL = "confab_jobs_done_total": "Jobs that were stored.";
-    counter FAILED_TOTAL = "confab_jobs_failed_total": "Times that a job failed by its own fault.";
-    counter RETRIED_TOTAL = "confab_jobs_retried_total": "Times that a job failed and was put off to be tried again.";
+    counter FAILED_TOTAL = "confab_jobs_failed_total": "Failures of jobs caused by the job itself.";
+    counter RETRIED_TOTAL = "confab_jobs_retried_total": "Failures of jobs after which a retry was scheduled.";
     counter DEAD_TOTAL = "confab_jobs_dead_total": "Jobs that became dead letters.";
-    counter RECOVERED_TOTAL = "confab_jobs_recovered_total": "Jobs taken back from claimers that died.";
-    histogram BATCH_SIZE = "confab_batch_size": "Jobs that were claimed together.";
-    gauge INDEX_LAG_MESSAGES = "confab_index_lag_messages": "Stored messages that the search index has not been told of.";
-    gauge INDEX_LAG_SECONDS = "confab_index_lag_seconds": "How long the oldest of them has been stored.";
-    counter DRIFT = "confab_drift_found_total": "What the clean job found to differ, and mends.";
-    counter WORKER_RESTARTS = "confab_worker_restarts_total": "Times that a worker died and was started again.";
-    gauge WORKER_STALLED = "confab_worker_stalled_seconds": "How long a worker has stood still at one step, beyond workers.stall_ms; else 0.";
-    counter LOG_DROPPED = "confab_log_lines_dropped_total": "Lines of the log that were dropped, as standard error did not keep up.";
-    gauge BUILD_INFO = "confab_build_info": "1; the labels say which program this is.";
+    counter RECOVERED_TOTAL = "confab_jobs_recovered_total": "Jobs recovered from crashed claimers.";
+    histogram BATCH_SIZE = "confab_batch_size": "Jobs in one claim.";
+    gauge INDEX_LAG_MESSAGES = "confab_index_lag_messages": "Stored messages that the search index does not hold yet.";
+    gauge INDEX_LAG_SECONDS = "confab_index_lag_seconds": "Age of the oldest stored message that the search index does not hold yet.";
+    counter DRIFT = "confab_drift_found_total": "Differences that the reconciler found and repairs.";
+    counter WORKER_RESTARTS = "confab_worker_restarts_total": "Restarts of workers after a panic.";
+    gauge WORKER_STALLED = "confab_worker_stalled_seconds": "Duration of a stalled step, longer than workers.stall_ms; else 0.";
+    counter LOG_DROPPED = "confab_log_lines_dropped_total": "Log lines dropped because standard error was too slow.";
+    gauge BUILD_INFO = "confab_build_info": "1; the labels are the version.";
 }
 
 static RENDERER: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -100,8 +100,7 @@ pub fn start() {
     }
 }
 
-/// Puts what was recorded into its buckets, as long as it is polled: what is recorded must not pile up where nobody
-/// scrapes.
+/// Moves recorded values into their buckets until it is dropped, so that they do not pile up without scrapes.
 pub async fn keep_up() {
     loop {
         tokio::time::sleep(UPKEEP).await;
@@ -111,7 +110,7 @@ pub async fn keep_up() {
     }
 }
 
-/// All that was measured, and what the system says of this process, in Prometheus's text format.
+/// Renders all metrics and those of the process, in Prometheus' text format.
 pub fn render() -> String {
     static PROCESS: OnceLock<Collector> = OnceLock::new();
     let describe = || {
@@ -140,12 +139,12 @@ pub fn store_errors(store: &'static str) -> Counter {
     counter!(STORE_ERRORS, "store" => store)
 }
 
-/// Whether a store answered when it was asked last, and would take a write.
+/// Gauge: 1 if the store responded to the last probe and would accept a write.
 pub fn store_up(store: &'static str) -> Gauge {
     gauge!(STORE_UP, "store" => store)
 }
 
-/// What a worker makes of the jobs of its kind.
+/// Metrics of one kind of job.
 pub struct JobMetrics {
     /// Stored.
     pub done: Counter,
@@ -189,7 +188,7 @@ pub fn set_queue(kind: &'static str, values: [f64; 6]) {
     }
 }
 
-/// How far the search index is behind: messages it has not been told of, and since when in seconds.
+/// Search index lag: number of messages not yet indexed, and age of the oldest in seconds.
 pub fn index_lag() -> (Gauge, Gauge) {
     (gauge!(INDEX_LAG_MESSAGES), gauge!(INDEX_LAG_SECONDS))
 }
@@ -199,7 +198,7 @@ pub fn drift(what: &'static str) -> Counter {
     counter!(DRIFT, "what" => what)
 }
 
-/// How often a worker's loop died and was started again, and for how long it has stood still.
+/// Restarts of a worker's loop, and seconds for which it has been stalled.
 pub fn worker(name: &'static str) -> (Counter, Gauge) {
     (
         counter!(WORKER_RESTARTS, "worker" => name),

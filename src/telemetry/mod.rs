@@ -1,4 +1,4 @@
-//! Everything that tells an operator how this process does: log, metrics, access log and the status of the workers.
+//! Observability: log, metrics, access log and worker status.
 
 pub mod access_log;
 pub mod logging;

@@ -1,4 +1,4 @@
-//! How this process does: whether it is ending, and what each worker's loop is at.
+//! Status of the process and of its workers.
 
 use std::{
     collections::BTreeMap,
@@ -9,17 +9,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Kept by the workers' loops and the shutdown, read by readiness.
+/// Status of the process, written by workers and the shutdown, read by readiness, the dashboard and systemd.
 #[derive(Debug, Default)]
 pub struct ProcessStatus {
     ending: AtomicBool,
     heartbeats: Mutex<BTreeMap<&'static str, Arc<Heartbeat>>>,
 }
 
-/// What one worker's loop is at.
+/// Heartbeat of one worker's loop.
 #[derive(Debug)]
 pub struct Heartbeat {
-    /// How long a step may take before the loop counts as stalled.
+    /// Time limit of a step, after which the loop counts as stalled.
     stall_after: Duration,
     restarts: AtomicU64,
     now: Mutex<Now>,
@@ -27,41 +27,41 @@ pub struct Heartbeat {
 
 #[derive(Debug, Default)]
 struct Now {
-    /// Since when it is at a step; `None` while it rests.
+    /// Start of the current step; `None` between steps.
     busy: Option<Instant>,
-    /// What its last step failed of.
+    /// Error of the last step.
     error: Option<String>,
-    /// How long its last step took.
+    /// Duration of the last step.
     took: Duration,
 }
 
-/// A worker's loop as readiness tells of it.
+/// Status of a worker's loop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerStatus {
     /// The worker.
     pub name: &'static str,
-    /// How long it has been at one step, if that is longer than it may take.
+    /// Duration of the current step, if it exceeds the limit.
     pub stalled: Option<Duration>,
-    /// What its last step failed of; it pauses, and tries again.
+    /// Error of the last step; the loop pauses and retries.
     pub error: Option<String>,
-    /// How long its last step took.
+    /// Duration of the last step.
     pub latency: Duration,
-    /// How often the loop died and was started again.
+    /// Number of restarts of the loop.
     pub restarts: u64,
 }
 
 impl ProcessStatus {
-    /// The process is to end: it should get no more requests.
+    /// Records the start of the shutdown, which ends readiness.
     pub fn end(&self) {
         self.ending.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it is to end.
+    /// Tells whether the process is shutting down.
     pub fn is_ending(&self) -> bool {
         self.ending.load(Ordering::Relaxed)
     }
 
-    /// The pulse of a worker, the same however often its loop is started. A step may take as long as `stall_after`.
+    /// Heartbeat of a worker, shared by all restarts of its loop. A step may take up to `stall_after`.
     pub fn heartbeat(&self, name: &'static str, stall_after: Duration) -> Arc<Heartbeat> {
         let mut heartbeats = self.heartbeats();
         let heartbeat = heartbeats.entry(name).or_insert_with(|| {
@@ -74,7 +74,7 @@ impl ProcessStatus {
         heartbeat.clone()
     }
 
-    /// A worker's step, one that takes longer than others, goes on.
+    /// Records progress of a worker's long step.
     pub fn beat(&self, name: &'static str) {
         let heartbeats = self.heartbeats();
         if let Some(heartbeat) = heartbeats.get(name) {
@@ -99,22 +99,22 @@ impl ProcessStatus {
 }
 
 impl Heartbeat {
-    /// A step begins, or goes on.
+    /// Records the start or progress of a step.
     pub fn beat(&self) {
         self.now().busy = Some(Instant::now());
     }
 
-    /// A step ended well.
+    /// Records the success of a step.
     pub fn succeed(&self) {
         self.end_step(None);
     }
 
-    /// A step ended with an error.
+    /// Records the failure of a step.
     pub fn fail(&self, error: String) {
         self.end_step(Some(error));
     }
 
-    /// The loop died, and is started again.
+    /// Records a restart of the loop.
     pub fn restart(&self) {
         self.restarts.fetch_add(1, Ordering::Relaxed);
         self.succeed();
@@ -130,7 +130,7 @@ impl Heartbeat {
         };
     }
 
-    /// Nothing is left half done under this lock, so it is as good after a panic as before.
+    /// Locks the state. No code panics in an inconsistent state under this lock, so poisoning is ignored.
     fn now(&self) -> MutexGuard<'_, Now> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }

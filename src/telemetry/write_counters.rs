@@ -1,35 +1,35 @@
-//! How many writes this process has accepted and stored since it began: what rates are made of.
+//! Counters of accepted and stored writes of this process, for the charts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Totals, kept by requests and workers, to be read at any time.
+/// Counters that requests and workers increment.
 #[derive(Debug, Default)]
 pub struct WriteCounters {
     accepted: AtomicU64,
     stored: AtomicU64,
 }
 
-/// The totals at one moment.
+/// Values of the counters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WriteCounts {
-    /// Writes that were answered as accepted.
+    /// Number of accepted writes.
     pub accepted: u64,
-    /// Jobs whose write was stored.
+    /// Number of stored jobs.
     pub stored: u64,
 }
 
 impl WriteCounters {
-    /// A write was accepted.
+    /// Counts an accepted write.
     pub fn accepted(&self) {
         self.accepted.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// So many jobs were stored.
+    /// Counts stored jobs.
     pub fn stored(&self, jobs: usize) {
         self.stored.fetch_add(jobs as u64, Ordering::Relaxed);
     }
 
-    /// What it comes to.
+    /// Returns the totals.
     pub fn totals(&self) -> WriteCounts {
         WriteCounts {
             accepted: self.accepted.load(Ordering::Relaxed),

@@ -1,4 +1,4 @@
-//! Adds up what was stored: chats for their application, messages for their chat (services).
+//! Updates counts: chats of applications and messages of chats (services).
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,7 +1,7 @@
-//! Tells the search index what was stored: the documents as they are now, in bulk.
+//! Indexes stored messages: puts their current documents, in bulk.
 //!
-//! One process does this at a time. What it repeats, or does late, changes nothing: a document's version is the
-//! message's revision, and the index keeps the newest.
+//! One process does this at a time. Repeated and late writes change nothing: a document's version is the message's
+//! revision, and the index keeps the highest.
 
 use std::{future::ready, sync::Arc, time::Duration};
 
@@ -22,16 +22,16 @@ use crate::{
     },
 };
 
-/// How long the lock is held before others get their turn: a rebuild that wants to swap, another process.
+/// Time that a process holds the lock before it releases it to other processes and to a rebuild that must swap.
 const TIME_SLICE: Duration = Duration::from_secs(1);
 
-/// How long to wait for the lock. Whoever holds it passes it on after its turn.
+/// Time to wait for the lock. Its holder releases it after its time slice.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 
 /// Bulk requests under way at once: while the index works on one, the words of the next are found.
 const IN_FLIGHT: usize = 2;
 
-/// See the module.
+/// Worker that indexes messages.
 pub struct IndexMessages {
     context: Context,
     services: Arc<Services>,
@@ -39,7 +39,7 @@ pub struct IndexMessages {
 }
 
 impl IndexMessages {
-    /// Begins with nothing in hand.
+    /// Creates the worker.
     pub fn new(context: &Context, services: &Arc<Services>) -> Self {
         Self {
             context: context.clone(),
@@ -48,7 +48,7 @@ impl IndexMessages {
         }
     }
 
-    /// Whether it is this process's turn.
+    /// Acquires or keeps the lock; false if another process holds it.
     async fn has_lock(&mut self) -> Result<bool> {
         if let Some((lock, since)) = &mut self.lock {
             if since.elapsed() < TIME_SLICE && lock.is_held().await {
@@ -76,7 +76,7 @@ impl Worker for IndexMessages {
         self.context.settings.poll
     }
 
-    /// Of long texts one step makes several requests, and each may wait for a busy disk.
+    /// A step with long texts makes several requests, and each may wait for a busy disk.
     fn stall_factor(&self) -> u32 {
         5
     }
@@ -86,7 +86,7 @@ impl Worker for IndexMessages {
     }
 
     async fn step(&mut self) -> Result<Step> {
-        // A look is cheaper than a lock, which is a connection of its own.
+        // Reading the outbox is cheaper than the lock, which needs its own connection.
         let idle = self.lock.is_none() && self.services.mysql.outbox_range().await?.is_none();
         if idle || !self.has_lock().await? {
             return Ok(Step::Idle);
@@ -113,7 +113,7 @@ impl Worker for IndexMessages {
     }
 }
 
-/// What the index has not been told: one reading after another, while there is much, until the turn ends.
+/// Stream of changes that are not indexed yet: continues while reads return many of them, until the time slice ends.
 fn changes(
     services: Arc<Services>,
     batch: usize,
@@ -142,7 +142,7 @@ async fn index_changes(services: Arc<Services>, outbox: Outbox) -> Result<usize>
     match index.put(None, &outbox.messages).await {
         Ok(refused) => {
             for (key, reason) in refused {
-                error!(%key, reason, "the search index refuses a message");
+                error!(%key, reason, "Search index rejected a message; it cannot be found by search");
             }
         }
         Err(error) => {
@@ -155,7 +155,10 @@ async fn index_changes(services: Arc<Services>, outbox: Outbox) -> Result<usize>
     if let Some(target) = &outbox.build_target {
         match index.put(Some(target), &outbox.messages).await {
             Err(Error::IndexMissing(_)) => {
-                warn!(target, "the index that a rebuild was filling is gone");
+                warn!(
+                    target,
+                    "Index of a rebuild no longer exists; the rebuild is abandoned"
+                );
                 mysql.end_build(target).await?;
             }
             outcome => drop(outcome?),

@@ -1,7 +1,7 @@
-//! The workers: they carry out what was accepted.
+//! Workers, which store accepted writes and maintain index and counts.
 //!
-//! Each is a loop in a tokio task of its own (`runner`) that makes one bounded step after another, and rests when there
-//! is nothing to do until it is notified or its poll is due.
+//! Each worker is a loop in its own tokio task (`runner`) that runs one bounded step after another. When there is
+//! nothing to do, it waits for a notification or its polling interval.
 
 mod counts;
 mod index_messages;
@@ -26,7 +26,7 @@ use crate::{
     telemetry::{worker_status::ProcessStatus, write_counters::WriteCounters},
 };
 
-/// What the workers work on.
+/// State that the workers share.
 #[derive(Clone)]
 pub struct Context {
     /// The stores.
@@ -35,7 +35,7 @@ pub struct Context {
     pub maintenance: Maintenance,
     /// Totals of what they have done.
     pub counters: Arc<WriteCounters>,
-    /// Their settings.
+    /// Settings of the workers.
     pub settings: Settings,
     /// The status of each worker.
     pub process: Arc<ProcessStatus>,
@@ -43,8 +43,8 @@ pub struct Context {
     pub stop: CancellationToken,
 }
 
-/// Starts all workers that the backend has; the tracker ends with the last of them. A process that is not to work still
-/// recovers what dead ones held.
+/// Starts all workers of the backend; the tracker ends with the last of them. A process without workers still recovers
+/// jobs of crashed claimers.
 pub fn start(context: &Context) -> TaskTracker {
     let tasks = TaskTracker::new();
     if context.settings.enabled {

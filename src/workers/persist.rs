@@ -16,7 +16,7 @@ use crate::{
     telemetry::metrics::JobMetrics,
 };
 
-/// Batches that one step stores at most.
+/// Maximum number of batches that one step stores.
 const BATCHES: usize = 16;
 
 /// A batch, and when it was claimed.
@@ -73,7 +73,7 @@ impl Persist {
         if enabled!(Level::DEBUG) {
             let requests = batch.jobs.iter().filter_map(|job| job.request.as_deref());
             let requests = requests.collect::<Vec<_>>().join(" ");
-            debug!(jobs = batch.jobs.len(), requests, "claimed a batch");
+            debug!(jobs = batch.jobs.len(), requests, "Claimed a batch");
         }
         let Batch { lease, jobs } = batch;
         let (good, unreadable): (Vec<Job>, Vec<Job>) =
@@ -126,10 +126,10 @@ impl Persist {
         self.counts.failed.increment(1);
         match retry_after {
             Some(_) => {
-                warn!(job = %job.revision, request, tries, reason, "a job failed; it is tried again")
+                warn!(job = %job.revision, request, tries, reason, "Job failed; it will be retried")
             }
             None => {
-                error!(job = %job.revision, request, tries, reason, "a job failed for good; it is a dead letter now")
+                error!(job = %job.revision, request, tries, reason, "Job failed permanently and became a dead letter; see `confab jobs show`")
             }
         }
         self.settle(|| self.context.backend.fail(lease, job, reason, retry_after))
@@ -142,8 +142,8 @@ impl Persist {
         Ok(())
     }
 
-    /// Repeats a call that settles jobs through an outage of the queue: what is stored already should not be claimed
-    /// once more for want of an acknowledgement. Past the lease the jobs are others', and the queue says so.
+    /// Retries a call that settles jobs during an outage of the queue, so that stored jobs are not claimed again. After
+    /// the lease expired, the queue returns an error.
     async fn settle<'a, F>(&'a self, call: impl Fn() -> F) -> Result<()>
     where
         F: Future<Output = Result<()>> + 'a,
@@ -160,7 +160,7 @@ impl Persist {
         }
     }
 
-    /// Extends the lease, which began at `since`, for as long as it is asked to; ends when the lease is lost.
+    /// Extends the lease, which began at `since`, until it is dropped. Returns when the lease is lost.
     async fn keep(&self, lease: &Lease, since: Instant) -> Error {
         let time = self.context.settings.lease;
         let mut due = since + time / 3;
@@ -168,7 +168,7 @@ impl Persist {
             tokio::time::sleep_until(due).await;
             match self.context.backend.extend(lease, time).await {
                 Err(lost @ Error::Fenced(_)) => return lost,
-                Err(error) => warn!(%error, "a lease could not be extended"),
+                Err(error) => warn!(%error, "Failed to extend a lease; retrying before it expires"),
                 Ok(()) => {}
             }
             due = Instant::now() + time / 3;
@@ -221,9 +221,9 @@ impl Worker for Persist {
                 (Ok(()), next) => next?,
                 (Err(error), next) => {
                     if let Ok(Some(next)) = next {
-                        // It would come back after its lease as well.
+                        // Otherwise its jobs wait for the end of the lease.
                         let released = self.context.backend.release(&next.batch.lease).await;
-                        released.unwrap_or_else(|error| warn!(%error, "a batch is not given back"));
+                        released.unwrap_or_else(|error| warn!(%error, "Failed to release a batch; its jobs are recovered when the lease expires"));
                     }
                     return Err(error);
                 }

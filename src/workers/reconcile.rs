@@ -1,7 +1,7 @@
 //! The reconciler: slowly, all the time, compares rows, documents and counts, repairs what differs, and counts it.
 //!
-//! One process does a step at a time; a step looks at one page of each. An index that does not exist is built, and so is
-//! a new one when the database was set back: then documents are newer than their rows, and would stay so.
+//! One process at a time runs a step, which compares one page of each. It also builds a missing index, and a new one
+//! after the database was restored from a backup: then documents are newer than their rows.
 
 use std::time::Duration;
 
@@ -20,11 +20,11 @@ use crate::{
     telemetry::metrics::drift,
 };
 
-/// How long a step waits for the index workers before it looks a second time at what seems to be wrong. If they are
-/// further behind, the next step looks at the same page again.
+/// Time that a step waits for the index workers before it compares suspects again. If the index still lags, the next
+/// step retries.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
-/// See the module. It remembers how far it has come; after a restart it begins anew.
+/// Worker that reconciles. Its position is lost at a restart, and it starts from the beginning.
 pub struct Reconcile {
     context: Context,
     application: Option<AppId>,
@@ -36,7 +36,7 @@ pub struct Reconcile {
 }
 
 impl Reconcile {
-    /// Begins with nothing in hand.
+    /// Creates the worker.
     pub fn new(context: &Context) -> Self {
         Self {
             context: context.clone(),
@@ -61,7 +61,7 @@ impl Reconcile {
                 key = wrong.key,
                 stored = wrong.stored,
                 counted = wrong.counted,
-                "corrected a count"
+                "Corrected a wrong count"
             );
         }
         Ok(())
@@ -78,7 +78,7 @@ impl Reconcile {
             // A chat may be stored before its application, which then is still on its way.
             let id = application.id;
             if self.context.backend.application(id).await?.value.is_none() {
-                warn!(application = %id, "an application has chats and no row: it gets one, but its username is lost");
+                warn!(application = %id, "Created the missing row of an application that has chats; its username is lost");
                 orphans.push(application);
             }
         }
@@ -98,7 +98,7 @@ impl Reconcile {
         for chat in found.findings {
             // A message may be stored before its chat, which then is still on its way.
             if self.context.backend.chat(chat.key).await?.value.is_none() {
-                warn!(chat = %chat.key, "a chat has messages and no row: it gets one");
+                warn!(chat = %chat.key, "Created the missing row of a chat that has messages");
                 orphans.push(chat);
             }
         }
@@ -112,7 +112,7 @@ impl Reconcile {
         if maintenance.needs_rebuild().await? {
             let progresses = |_| self.context.process.beat(self.name());
             let Rebuilt { messages, .. } = maintenance.rebuild_index(&progresses).await?;
-            info!(messages, "built the search index");
+            info!(messages, "Built the search index");
         }
         Ok(())
     }
@@ -139,14 +139,17 @@ impl Reconcile {
             }
             let wrong: Vec<MessageKey> = wrong.iter().map(|finding| finding.key).collect();
             self.context.backend.reindex(&wrong).await?;
-            warn!(messages = wrong.len(), "telling the search index once more");
+            warn!(
+                messages = wrong.len(),
+                "Requeued messages whose search document is missing or outdated"
+            );
         }
         Ok(())
     }
 
-    /// The database was set back: documents hold what the rows have forgotten, and would refuse what is written from now
-    /// on as older. So revisions go on above theirs, and a new index is built from the rows; not an unfinished one, as
-    /// that may hold such documents too. If this ends half way, the documents are found once more.
+    /// Recovers from a database that was restored from a backup: documents hold revisions that the rows lost, and the
+    /// index would reject new writes as older. Raises revisions above theirs and builds a new index from the rows. An
+    /// incomplete one is not resumed, because it may hold such documents too. If this fails, the next step retries.
     async fn set_back(&self, ahead: &[Finding]) -> Result<()> {
         for finding in ahead {
             drift(finding.problem.label()).increment(1);
@@ -154,7 +157,7 @@ impl Reconcile {
         warn!(
             documents = ahead.len(),
             first = %ahead[0].key,
-            "documents are newer than their rows, so the database was set back: revisions go on above theirs, and the index is built anew"
+            "Search documents are newer than their rows: the database was restored from a backup; raising revisions and rebuilding the index"
         );
         if let Some(highest) = ahead.iter().filter_map(|finding| finding.indexed).max() {
             self.context.backend.set_back(highest).await?;
@@ -175,7 +178,7 @@ impl Reconcile {
             drift(Problem::Dangling.label()).increment(dangling.len() as u64);
             warn!(
                 documents = dangling.len(),
-                "removing documents that have no row"
+                "Removing search documents that have no row"
             );
             self.context.backend.remove_documents(&dangling).await?;
         }
@@ -197,7 +200,7 @@ impl Worker for Reconcile {
         self.context.settings.reconcile_pause
     }
 
-    /// It reads all the rows that its page counts, and may build an index.
+    /// A step counts all rows of its page's owners, and may build an index.
     fn stall_factor(&self) -> u32 {
         10
     }

@@ -1,4 +1,4 @@
-//! Takes back what dead claimers held. Every process does, so it needs only one that lives.
+//! Recovers jobs of crashed claimers. Every process does so: one that is alive is enough.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ use crate::{
     telemetry::metrics::JobMetrics,
 };
 
-/// See the module.
+/// Worker that recovers jobs.
 pub struct Recover(Context);
 
 impl Recover {
-    /// Begins with nothing in hand.
+    /// Creates the worker.
     pub fn new(context: &Context) -> Self {
         Self(context.clone())
     }
@@ -35,7 +35,7 @@ impl Worker for Recover {
         None
     }
 
-    /// A tenth of the lease: what a dead claimer held is taken back soon after its lease is over.
+    /// A tenth of the lease time, so that jobs are recovered soon after their lease expired.
     fn poll_interval(&self) -> Duration {
         self.0.settings.lease / 10
     }
@@ -47,7 +47,9 @@ impl Worker for Recover {
             counts.dead.increment(dead as u64);
             warn!(
                 kind = kind.name(),
-                jobs, dead, "took back jobs whose claimer had died; the dead are dead letters now"
+                jobs,
+                dead,
+                "Recovered jobs of a crashed claimer; `dead` of them became dead letters"
             );
         }
         Ok(Step::Idle)

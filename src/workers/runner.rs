@@ -14,48 +14,47 @@ use crate::{
     telemetry::worker_status::Heartbeat,
 };
 
-/// The longest pause after an outage: what comes good is used again within this time.
+/// Maximum pause after errors: a store that recovers is used again within this time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long what follows from stored messages may come together: a bulk request, or a transaction, costs much the same
-/// for one of them as for a hundred. The index shows what it is told once a second.
+/// Time in which changes accumulate after a step caught up: a bulk request or transaction costs about the same for one
+/// change as for a hundred, and the index refreshes once a second.
 const BATCHING_DELAY: Duration = Duration::from_millis(50);
 
-/// What a step found to do.
+/// Outcome of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// There may be more: go on at once.
+    /// There may be more work: the next step starts at once.
     Worked,
-    /// That was all, and more may come soon: let some come together.
+    /// All work is done, and more may arrive soon: the next step starts after a short delay.
     CaughtUp,
-    /// Nothing: rest.
+    /// There was no work: the loop waits for a notification or its polling interval.
     Idle,
 }
 
-/// One worker. A step must be bounded, and may be given up at any point at which it waits: nothing may be lost by it.
+/// Worker. A step must be bounded and cancel-safe: it may be dropped wherever it waits.
 #[async_trait]
 pub trait Worker: Send {
-    /// As in the log.
+    /// Name in logs, metrics and readiness.
     fn name(&self) -> &'static str;
-    /// What ends its rest early.
+    /// Notification that ends the wait early.
     fn wakeup(&self) -> Option<&Notify>;
-    /// How long it rests when there is nothing to do.
+    /// Interval between steps when there is nothing to do.
     fn poll_interval(&self) -> Duration;
-    /// How long a step may take, as a multiple of `workers.stall_ms`.
+    /// Time limit of a step, as a multiple of `workers.stall_ms`.
     fn stall_factor(&self) -> u32 {
         1
     }
-    /// Whether a step is given up at the end of the process instead of finished: where it may have to wait for an index
-    /// that does not answer, and whoever comes next does the same.
+    /// Tells whether a step is cancelled at shutdown instead of finished: one that may wait for an unavailable index.
     fn is_cancelled_at_shutdown(&self) -> bool {
         false
     }
-    /// Does a piece of its work.
+    /// Runs one step.
     async fn step(&mut self) -> Result<Step>;
 }
 
-/// Runs the worker that `make` makes until the process is to end; a new one whenever it dies.
+/// Runs a worker, made by `make`, until shutdown. Restarts it when it panics.
 pub fn start<W: Worker + 'static>(
     tasks: &TaskTracker,
     context: &Context,
@@ -76,8 +75,8 @@ pub fn start<W: Worker + 'static>(
             }
             heartbeat.restart();
             match ended {
-                Ok(()) => error!(worker = name, "a worker ended; it is started again"),
-                Err(panic) => error!(worker = name, %panic, "a worker died; it is started again"),
+                Ok(()) => error!(worker = name, "Worker ended unexpectedly; restarting it"),
+                Err(panic) => error!(worker = name, %panic, "Worker panicked; restarting it"),
             }
             tokio::time::sleep(FIRST_PAUSE).await;
         }
@@ -129,17 +128,17 @@ async fn notified(wakeup: Option<&Notify>) {
     }
 }
 
-/// The breaker: after an error the worker pauses, the longer the more follow each other.
+/// Backoff of a worker: each consecutive error doubles the pause.
 #[derive(Debug, Default)]
 pub struct Pause {
     errors: u32,
 }
 
 impl Pause {
-    /// How long to pause after an error. Only the first of a row is logged in full.
+    /// Returns the pause after an error. Only the first of consecutive errors is logged.
     pub fn next(&mut self, error: &Error) -> Duration {
         if self.errors == 0 {
-            warn!(%error, "pausing until it comes good");
+            warn!(%error, "Worker paused after an error; it retries until the error is gone");
         }
         let full = FIRST_PAUSE * 2_u32.saturating_pow(self.errors.min(10));
         self.errors = self.errors.saturating_add(1);
@@ -148,22 +147,22 @@ impl Pause {
 
     fn end(&mut self) {
         if self.errors > 0 {
-            info!(errors = self.errors, "all is well again");
+            info!(errors = self.errors, "Worker recovered");
             self.errors = 0;
         }
     }
 }
 
-/// Something between nothing and all of it, so that many who wait do not come back together.
+/// Random duration up to `time`, so that many waiters do not retry at once.
 pub fn jitter(time: Duration) -> Duration {
     time.mul_f64(rand::random::<f64>())
 }
 
-/// Passes a step at which tests make workers fail.
+/// Passes a failpoint, at which tests make workers fail.
 pub async fn failpoint(step: &'static str) -> Result<()> {
     if failpoints::reach(step).await {
         return Err(Error::Unavailable {
-            store: "nothing",
+            store: "Failpoint",
             detail: format!("planned, at {step}"),
         });
     }

@@ -156,7 +156,7 @@ async fn other_sites_neither_read_nor_change_anything(site: &Site) {
     ] {
         ask("POST", pause, &with(name, value))
             .await
-            .expect_error(403, "Refused: sent by another site");
+            .expect_error(403, "Rejected: sent by another site");
     }
     assert!(!is_paused(site).await);
     let page = ask("POST", pause, &with("origin", &format!("http://{own}"))).await;
@@ -202,7 +202,7 @@ async fn whoever_has_no_token_is_turned_away(site: &Site) {
     admin
         .get("/api/jobs/stats")
         .await
-        .expect_error(401, "The admin token is needed");
+        .expect_error(401, "The admin token is required");
 }
 
 /// A process whose admin listener others can reach.

@@ -177,7 +177,7 @@ async fn a_password_in_a_url_never_shows_in_the_most_talkative_log(site: &Site) 
             .spawn(&[(variable, &url), ("CONFAB_LOG__LEVEL", "trace")])
             .await;
         api.get("/application/00000000").await;
-        let line = format!("{store} is out of reach");
+        let line = format!("{store} is unavailable");
         settles(&line, true, async || api.output().contains(&line)).await;
         assert!(!api.output().contains(SECRET), "{}", api.output());
     }

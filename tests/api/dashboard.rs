@@ -164,7 +164,7 @@ async fn a_poisoned_job_among_twenty_thousand_is_seen_opened_retried_and_gone(si
     browser
         .until("document.body.innerText.includes('No dead jobs.')")
         .await;
-    assert!(browser.text().await.contains("The job is tried again."));
+    assert!(browser.text().await.contains("The job will be retried."));
     settles(
         "it is stored",
         vec![json!(0), json!(MESSAGES)],
@@ -226,7 +226,7 @@ async fn without_a_script_it_works_all_the_same(site: &Site) {
         browser
             .text()
             .await
-            .contains("2 dead letters are tried again.")
+            .contains("2 dead letters will be retried.")
     );
     settles("both are found", vec![1, 3], async || {
         api.found(&chat, "spoilt").await
@@ -303,7 +303,7 @@ async fn nothing_hostile_gets_in_by_a_text_or_from_another_site(site: &Site) {
     );
     browser.eval(&send).await;
     browser
-        .until("document.body.innerText.includes('Refused: sent by another site')")
+        .until("document.body.innerText.includes('Rejected: sent by another site')")
         .await;
     assert!(!is_paused(site).await);
 }

@@ -88,7 +88,7 @@ async fn a_folder_that_cannot_be_made_is_named(site: &Site) {
     let finished = site.confab(&["serve"]).await;
     finished.expect_code(1);
     assert!(
-        finished.stderr.contains("cannot make the folder"),
+        finished.stderr.contains("cannot create the folder"),
         "{finished:#?}"
     );
     assert!(finished.stderr.contains("embedded.path"), "{finished:#?}");

@@ -57,7 +57,11 @@ async fn a_request_is_known_by_one_id_from_its_answer_to_its_job(site: &Site) {
     let answer = api.send("POST", &path, &headers, body).await;
     answer.expect_status(201);
     assert_eq!(answer.header("x-request-id"), Some(given));
-    let told = line(&api, &json!({"request": given, "message": "answered"})).await;
+    let told = line(
+        &api,
+        &json!({"request": given, "message": "Request completed"}),
+    )
+    .await;
     assert_eq!(told["method"], "POST", "{told}");
     assert_eq!(told["status"], 201, "{told}");
     assert_eq!(told["trace_id"], TRACE, "{told}");
@@ -197,7 +201,7 @@ async fn nothing_that_was_said_is_logged_when_a_store_fails(site: &Site) {
         walk(&api).await;
         line(
             &api,
-            &json!({"level": "WARN", "message": "pausing until it comes good"}),
+            &json!({"level": "WARN", "message": "Worker paused after an error; it retries until the error is gone"}),
         )
         .await;
         proxy.open().await;
@@ -230,7 +234,11 @@ async fn signals_change_the_level_and_the_end_leaves_no_line_behind(site: &Site)
     .await;
     api.signal("TERM");
     assert_eq!(exit_code(&mut api).await, Some(0));
-    line(&api, &json!({"level": "INFO", "message": "ended"})).await;
+    line(
+        &api,
+        &json!({"level": "INFO", "message": "Shutdown complete"}),
+    )
+    .await;
     let output = api.output();
     for silent in ["at-first", "with-less"] {
         assert!(!output.contains(silent), "{silent}: {output}");

@@ -63,7 +63,7 @@ async fn systemd_is_told_of_readiness_of_the_watchdog_and_of_the_end(site: &Site
     let mut api = supervisor.start(site, "").await;
     assert_eq!(supervisor.told().await, ["READY=1"]);
     let told = supervisor
-        .told_of("STATUS=serving; all workers are well")
+        .told_of("STATUS=serving; all workers are running")
         .await;
     assert!(feeds(&told), "{told:?}");
     api.signal("TERM");
@@ -77,7 +77,7 @@ async fn a_worker_that_stands_still_leaves_the_watchdog_unfed(site: &Site) {
     let told = supervisor.told_of("STATUS=serving").await;
     assert!(feeds(&told), "{told:?}");
     api.new_app().await;
-    let status = "STATUS=stands still: create_application";
+    let status = "STATUS=stalled: create_application";
     supervisor.told_of(status).await;
     // By the third one, systemd would have waited for longer than it does.
     for _ in 0..3 {

@@ -1,8 +1,8 @@
-// Brings what is marked data-live up to date from the same page, every two seconds while somebody looks at it. Nodes are
-// kept and only what differs is changed, so that the focus and what is selected stay where they are.
+// Updates the element marked data-live from the same page, every two seconds while the page is visible. Nodes are kept and
+// only differences are applied, so that focus and selection stay.
 "use strict";
 (() => {
-  const EVERY = 2000;
+  const INTERVAL = 2000;
   const live = document.querySelector("[data-live]");
   const toggle = document.querySelector("[data-toggle]");
   if (!live || !toggle) return;
@@ -20,14 +20,14 @@
       for (const { name, value } of [...fresh.attributes]) {
         if (old.getAttribute(name) !== value) old.setAttribute(name, value);
       }
-      const olds = [...old.childNodes];
-      const news = [...fresh.childNodes];
-      news.forEach((node, i) => (i < olds.length ? morph(olds[i], node) : old.append(node)));
-      olds.slice(news.length).forEach((node) => node.remove());
+      const oldNodes = [...old.childNodes];
+      const freshNodes = [...fresh.childNodes];
+      freshNodes.forEach((node, i) => (i < oldNodes.length ? morph(oldNodes[i], node) : old.append(node)));
+      oldNodes.slice(freshNodes.length).forEach((node) => node.remove());
     }
   };
 
-  const say = (text, state) => {
+  const show = (text, state) => {
     toggle.textContent = text;
     toggle.dataset.state = state;
     toggle.setAttribute("aria-pressed", String(on));
@@ -36,24 +36,24 @@
   const refresh = async () => {
     if (on && !document.hidden) {
       try {
-        const answer = await fetch(location.href, { redirect: "error" });
-        if (!answer.ok) throw new Error(answer.statusText);
-        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        const response = await fetch(location.href, { redirect: "error" });
+        if (!response.ok) throw new Error(response.statusText);
+        const page = new DOMParser().parseFromString(await response.text(), "text/html");
         const fresh = page.querySelector("[data-live]");
         if (on && fresh) morph(live, fresh);
-        if (on) say("Live", "live");
+        if (on) show("Live", "live");
       } catch {
-        if (on) say("No answer", "lost");
+        if (on) show("No response", "lost");
       }
     }
-    setTimeout(refresh, EVERY);
+    setTimeout(refresh, INTERVAL);
   };
 
   toggle.hidden = false;
   toggle.addEventListener("click", () => {
     on = !on;
-    say(on ? "Live" : "Stopped", on ? "live" : "stopped");
+    show(on ? "Live" : "Stopped", on ? "live" : "stopped");
   });
-  say("Live", "live");
-  setTimeout(refresh, EVERY);
+  show("Live", "live");
+  setTimeout(refresh, INTERVAL);
 })();

@@ -1,4 +1,4 @@
-//! What the forms are sent to. Each ends on a page that says what was done, so that reloading does nothing twice.
+//! Targets of the forms. Each redirects to a page that shows the result, so that a reload repeats nothing.
 
 use std::sync::atomic::AtomicU64;
 
@@ -32,7 +32,7 @@ pub async fn retry(id: Path<String>, state: Data<AdminState>) -> HttpResult {
     Ok(go("/jobs?state=dead&done=retried"))
 }
 
-/// `GET /jobs/{id}/kill`: asks first.
+/// `GET /jobs/{id}/kill`: asks for confirmation.
 pub async fn ask_discard(id: Path<String>, state: Data<AdminState>) -> HttpResult {
     let id = job_id(&id)?;
     let job = state.maintenance.job(id).await?;
@@ -61,11 +61,11 @@ pub async fn discard(id: Path<String>, state: Data<AdminState>) -> HttpResult {
     Ok(go("/jobs?state=dead&done=killed"))
 }
 
-/// `GET /jobs/retry`: asks first.
+/// `GET /jobs/retry`: asks for confirmation.
 pub async fn ask_retry_all(state: Data<AdminState>) -> HttpResult {
     let stats = state.maintenance.job_stats().await?;
     let dead: u64 = stats.iter().map(|kind| kind.dead).sum();
-    let what = html! { "All " b { (count(dead)) } " dead letters are tried again. What still fails comes back to them." };
+    let what = html! { "All " b { (count(dead)) } " dead letters will be retried. Jobs that fail again become dead letters again." };
     html_response(ask(
         "Retry all dead letters?",
         &what,
@@ -118,7 +118,7 @@ fn ask(title: &str, what: &Markup, action: &str, yes: &str, danger: bool, no: &s
                 br;
                 form.actions method="post" action=(action) {
                     button.button.main.danger[danger] type="submit" { (yes) }
-                    a.button href=(no) { "Go back" }
+                    a.button href=(no) { "Cancel" }
                 }
             }
         }
@@ -126,7 +126,7 @@ fn ask(title: &str, what: &Markup, action: &str, yes: &str, danger: bool, no: &s
     page(title, MenuItem::Dead, &body)
 }
 
-/// What an action says it has done, in the query of the page that it ended on. Its words are ours, whatever the query says.
+/// Result of an action, in the query of the page that it redirects to. The page shows fixed texts, never the query's.
 #[derive(Deserialize)]
 struct Done {
     #[serde(default)]
@@ -136,7 +136,7 @@ struct Done {
     count: Option<u64>,
 }
 
-/// What was just done, if anything.
+/// Notice about the last action, if the query names one.
 pub fn notice(request: &HttpRequest) -> Result<Markup, AdminError> {
     let Query(Done {
         done,
@@ -146,8 +146,8 @@ pub fn notice(request: &HttpRequest) -> Result<Markup, AdminError> {
         .map_err(|error| AdminError::Parameter(error.to_string()))?;
     let kind = Kind::from_name(&kind).map(Kind::name);
     let text = match (done.as_str(), jobs, kind) {
-        ("retried", None, _) => "The job is tried again.".to_owned(),
-        ("retried", Some(jobs), _) => format!("{} dead letters are tried again.", count(jobs)),
+        ("retried", None, _) => "The job will be retried.".to_owned(),
+        ("retried", Some(jobs), _) => format!("{} dead letters will be retried.", count(jobs)),
         ("killed", ..) => "The job is discarded.".to_owned(),
         ("paused", _, Some(kind)) => format!("{kind} is paused."),
         ("resumed", _, Some(kind)) => format!("{kind} is resumed."),

@@ -9,14 +9,14 @@ use maud::{Markup, html};
 use super::super::history::CAPACITY;
 use super::format::count;
 
-/// The picture's height, in its own units; its width is one unit a look.
+/// Height of the picture in its own units. Its width is one unit per sample.
 const HEIGHT: f64 = 100.0;
 
-/// One line.
+/// Line of a chart.
 pub struct Series {
-    /// What it is called.
+    /// Name in the legend.
     pub name: &'static str,
-    /// Its colour's name in the style sheet.
+    /// Colour's name in the style sheet.
     pub class: &'static str,
     /// The oldest first; `None` is a gap.
     pub points: Vec<Option<f64>>,

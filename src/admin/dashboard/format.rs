@@ -31,11 +31,7 @@ pub fn latency(time: Duration) -> String {
 
 /// `2026-11-23 21:16:44`, in UTC.
 pub fn moment(time: Timestamp) -> String {
-    rfc3339(time)
-        .chars()
-        .take(19)
-        .collect::<String>()
-        .replace('T', " ")
+    rfc3339(time)[..19].replace('T', " ")
 }
 
 #[cfg(test)]

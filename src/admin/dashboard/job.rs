@@ -1,4 +1,4 @@
-//! One job, with its error and what it carries.
+//! Page of one job, with its error and payload.
 
 use actix_web::web::{Data, Path};
 use maud::{Markup, html};
@@ -22,7 +22,7 @@ pub async fn show(id: Path<String>, state: Data<AdminState>) -> HttpResult {
     let title = format!("Job {}", job.id);
     let (item, due) = match job.state {
         JobState::Dead => (MenuItem::Dead, "Dead since"),
-        _ => (MenuItem::Jobs, "Tried again"),
+        _ => (MenuItem::Jobs, "Next attempt"),
     };
     let body = html! {
         div.head {
@@ -37,7 +37,7 @@ pub async fn show(id: Path<String>, state: Data<AdminState>) -> HttpResult {
                 dt { "Accepted" } dd { (moment(job.accepted_at)) " UTC" }
                 @if let Some(time) = job.due { dt { (due) } dd { (moment(time)) " UTC" } }
                 dt { "Failures" } dd { (job.tries) }
-                @if job.crashes > 0 { dt { "Crashes" } dd { (job.crashes) " workers died over it" } }
+                @if job.crashes > 0 { dt { "Crashes" } dd { (job.crashes) " workers crashed while they held it" } }
             }
         }
         @if let Some(error) = &job.error {

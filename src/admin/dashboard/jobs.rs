@@ -81,7 +81,7 @@ fn table(listing: &JobsQuery, jobs: &[JobInfo]) -> Markup {
     let next = jobs.last().filter(|_| jobs.len() == listing.limit);
     html! {
         @if jobs.is_empty() {
-            p.empty { "No " (listing.state.name()) " jobs" @if listing.after.is_some() { " beyond this" } "." }
+            p.empty { "No " (listing.state.name()) " jobs" @if listing.after.is_some() { " after this one" } "." }
         } @else {
             table {
                 thead { tr {
@@ -109,7 +109,7 @@ fn table(listing: &JobsQuery, jobs: &[JobInfo]) -> Markup {
         @if listing.after.is_some() || next.is_some() {
             div.pages {
                 @if listing.after.is_some() {
-                    a.button href=(path(&JobsQuery { after: None, ..*listing })) { "← The oldest" }
+                    a.button href=(path(&JobsQuery { after: None, ..*listing })) { "← First page" }
                 } @else { span {} }
                 @if let Some(last) = next {
                     a.button rel="next" href=(path(&JobsQuery { after: Some(last.id), ..*listing })) { "Next →" }
@@ -134,7 +134,7 @@ pub fn path(listing: &JobsQuery) -> String {
     path
 }
 
-/// How many jobs of a kind are in a state.
+/// Number of jobs of a kind in a state.
 pub fn in_state(kind: &KindStats, state: JobState) -> u64 {
     match state {
         JobState::Waiting => kind.waiting,

@@ -1,4 +1,4 @@
-//! How everything does, at a glance.
+//! Overview of queues, stores and workers.
 
 use std::time::Duration;
 
@@ -54,16 +54,16 @@ fn troubles(
     let stalled = workers.iter().filter(|worker| worker.stalled.is_some());
     let stalled: Vec<&str> = stalled.map(|worker| worker.name).collect();
     html! {
-        @if ending { p.note.warn { "This process is ending: it should get no more requests." } }
+        @if ending { p.note.warn { "This process is shutting down." } }
         @for store in stores.iter().filter(|store| store.error.is_some()) {
             @if store.needed {
-                p.note.bad { "Writes are refused: the " (store.name) " store is not well." }
+                p.note.bad { "Writes fail: the " (store.name) " store is unavailable." }
             } @else {
-                p.note.warn { "Search is not well; all else is." }
+                p.note.warn { "Search is unavailable; everything else works." }
             }
         }
         @if let (Err(error), true) = (stats, stores.iter().all(|store| store.error.is_none())) {
-            p.note.bad { "The jobs cannot be shown: " (error) }
+            p.note.bad { "Failed to read the jobs: " (error) }
         }
         @if !stalled.is_empty() { p.note.bad { "Stalled: " (stalled.join(", ")) } }
     }
@@ -140,7 +140,7 @@ fn depth(intervals: &[Interval]) -> Markup {
     }];
     card(
         "Depth",
-        "accepted and not stored yet, in all processes",
+        "accepted but not stored yet, in all processes",
         &chart::draw("Depth", "", &lines),
     )
 }
@@ -216,7 +216,7 @@ fn store_table(stores: &[Probe]) -> Markup {
                             td.num.nowrap data-label="Latency" { (latency(store.latency)) }
                             td.words data-label="State" {
                                 @match &store.error {
-                                    None => { span.pill.good { "well" } }
+                                    None => { span.pill.good { "ok" } }
                                     Some(error) => { span { span.pill.bad { "failing" } " " span.soft { (error) } } }
                                 }
                             }
@@ -253,9 +253,9 @@ fn worker_state(worker: &WorkerStatus) -> Markup {
         @if let Some(time) = worker.stalled {
             span { span.pill.bad { "stalled" } " " span.soft { "for " (span(time)) } }
         } @else if let Some(error) = &worker.error {
-            span { span.pill.warn { "pausing" } " " span.soft { (error) } }
+            span { span.pill.warn { "retrying" } " " span.soft { (error) } }
         } @else {
-            span.pill.good { "well" }
+            span.pill.good { "ok" }
         }
     }
 }

@@ -1,12 +1,12 @@
 use super::tokenize;
 
-/// The longest query the contract takes, in characters as they came. Who reads the request checks it.
+/// Maximum length of a query in characters, before folding. The HTTP layer checks it.
 pub const MAX_QUERY_CHARS: usize = 1000;
 
-/// What a message must hold to be found: every piece, in any order. No text is a syntax error.
+/// Parsed query: a message matches if it holds every piece, in any order. Every text is a valid query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
-    /// In the order of the query; none if it holds no word.
+    /// Pieces in the order of the query; empty if the query holds no word.
     pub pieces: Vec<Piece>,
 }
 
@@ -15,14 +15,13 @@ pub struct Query {
 pub struct Piece {
     /// Never empty.
     pub tokens: Vec<String>,
-    /// The last of the words also stands for every word that begins with it. At most the last piece of a query
-    /// has this.
+    /// The last token also matches every word that begins with it. Only the last piece of a query can have this.
     pub prefix: bool,
 }
 
 impl Query {
-    /// Reads a query by the contract's rule: pieces stand between spaces or between quotes, and nothing else is
-    /// an operator. Only the ASCII `"` is a quote; `„“”«»` and their like part words, as they do in a message.
+    /// Parses a query by the contract's rule: pieces are separated by spaces or quoted; there are no other operators.
+    /// Only the ASCII `"` is a quote; `„“”«»` and similar characters separate words, as they do in a message.
     pub fn parse(text: &str) -> Query {
         let parts: Vec<&str> = text.split('"').collect();
         let mut pieces = Vec::new();

@@ -35,7 +35,7 @@ fn texts() -> impl Iterator<Item = String> {
     (0..5_000).map(move |_| (0..below(41)).map(|_| pool[below(pool.len())]).collect())
 }
 
-/// What every index relies on.
+/// Properties that every index relies on.
 fn assert_well_formed(text: &str) {
     let words_of_text = tokenize(text);
     assert_eq!(

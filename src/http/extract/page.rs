@@ -29,9 +29,9 @@ impl PageKind for List {
     const DEFAULT: u64 = 100;
     const MAX: u64 = 1000;
     const DESCRIPTIONS: [&str; 3] = [
-        "How many items at most.",
-        "Only what has a higher number: the page begins behind it.",
-        "Only what has a lower number. Alone, it gives the page that ends just before it.",
+        "Maximum number of items.",
+        "Only items with a higher number: the page starts after it.",
+        "Only items with a lower number. Without `after`, the page ends just before it.",
     ];
 }
 
@@ -42,7 +42,7 @@ impl PageKind for Hits {
     const DEFAULT: u64 = 20;
     const MAX: u64 = 100;
     const DESCRIPTIONS: [&str; 3] = [
-        "How many hits at most: the newest.",
+        "Maximum number of hits: the newest.",
         "Only messages with a higher number.",
         "Only messages with a lower number.",
     ];

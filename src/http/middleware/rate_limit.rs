@@ -18,8 +18,8 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock};
 
 use crate::{config::Limits, http::error::HttpError};
 
-/// Number of requests after which clients with a full quota are removed from memory. The number of clients kept is at
-/// most this plus the active ones.
+/// Number of requests after which clients with a full quota are removed from memory. It bounds the number of idle
+/// clients kept.
 const CLEANUP_INTERVAL: u32 = 10_000;
 
 /// Quotas of all clients.

@@ -17,11 +17,11 @@ use crate::{
     service::Service,
 };
 
-/// What makes an application.
+/// Content of a new application.
 #[derive(ToSchema)]
 #[schema(example = json!({"username": "Shetewi"}))]
 pub struct NewApplication {
-    /// Who it belongs to: not only white space, and without U+0000.
+    /// Owner: not only white space, and without U+0000.
     #[schema(value_type = String, min_length = 1, max_length = 255, pattern = r"^[^\u0000]*[^\s\u0000][^\u0000]*$")]
     username: Username,
 }
@@ -58,9 +58,9 @@ struct Application {
     /// Its id.
     #[schema(pattern = "^[0-9a-f]{8}$")]
     application: String,
-    /// Who it belongs to.
+    /// Owner.
     username: String,
-    /// How many chats it has: a decimal number, as a string.
+    /// Number of chats: a decimal number, as a string.
     #[schema(pattern = "^(0|[1-9][0-9]*)$")]
     chats_count: String,
     /// UTC, in milliseconds.
@@ -72,7 +72,7 @@ struct Application {
 #[utoipa::path(
     post, path = "/application", operation_id = "createApplication", tag = "Applications",
     request_body(content = NewApplication, description = "JSON in UTF-8, up to 256 KiB."),
-    responses((status = 201, description = "It is created.", body = ApplicationCreated), JsonBody<NewApplication>),
+    responses((status = 201, description = "The application was created.", body = ApplicationCreated), JsonBody<NewApplication>),
 )]
 pub async fn create(
     request_id: ReqData<RequestId>,

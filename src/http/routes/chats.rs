@@ -40,7 +40,7 @@ struct Chat {
     /// Its number within the application.
     #[schema(value_type = u64, minimum = 1)]
     chat: Number,
-    /// How many messages it has, at most a second behind what is stored; null until the first was counted.
+    /// Number of messages, at most a second old; null until the first one is counted.
     #[schema(required)]
     messages_count: Option<u64>,
     /// UTC, in milliseconds.
@@ -63,7 +63,7 @@ struct ListedChat {
     #[serde(rename = "chatID")]
     #[schema(value_type = u64, minimum = 1)]
     chat: Number,
-    /// How many messages it has, at most a second behind what is stored; null until the first was counted.
+    /// Number of messages, at most a second old; null until the first one is counted.
     #[schema(required)]
     messages_count: Option<u64>,
     /// UTC, in milliseconds.
@@ -84,11 +84,11 @@ impl From<domain::Chat> for ListedChat {
 
 /// Create a chat
 ///
-/// It takes no body; one that comes is not looked at.
+/// The request has no body; a body is ignored.
 #[utoipa::path(
     post, path = "/application/{app}/chat", operation_id = "createChat", tag = "Chats",
     params(AppId),
-    responses((status = 201, description = "It is created.", body = ChatCreated), AppId),
+    responses((status = 201, description = "The chat was created.", body = ChatCreated), AppId),
 )]
 pub async fn create(
     app: AppId,
@@ -110,7 +110,7 @@ pub async fn create(
 #[utoipa::path(
     post, path = "/application/{app}/chats", operation_id = "createChatInList", tag = "Chats",
     params(AppId),
-    responses((status = 201, description = "It is created.", body = ChatCreated), AppId),
+    responses((status = 201, description = "The chat was created.", body = ChatCreated), AppId),
 )]
 pub async fn create_in_list(
     app: AppId,
@@ -141,7 +141,7 @@ pub async fn show(key: ChatKey, service: Data<Service>) -> HttpResult {
     get, path = "/application/{app}/chats", operation_id = "listChats", tag = "Chats",
     params(AppId, PageQuery<List>),
     responses(
-        (status = 200, description = "A page of them, by number.", body = Vec<ListedChat>),
+        (status = 200, description = "A page of chats, by number.", body = Vec<ListedChat>),
         AppId, PageQuery<List>,
     ),
 )]

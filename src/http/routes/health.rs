@@ -6,18 +6,18 @@ use utoipa::ToSchema;
 
 use crate::{service::Service, telemetry::worker_status::ProcessStatus};
 
-/// Whether the process is alive
+/// Check liveness
 ///
-/// Nothing is said of its stores.
+/// The state of the stores is not checked.
 #[utoipa::path(
     get, path = "/up", operation_id = "up", tag = "Operation",
-    responses((status = 200, description = "It is. The body is empty.")),
+    responses((status = 200, description = "The process is alive. The body is empty.")),
 )]
 pub async fn up() -> HttpResponse {
     HttpResponse::Ok().finish()
 }
 
-/// Whether requests should be sent here, and what is wrong.
+/// Readiness, and the state of stores and workers.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "status": "ready",
@@ -34,22 +34,22 @@ struct Readiness {
 #[serde(rename_all = "lowercase")]
 enum Status {
     Ready,
-    /// Search is out of reach; all else is well.
+    /// Search is unavailable; everything else works.
     Degraded,
-    /// A creation would be refused, or what is accepted would not be stored.
+    /// Writes fail, or accepted writes are not stored.
     Unavailable,
-    /// The process is about to end.
+    /// The process is shutting down.
     Ending,
 }
 
 /// A store.
 #[derive(Serialize, ToSchema)]
 struct Store {
-    /// What it is for: `queue`, `records` or `search`.
+    /// Purpose: `queue`, `records` or `search`.
     name: &'static str,
-    /// How long it took to answer, in milliseconds.
+    /// Duration of the probe, in milliseconds.
     latency_ms: f64,
-    /// What is wrong with it, if something is.
+    /// Error of the store, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     error: Option<String>,
@@ -60,28 +60,28 @@ struct Store {
 struct Worker {
     /// Its name.
     name: &'static str,
-    /// How long its last step took, in milliseconds.
+    /// Duration of its last step, in milliseconds.
     latency_ms: f64,
-    /// How often it had to be started again.
+    /// Number of restarts.
     restarts: u64,
-    /// How long it has been at one step, in milliseconds, if that is too long.
+    /// Duration of the current step, in milliseconds, if it exceeds its limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = u64, required = false)]
     stalled_ms: Option<u128>,
-    /// What ended it last.
+    /// Error of its last step, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     error: Option<String>,
 }
 
-/// Whether requests should be sent here
+/// Check readiness
 #[utoipa::path(
     get, path = "/readyz", operation_id = "ready", tag = "Operation",
     responses(
-        (status = 200, description = "They should; `degraded` says that search is out of reach.", body = Readiness),
-        (status = 503, description = "They should not, for the reasons told.", body = Readiness, example = json!({
+        (status = 200, description = "Ready; `degraded` means that search is unavailable.", body = Readiness),
+        (status = 503, description = "Not ready; the body has the reasons.", body = Readiness, example = json!({
             "status": "unavailable",
-            "stores": [{"name": "queue", "latency_ms": 3000.1, "error": "Redis is out of reach: no answer within 3s"}],
+            "stores": [{"name": "queue", "latency_ms": 3000.1, "error": "Redis is unavailable: no response within 3s"}],
             "workers": [{"name": "create_message", "latency_ms": 4.2, "restarts": 0}],
         })),
     ),

@@ -107,7 +107,7 @@ struct Updated {
     post, path = "/application/{app}/chat/{chat}/message", operation_id = "createMessage", tag = "Messages",
     params(ChatKey),
     request_body(content = NewMessage, description = "JSON in UTF-8, up to 256 KiB."),
-    responses((status = 201, description = "It is created.", body = MessageCreated), JsonBody<NewMessage>, ChatKey),
+    responses((status = 201, description = "The message was created.", body = MessageCreated), JsonBody<NewMessage>, ChatKey),
 )]
 pub async fn create(
     chat: ChatKey,
@@ -148,12 +148,12 @@ pub async fn show(key: MessageKey, service: Data<Service>) -> HttpResult {
     }))
 }
 
-/// Give a message a new text
+/// Update a message
 #[utoipa::path(
     put, path = "/application/{app}/chat/{chat}/message/{message}", operation_id = "updateMessage", tag = "Messages",
     params(MessageKey),
     request_body(content = NewMessage, description = "JSON in UTF-8, up to 256 KiB."),
-    responses((status = 200, description = "It has the new text.", body = Updated), JsonBody<NewMessage>, MessageKey),
+    responses((status = 200, description = "The message has the new text.", body = Updated), JsonBody<NewMessage>, MessageKey),
 )]
 pub async fn update(
     key: MessageKey,
@@ -172,7 +172,7 @@ pub async fn update(
     get, path = "/application/{app}/chat/{chat}/messages", operation_id = "listMessages", tag = "Messages",
     params(ChatKey, PageQuery<List>),
     responses(
-        (status = 200, description = "A page of them, by number.", body = Vec<ListedMessage>),
+        (status = 200, description = "A page of messages, by number.", body = Vec<ListedMessage>),
         ChatKey, PageQuery<List>,
     ),
 )]

@@ -9,7 +9,7 @@ use actix_web::{
 /// Body of the response.
 pub struct Json(pub Bytes);
 
-/// This description
+/// Read this description
 #[utoipa::path(
     get, path = "/openapi.json", operation_id = "describe", tag = "Operation",
     responses((

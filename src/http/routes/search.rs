@@ -49,14 +49,14 @@ impl<const IN_PATH: bool> Search<IN_PATH> {
     }
 
     fn parameters() -> Vec<Parameter> {
-        let description = "Every word must be there, in any order; the last one may be unfinished; \
-            `\"quoted words\"` follow each other.";
+        let description = "Messages must contain every word, in any order. The last word may be a prefix. \
+            `\"Quoted words\"` must be adjacent.";
         let (schema, example) = (text().max_length(Some(MAX_QUERY_CHARS)), "hello wor");
         let query = if IN_PATH {
             let schema = schema.min_length(Some(1));
             parameter(ParameterIn::Path, ("query", description), schema, example)
         } else {
-            let description = format!("{description} Without\na word nothing is found.");
+            let description = format!("{description} Without\na word there are no hits.");
             parameter(ParameterIn::Query, ("q", &description), schema, example)
         };
         [vec![query], PageQuery::<Hits>::parameters()].concat()
@@ -77,7 +77,7 @@ extractor!([const IN_PATH: bool] Search<IN_PATH>, Self::parse, Self::parameters(
 
 /// Search a chat, with the text in the path
 ///
-/// A text with a `/` in it goes into the query instead: see `/search?q=`.
+/// For a text with a `/` use `/search?q=`.
 #[utoipa::path(
     get, path = "/application/{app}/chat/{chat}/search/{query}", operation_id = "searchByPath", tag = "Search",
     params(ChatKey, Search<true>),

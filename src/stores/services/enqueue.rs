@@ -1,6 +1,6 @@
-//! Accepting writes: Redis decides by what it holds, and what only the rows hold is looked up for it.
+//! Accepting writes: Redis decides by its own data, and facts that only the rows hold are looked up.
 //!
-//! A write that needs a [`Fact`] changes nothing. The fact is looked up in MySQL *after* Redis asked for it, given to
+//! A write that needs a [`Fact`] changes nothing. The fact is looked up in MySQL *after* Redis requested it, given to
 //! Redis, and the write is offered again.
 
 use std::collections::{HashMap, HashSet};
@@ -17,8 +17,7 @@ use crate::{
     stores::{Enqueued, Error, Result},
 };
 
-/// How often a write is offered before Redis counts as unavailable: each time another fact may be missing, or another
-/// epoch have begun.
+/// Number of offers of a write before Redis counts as unavailable: facts may be missing, or epochs begin.
 pub(super) const ATTEMPTS: usize = 4;
 
 impl Services {
@@ -80,7 +79,7 @@ pub(super) async fn enqueue_group(
         .collect()
 }
 
-/// Looks up each needed fact once, however many writes of the group need it.
+/// Looks up each needed fact once for all writes of the group.
 async fn learn_all(
     redis: &Redis,
     mysql: &Mysql,
@@ -99,7 +98,7 @@ async fn learn_all(
     join_all(learn).await.into_iter().collect()
 }
 
-/// Looks up a fact in MySQL and gives it to Redis; false if what it is about does not exist, here or stored.
+/// Looks up a fact in MySQL and gives it to Redis; false if the entity does not exist, neither queued nor stored.
 pub(super) async fn learn(redis: &Redis, mysql: &Mysql, fact: Fact) -> Result<bool> {
     let highest = match fact {
         Fact::HighestChat { app, .. } => mysql.highest_chat(app).await?,
@@ -112,6 +111,6 @@ pub(super) async fn learn(redis: &Redis, mysql: &Mysql, fact: Fact) -> Result<bo
 pub(super) fn unsettled() -> Error {
     Error::Unavailable {
         store: "Redis",
-        detail: "its counters keep being of an older epoch".into(),
+        detail: "its counters stay in an older epoch".into(),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Services;
 use crate::{domain::Message, stores::Result};
 
-/// How often the outbox is polled while somebody waits for it.
+/// Interval of polling the outbox while waiting for the index.
 const POLL: Duration = Duration::from_millis(100);
 
 /// Changes that the index does not hold yet.
@@ -19,7 +19,7 @@ pub struct Outbox {
     pub build_target: Option<String>,
 }
 
-/// Distance of the search index behind the rows.
+/// Search index lag behind the rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct IndexLag {
     /// Messages that it does not hold yet; one that changed twice counts twice.

@@ -1,7 +1,7 @@
 //! The services backend: rows in MySQL, the queue in Redis, search in Elasticsearch.
 //!
-//! Operations that need one of them are methods of that store; those that need several are here, in one file a role.
-//! Redis asks MySQL, and nobody else asks across.
+//! Operations on one store are methods of that store. Operations on several are here, in one file per role. Redis uses
+//! MySQL; no other store uses another one.
 
 pub mod elasticsearch;
 mod enqueue;
@@ -21,7 +21,7 @@ use self::{
 use super::{Check, Enqueued, Result, Wakeups, check::bounded, coalescer::Coalescer};
 use crate::domain::{Message, MessageKey, Revision};
 
-/// Writes that one script accepts at most: Redis does nothing else meanwhile, about a millisecond.
+/// Maximum number of writes in one script: it blocks Redis for about a millisecond.
 const GROUP: usize = 128;
 
 /// Groups in flight at once: while Redis works on one, the responses of another are read and the next one fills.
@@ -82,7 +82,7 @@ impl Services {
         self.mysql.end_build(target).await
     }
 
-    /// If this ends half way, the revision is found once more.
+    /// If this fails half way, the reconciler finds the revision again.
     pub async fn set_back(&self, seen: Revision) -> Result<()> {
         self.redis.raise_revisions(seen).await?;
         self.mysql.want_build().await

@@ -69,8 +69,7 @@ impl Services {
         list(page, pending, stored).await
     }
 
-    /// A counter of Redis, raised to what is stored if it is of an older epoch; `None` if what it counts in does not exist,
-    /// here or stored.
+    /// A counter of Redis, raised to what is stored if it is of an older epoch; `None` if its owner does not exist.
     async fn counter(&self, key: CounterKey) -> Result<Option<Counter>> {
         for _ in 0..ATTEMPTS {
             match self.redis.counter(key).await? {
@@ -86,7 +85,7 @@ impl Services {
     }
 }
 
-/// Reads one thing.
+/// Reads one item.
 async fn one<T: Item, F>(
     pending: Result<Option<T>>,
     stored: impl FnOnce() -> F,
@@ -105,7 +104,8 @@ where
     }
 }
 
-/// Reads what is stored, for want of the queue. What is not found may just not be stored yet: the outage is the result.
+/// Reads what is stored, because the queue is unreachable. A missing item may not be stored yet: that returns the
+/// outage.
 async fn stale<T, F>(error: Error, stored: impl FnOnce() -> F) -> Result<Read<Option<T>>>
 where
     F: Future<Output = Result<Option<T>>>,
@@ -134,9 +134,9 @@ async fn list<T: Item>(
     };
     let wide = page.with_one_more();
     let (mut items, mut stale) = read(wide).await?;
-    // Of writes that were accepted in between, a later one may be stored before an earlier one, which is seen in neither
-    // read then: who goes on from such a page would miss it. By now all up to the last one are there, so a second look
-    // finds them. Where a number was lost, this is one look more.
+    // Of writes accepted between the two reads, a later one may be stored before an earlier one, which neither read
+    // returned. A client that continues after such a page would miss it. By now all writes up to the last one are
+    // visible, so a second read returns them. If the number was lost, the second read is redundant.
     if let Some(last) = items.last().map(T::number)
         && !stale
         && merge::has_hole(&wide, &items)
@@ -155,7 +155,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads a page of a list: what is pending and stored at the first look, and at those that follow.
+    /// Reads a page of a list, from the pending and stored items of the first read and of the following ones.
     async fn listed(page: Page, looks: [(&[u64], &[u64]); 2]) -> (Vec<u64>, usize) {
         let count = Cell::new(0);
         let part = |all: &[u64], page: &Page| {
@@ -200,7 +200,7 @@ mod tests {
             ..page
         };
         assert_eq!(listed(rest, looks).await, (vec![3, 4, 5], 2));
-        // Without a hole there is one look; with one that stays there are two.
+        // Without a gap there is one read; with a permanent gap there are two.
         let whole = (&[3][..], &[1, 2][..]);
         assert_eq!(listed(page, [whole, whole]).await, (vec![1, 2, 3], 1));
         let lost = (&[][..], &[1, 3][..]);

@@ -1,4 +1,4 @@
-//! Building a second index, and putting it into the first one's place while everything goes on.
+//! Building of a second index, and the swap of indices, without interrupting reads and writes.
 
 use diesel::{prelude::*, sql_query};
 
@@ -21,8 +21,7 @@ const ONLY: i64 = 1;
 const NAME: &str = "words_";
 
 impl Embedded {
-    /// None is outdated: a migration that changes the
-    /// index asks for a new one.
+    /// No index is outdated here: a migration that changes the index requests a new one.
     pub async fn index_state(&self) -> Result<IndexState> {
         let current = |connection: &mut SqliteConnection| Ok(fts::current(connection)?);
         let current = self

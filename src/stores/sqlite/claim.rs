@@ -20,12 +20,11 @@ use crate::{
     stores::{Batch, ClaimLimits, Lease, Recovered, Result, call::call, payload},
 };
 
-/// What a batch holds at most here, so that the transaction that stores it takes some 20 ms and accepts need not wait
-/// longer.
+/// Maximum size of a batch here: the transaction that stores it takes about 20 ms, which bounds the wait of accepts.
 const JOBS: usize = 400;
 const BYTES: usize = 128 << 10;
 
-/// Leases that one call gives back at most; the next call goes on.
+/// Maximum number of leases that one call recovers; the next call continues.
 const RECOVER_LEASES: i64 = 100;
 
 #[derive(QueryableByName)]
@@ -38,7 +37,7 @@ struct Claimed {
     payload: String,
 }
 
-/// What a lease holds; it is all of one kind.
+/// Kind of a lease's jobs, which is the same for all of them.
 #[derive(QueryableByName)]
 struct Held {
     #[diesel(sql_type = Text)]
@@ -121,7 +120,7 @@ fn claim(
     })
 }
 
-/// The jobs that are next: one whose claimers died twice, else the oldest.
+/// Selects the next jobs: one whose claimers crashed twice, else the oldest.
 fn take(
     connection: &mut SqliteConnection,
     kind: Kind,
@@ -181,7 +180,7 @@ fn recover(
                 .optional()?;
             let given_up = sql_query(
                 "UPDATE jobs SET lease = NULL, crashes = crashes + 1, state = 'dead', due = ?, \
-                 error = 'three claimers died over this job, the last time over it alone' \
+                 error = 'three claimers crashed while they held this job' \
                  WHERE lease = ? AND crashes >= 2",
             )
             .bind::<BigInt, _>(now)
@@ -205,7 +204,7 @@ fn recover(
     })
 }
 
-/// A duration as it is stored.
+/// Converts a duration to milliseconds.
 pub(super) fn time(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::stores::{Error, Result};
 
-/// What need not be escaped in the path of a `file:` URI.
+/// Characters that need no escaping in the path of a `file:` URI.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b'.')
@@ -24,7 +24,7 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
 const SESSION: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF; \
                        PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 67108864;";
 
-/// What a connection is for.
+/// Role of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     /// Everything.
@@ -38,7 +38,7 @@ pub(super) struct LazyConnection {
     file: DataFile,
     role: Role,
     connection: Option<SqliteConnection>,
-    /// Of one that writes, once it has.
+    /// Lock of the write connection, opened at its first use.
     write_lock: Option<FairLock>,
 }
 
@@ -52,8 +52,8 @@ impl LazyConnection {
         }
     }
 
-    /// Runs something on the connection. After an error that is not about the data, the next one gets a new connection:
-    /// what state this one is in, nobody knows.
+    /// Runs `work` on the connection. After an error that is not a data error, the connection is replaced, as its state
+    /// is unknown.
     pub fn run<T>(&mut self, work: impl FnOnce(&mut SqliteConnection) -> Outcome<T>) -> Result<T> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
@@ -79,11 +79,11 @@ impl LazyConnection {
     }
 }
 
-/// Opens the file; makes it if that is asked for.
+/// Opens the file; creates it if `create` is set.
 pub(super) fn open(file: &DataFile, role: Role, create: bool) -> Result<SqliteConnection> {
     if !create && !file.path.exists() {
         return Err(failed(format!(
-            "there is no {file} yet; `confab serve` and `confab migrate` make it"
+            "there is no {file} yet; `confab serve` and `confab migrate` create it"
         )));
     }
     let uri = format!(

@@ -25,7 +25,7 @@ const MESSAGES: &str = "SELECT o.app, o.number, COALESCE(o.messages_count, 0) AS
                         FROM chats o LEFT JOIN chat_numbers n ON n.app = o.app AND n.number = o.number \
                         WHERE (o.app, o.number) > (?1, ?2) ORDER BY o.app, o.number LIMIT ?3";
 
-/// Counts once more, as what was read may have changed since.
+/// Counts again, because rows may have changed since they were read.
 const CORRECT_CHATS: &str = "UPDATE applications SET chats_count = \
                              (SELECT COUNT(*) FROM chats c WHERE c.app = applications.id) WHERE id = ?1 AND ?2 = 0";
 
@@ -74,7 +74,7 @@ impl Embedded {
         Ok(recount::chats(&rows, limit))
     }
 
-    /// One statement, so that it sees counts and rows as of one moment. Only what is wrong becomes the writer's work.
+    /// Reads counts and rows in one statement, from one snapshot. Only corrections use the writer.
     async fn recount(
         &self,
         call: &Call,

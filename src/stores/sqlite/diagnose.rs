@@ -1,4 +1,4 @@
-//! What `confab doctor` looks at in the file.
+//! Diagnosis of the file.
 
 use std::{fs, time::Duration};
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::stores::{Check, Result, call::call, check::bounded};
 
-/// How long the look through the whole file may take.
+/// Time limit of the check of the whole file.
 const QUICK_CHECK: Duration = Duration::from_secs(60);
 
 /// Free bytes below which to warn, and below which it is a problem.
@@ -40,32 +40,28 @@ impl Embedded {
         let current = |connection: &mut SqliteConnection| fts::named(connection, None);
         let current = self.readers.run(call!("search", "examine"), current).await;
         let name = "search index";
-        vec![Check::or_problem(
-            name,
-            current.map(|index| Check::ok(name, index)),
-            "run `confab search rebuild`; a running confab with workers does so by itself",
-        )]
+        let checked = current.map(|index| Check::ok(name, index));
+        let advice =
+            "run `confab search rebuild`; a running confab with workers does so automatically";
+        vec![Check::or_problem(name, checked, advice)]
     }
 
     async fn check_file(&self) -> Vec<Check> {
         let (file, name) = (&self.file, "file");
         let Ok(metadata) = fs::metadata(&file.path) else {
-            return vec![Check::problem(
-                name,
-                format!("there is no {file} yet"),
-                "`confab serve` and `confab migrate` make it; embedded.path says where it is",
-            )];
+            let found = format!("there is no {file} yet");
+            let advice =
+                "`confab serve` and `confab migrate` create it; embedded.path sets its location";
+            return vec![Check::problem(name, found, advice)];
         };
         let mut checks = vec![Check::ok(name, format!("{file}, {} bytes", metadata.len()))];
         checks.push(folder(file));
         checks.push(space(file));
-        checks.extend(opened(file).unwrap_or_else(|error| {
-            vec![Check::problem(
-                "schema",
-                error.to_string(),
-                "see what the file is, and who wrote it",
-            )]
-        }));
+        let advice = "check what the file is and which program wrote it";
+        checks.extend(
+            opened(file)
+                .unwrap_or_else(|error| vec![Check::problem("schema", error.to_string(), advice)]),
+        );
         checks.push(self.quick_check().await);
         checks.push(Check::or_problem(
             "server",
@@ -75,29 +71,29 @@ impl Embedded {
         checks
     }
 
-    /// In a thread that nobody waits for longer: it cannot be stopped.
+    /// Runs the check in its own thread, which cannot be stopped and is abandoned after the time limit.
     async fn quick_check(&self) -> Check {
         let name = "integrity";
         let file = self.file.clone();
         let (response, received) = tokio::sync::oneshot::channel();
         let check = move || {
-            // Nobody need wait for it any more.
+            // The receiver may have stopped waiting.
             let _ = response.send(quick_check(&file));
         };
         let started = std::thread::Builder::new().spawn(check);
         if let Err(error) = started {
-            return Check::problem(name, error.to_string(), "no thread can be started");
+            return Check::problem(name, error.to_string(), "check the limit of threads");
         }
         let advice =
-            "stop confab, keep a copy of the file, and put back a backup or try sqlite3's .recover";
+            "stop confab, keep a copy of the file, then restore a backup or try sqlite3's .recover";
         match tokio::time::timeout(QUICK_CHECK, received).await {
             Ok(Ok(Ok(lines))) if lines == ["ok"] => Check::ok(name, "PRAGMA quick_check: ok"),
             Ok(Ok(Ok(lines))) => Check::problem(name, lines.join("; "), advice),
             Ok(Ok(Err(error))) => Check::problem(name, error.to_string(), advice),
-            Ok(Err(_)) => Check::problem(name, "looking at it ended in a panic", advice),
+            Ok(Err(_)) => Check::problem(name, "the check panicked", advice),
             Err(_) => Check::warning(
                 name,
-                format!("no answer within {QUICK_CHECK:?}"),
+                format!("no response within {QUICK_CHECK:?}"),
                 "the file is large: run `PRAGMA quick_check` on it with sqlite3",
             ),
         }
@@ -137,7 +133,7 @@ fn opened(file: &DataFile) -> Result<Vec<Check>> {
     ])
 }
 
-/// Tries it, as permissions alone do not tell of a disk that is mounted read-only.
+/// Writes a test file, because permissions do not show that a disk is mounted read-only.
 fn folder(file: &DataFile) -> Check {
     let name = "folder";
     let folder = file.folder();
@@ -157,11 +153,11 @@ fn space(file: &DataFile) -> Check {
     let folder = file.folder();
     let disk = match rustix::fs::statvfs(folder) {
         Ok(disk) => disk,
-        Err(error) => return Check::warning(name, error.to_string(), "look at it with df"),
+        Err(error) => return Check::warning(name, error.to_string(), "check it with df"),
     };
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
     let found = format!("{} MiB free", free >> 20);
-    let advice = "make room: when the disk is full, writes are answered 503";
+    let advice = "free some space: when the disk is full, writes return 503";
     if free < CRITICAL_SPACE {
         Check::problem(name, found, advice)
     } else if free < LOW_SPACE {
@@ -171,12 +167,12 @@ fn space(file: &DataFile) -> Check {
     }
 }
 
-/// The lock is given back at once.
+/// Releases the lock at once.
 fn served(file: &DataFile) -> Result<Check> {
     Ok(Check::ok(
         "server",
         match try_lock(file, "serve")? {
-            Some(_) => "no confab serves this file now",
+            Some(_) => "no confab is serving this file",
             None => "a confab serves this file",
         },
     ))

@@ -25,11 +25,11 @@ use crate::{
 pub(super) struct NewJob {
     kind: Kind,
     app: String,
-    /// The chat that a message belongs to, else 0.
+    /// Chat of a message, else 0.
     chat: i64,
-    /// The message that an update is of, else 0.
+    /// Message of an update, else 0.
     number: i64,
-    /// What is known of the payload.
+    /// Known members of the payload.
     members: String,
 }
 
@@ -55,7 +55,7 @@ impl Embedded {
         self.writer.enqueue(NewJob::new(write, request)).await
     }
 
-    /// Tells whether a write would be accepted.
+    /// Checks that a write would be accepted.
     pub async fn probe_queue(&self) -> Result<()> {
         let limits = self.limits;
         let check = move |connection: &mut SqliteConnection| {
@@ -65,8 +65,8 @@ impl Embedded {
     }
 }
 
-/// Accepts writes in one transaction. An error within the answers is one write's, which has changed nothing; an error
-/// instead of them is everybody's.
+/// Accepts writes in one transaction. An error within the result is of one write, which changed nothing; an error
+/// instead of the result is of all writes.
 pub(super) fn enqueue_all(
     connection: &mut SqliteConnection,
     limits: &QueueLimits,
@@ -87,11 +87,11 @@ pub(super) fn enqueue_all(
     })
 }
 
-/// What is the same for all writes of one transaction.
+/// State that the writes of one transaction share.
 struct Transaction {
     /// The last revision given out.
     revision: i64,
-    /// How many more may wait.
+    /// Number of writes that the queue can still take.
     capacity: i64,
     /// The limit that is reached already.
     full: Option<&'static str>,
@@ -100,12 +100,12 @@ struct Transaction {
     chats: HashMap<(String, i64), Chat>,
 }
 
-/// A chat, as it is counted.
+/// Counter of a chat's messages.
 struct Chat {
     id: i64,
     /// Numbers given out.
     messages: i64,
-    /// Whether more are than the file says.
+    /// Tells whether `messages` differs from the file.
     changed: bool,
 }
 
@@ -278,7 +278,7 @@ fn next_chat(connection: &mut SqliteConnection, write: &NewJob) -> QueryResult<O
     Ok(number)
 }
 
-/// Since when the message exists, if that is known here: who reads the update before it is stored wants to know.
+/// Returns the creation time of the message, if the queue knows it, for readers of the update before it is stored.
 fn created_at(connection: &mut SqliteConnection, write: &NewJob) -> QueryResult<Option<i64>> {
     let since: Option<Option<i64>> = jobs::table
         .filter(jobs::app.eq(&write.app))

@@ -1,4 +1,4 @@
-//! What SQLite's errors mean.
+//! Errors of SQLite.
 
 use std::{any::Any, fmt::Display};
 
@@ -6,15 +6,15 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
 use crate::stores::Error;
 
-/// What the errors of this store are told by.
+/// Name of this store in errors.
 pub(super) const STORE: &str = "SQLite";
 
-/// What ends a transaction: SQLite, or what is found there.
+/// Failure of a transaction.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// SQLite said so.
+    /// Error of SQLite.
     Database(DieselError),
-    /// What was asked for cannot be; nothing is wrong with the file.
+    /// Error that is no fault of the file.
     Store(Error),
 }
 
@@ -33,8 +33,8 @@ impl From<Error> for Failure {
     }
 }
 
-/// What an error of diesel means for the batch that met it. diesel passes on the text only, not the number; what is not
-/// known by its text is taken for an outage: that costs a wait, never a job.
+/// Classifies an error of diesel. diesel passes on the text only, not the number. An unknown text counts as an outage,
+/// which costs a delay, never a job.
 pub(super) fn classify(file: &dyn Display, error: &DieselError) -> Error {
     let detail = error.to_string();
     let hint = |what: &str| format!("{file}: {detail}: {what}");
@@ -54,17 +54,17 @@ pub(super) fn classify(file: &dyn Display, error: &DieselError) -> Error {
             detail,
         },
         _ if detail.contains("malformed") || detail.contains("not a database") => failed(hint(
-            "the file is damaged; stop confab, keep a copy of it, and put back a backup or try sqlite3's .recover",
+            "the file is damaged; stop confab, keep a copy of it, then restore a backup or try sqlite3's .recover",
         )),
         _ if detail.contains("disk is full") => {
-            unavailable(hint("make room; nothing that was answered is lost"))
+            unavailable(hint("free some space; accepted writes are not lost"))
         }
-        _ if detail.contains("disk I/O error") => unavailable(hint("the disk fails, or is full")),
+        _ if detail.contains("disk I/O error") => unavailable(hint("the disk is failing or full")),
         _ if detail.contains("readonly") => {
             unavailable(hint("the file and its folder must be writable"))
         }
         _ if detail.contains("no such table") => unavailable(hint(
-            "the file has no schema yet; `confab migrate` makes it",
+            "the file has no schema yet; `confab migrate` creates it",
         )),
         _ => unavailable(format!("{file}: {detail}")),
     }
@@ -78,7 +78,7 @@ pub(super) fn unavailable(detail: impl Display) -> Error {
     }
 }
 
-/// What should not happen.
+/// Makes the error of an unexpected failure.
 pub(super) fn failed(detail: impl Display) -> Error {
     Error::Failed {
         store: STORE,
@@ -86,7 +86,7 @@ pub(super) fn failed(detail: impl Display) -> Error {
     }
 }
 
-/// What a panic said.
+/// Makes the error of a panic, with its message.
 pub(super) fn panicked(panic: &(dyn Any + Send)) -> Error {
     let message = panic
         .downcast_ref::<String>()

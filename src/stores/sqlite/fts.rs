@@ -1,11 +1,11 @@
 //! The full text: FTS5 tables that hold no text, only where which word is.
 //!
-//! Every word is written with its chat's id before it, 8 hexadecimal digits. So a search meets the words of its own chat
-//! only, however many others hold the same, and a prefix is looked up among those: FTS5 would else first collect
-//! all places in all chats at which a word begins so. The row ids are the messages' own: a chat's are in their order.
+//! Every word is indexed with its chat's ID before it, as 8 hexadecimal digits. So a search reads only the occurrences
+//! in its own chat, and a prefix is looked up among those: otherwise FTS5 would first collect all occurrences of a
+//! prefix in all chats. The row IDs are those of the messages, so a chat's rows are in the order of its messages.
 //!
-//! Of a prefix FTS5 collects all places before it tells the newest, of a word it does not. So one that stands in many
-//! places is asked for by its words.
+//! FTS5 collects all occurrences of a prefix before it returns the newest, but not those of a word. So a prefix with
+//! many occurrences is replaced by its words.
 
 use diesel::{
     connection::SimpleConnection as _,
@@ -20,10 +20,10 @@ use crate::{
     stores::Error,
 };
 
-/// In so many places FTS5 looks up a prefix as fast as its words are looked up.
+/// Number of occurrences below which FTS5 looks up a prefix as fast as its words.
 const MAX_OCCURRENCES: usize = 64;
 
-/// So many words of a prefix are asked for one by one; more cost more than they spare.
+/// Maximum number of words that replace a prefix; more cost more than they save.
 const MAX_TERMS: usize = 32;
 
 /// Sorts after every letter, digit and mark.
@@ -32,7 +32,7 @@ const AFTER_ALL: char = char::MAX;
 /// Sorts before every letter, digit and mark.
 const BEFORE_ALL: char = '\u{1}';
 
-/// What stands before every word of a chat.
+/// Prefix of all words of a chat.
 fn chat_prefix(chat: i64) -> String {
     format!("{chat:08x}")
 }
@@ -115,15 +115,14 @@ fn expand_prefix(
         if words.len() == MAX_TERMS {
             return Ok(Vec::new());
         }
-        // The places of a word follow each other; they are skipped.
+        // Skips the further occurrences of the word.
         next = from(format!("{term}{BEFORE_ALL}"), 1)?.into_iter().next();
         words.push(term);
     }
     Ok(words)
 }
 
-/// The table of the places at which an index holds its words. It lies in the connection, not in the file, and is made
-/// when it is first asked for.
+/// Creates the table of the occurrences of an index's words, at its first use. It is temporary.
 fn vocabulary(connection: &mut SqliteConnection, index: &str) -> QueryResult<String> {
     let name = format!("temp.{index}_vocabulary");
     connection.batch_execute(&format!(

@@ -1,7 +1,7 @@
 //! Searching the full text, and comparing it with the rows.
 //!
-//! A message's words are written in the transaction that stores it, so the index is never behind. Putting and removing
-//! documents one by one is for a file that was changed by other means.
+//! A message's words are written in the transaction that stores it, so the index has no lag. Putting and removing
+//! single documents is for files that were changed by other means.
 
 use diesel::{
     dsl::sql,
@@ -70,7 +70,7 @@ impl Embedded {
         Ok(refused)
     }
 
-    /// At once; what the index refuses is not stored either.
+    /// Indexes messages immediately. Rejected messages are not stored either.
     pub(crate) async fn reindex(&self, keys: &[MessageKey]) -> Result<()> {
         let messages = self.rows(keys).await?;
         self.put_documents(None, &messages).await.map(drop)
@@ -168,7 +168,7 @@ fn search(
     Ok(hits)
 }
 
-/// What belongs to no chat that was ever given out is refused.
+/// Rejects messages of chats that were never created.
 fn put(
     connection: &mut SqliteConnection,
     index: &str,

@@ -116,7 +116,7 @@ struct Row {
     payload: Option<String>,
 }
 
-/// The head of a payload, all that comes before its text, is shorter than this, whatever its request is called.
+/// Selected columns. The head of a payload, all members before the text, has less than 1,000 characters.
 const COLUMNS: &str = "id, kind, state, app, chat, number, accepted_at, due, tries, crashes, error, \
                        substr(payload, 1, 1000) AS head";
 
@@ -140,7 +140,7 @@ impl Row {
     }
 }
 
-/// Whether a kind is not to be claimed.
+/// Tells whether a kind is paused.
 pub(super) fn is_paused(connection: &mut SqliteConnection, kind: Kind) -> QueryResult<bool> {
     let row = paused_kinds::table.find(kind.name());
     diesel::select(diesel::dsl::exists(row)).get_result(connection)

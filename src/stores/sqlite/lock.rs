@@ -14,7 +14,7 @@ use super::{
 };
 use crate::stores::{Error, Result};
 
-/// How often a lock that another holds is tried again.
+/// Interval of retries while another process holds a lock.
 const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A lock, for as long as its file is open. The system keeps it by the opened file, not by the process: two holders in
@@ -23,7 +23,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 pub struct FileLock(#[expect(dead_code, reason = "holding it is what it is for")] File);
 
 impl Embedded {
-    /// Takes a lock, waiting at most `wait`; `None` if another holds it.
+    /// Acquires a lock, waiting at most `wait`; `None` if another holder has it.
     ///
     /// # Errors
     ///
@@ -80,35 +80,35 @@ fn lock_error(path: &Path, error: &io::Error) -> Error {
     }
 }
 
-/// Whose turn it is to write, among processes. SQLite lets those who wait for its lock look only now and then, so one
-/// that writes all the time would keep a command waiting for ever, and the other way round. Here the next in line holds
-/// the gate: whoever has just written queues behind him.
+/// Fair write lock among processes. Waiters for SQLite's own lock only poll it, so a process that writes continuously
+/// would starve a command, and vice versa. Here the next waiter holds the gate, and a process that has just written
+/// queues behind it.
 #[derive(Debug)]
 pub(super) struct FairLock {
     gate: File,
-    turn: File,
+    lock: File,
     path: PathBuf,
 }
 
 impl FairLock {
     pub fn new(file: &DataFile) -> Result<Self> {
         let (gate, _) = open(file, "gate")?;
-        let (turn, path) = open(file, "turn")?;
-        Ok(Self { gate, turn, path })
+        let (lock, path) = open(file, "turn")?;
+        Ok(Self { gate, lock, path })
     }
 
-    /// Waits for the turn.
+    /// Waits for the lock.
     pub fn lock(&self) -> Result<FairLockGuard<'_>> {
         let taken = self.gate.lock().and_then(|()| {
-            let turn = self.turn.lock();
-            self.gate.unlock().and(turn)
+            let locked = self.lock.lock();
+            self.gate.unlock().and(locked)
         });
         taken.map_err(|error| lock_error(&self.path, &error))?;
-        Ok(FairLockGuard(&self.turn))
+        Ok(FairLockGuard(&self.lock))
     }
 }
 
-/// A turn to write, until it is dropped.
+/// Guard of the write lock.
 pub(super) struct FairLockGuard<'a>(&'a File);
 
 impl Drop for FairLockGuard<'_> {

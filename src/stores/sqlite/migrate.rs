@@ -13,7 +13,7 @@ use super::{
 };
 use crate::stores::{Result, call::call};
 
-/// How long to wait for another process that is migrating.
+/// Time to wait for another process that is migrating.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
 
 impl Embedded {
@@ -36,8 +36,8 @@ impl Embedded {
         let file = self.file.clone();
         let migrated = tokio::task::spawn_blocking(move || {
             let mut connection = open(&file, Role::Writes, true)?;
-            // Nothing may be left to be run, and then a file that is not to be written to would be noticed late. This
-            // writes, unlike BEGIN IMMEDIATE alone, and leaves nothing behind.
+            // If no migration is pending, a read-only file would be noticed late. This statement writes, unlike BEGIN
+            // IMMEDIATE alone, and changes nothing.
             connection
                 .batch_execute("BEGIN IMMEDIATE; PRAGMA user_version = 0; ROLLBACK")
                 .map_err(|error| classify(&file, &error))?;
@@ -46,7 +46,7 @@ impl Embedded {
                 .map(drop)
                 .map_err(|error| {
                     unavailable(format!(
-                        "{file}: cannot bring the schema up to date: {error}; the file is as it was"
+                        "{file}: cannot migrate the schema: {error}; the file is unchanged"
                     ))
                 })
         });

@@ -1,8 +1,8 @@
 //! The embedded backend: one SQLite file.
 //!
-//! One thread writes (`writer`), a few connections read beside it. Rows, jobs, counts and full text change together, in
-//! one transaction each, so that none is ever behind the other. One process serves a file; commands work beside it,
-//! each on connections of its own.
+//! One thread writes (`writer`); a few connections read concurrently. Rows, jobs, counts and full text change in one
+//! transaction, so they are always consistent. One process serves a file; commands run concurrently, each with its own
+//! connections.
 
 mod build;
 mod claim;
@@ -35,7 +35,7 @@ pub use self::{lock::FileLock, path::default_file};
 use super::{Result, Wakeups, coalescer::Coalescer};
 use crate::domain::{Message, MessageKey};
 
-/// What bounds the queue.
+/// Bounds of the queue.
 #[derive(Debug, Clone, Copy)]
 struct QueueLimits {
     /// Writes that may be waiting, leased and delayed.
@@ -49,7 +49,7 @@ struct QueueLimits {
 pub struct SqliteSettings {
     /// The file; its folder is created with it.
     pub file: PathBuf,
-    /// How long a call may take.
+    /// Time limit of a call.
     pub timeout: Duration,
     /// Writes that may be waiting, leased and delayed.
     pub queue_depth: usize,
@@ -66,9 +66,9 @@ pub struct Embedded {
     readers: Readers,
     messages: Coalescer<MessageKey, Option<Message>>,
     limits: QueueLimits,
-    /// This run of the program, among those that claim jobs.
+    /// ID of this run of the program, as a claimer of jobs.
     claimer: String,
-    /// Held while this process is the one that serves the file.
+    /// Lock of the process that serves the file.
     exclusive: OnceLock<FileLock>,
 }
 
@@ -100,8 +100,7 @@ impl Embedded {
         })
     }
 
-    /// Makes this process the one that serves the file, until it ends. What others have claimed is recovered then: they
-    /// are dead.
+    /// Makes this process the one that serves the file, until it ends. Jobs of earlier processes are recovered then.
     ///
     /// # Errors
     ///
@@ -115,7 +114,7 @@ impl Embedded {
                 Ok(())
             }
             None => Err(unavailable(format!(
-                "another confab serves {} already: stop it, or name another file by embedded.path",
+                "another confab serves {} already: stop it, or set embedded.path to another file",
                 self.file
             ))),
         }

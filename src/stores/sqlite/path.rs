@@ -12,8 +12,8 @@ use crate::stores::Result;
 
 const NAME: &str = "confab.sqlite3";
 
-/// The default path: in the folder that systemd gives a service for its state, else in the user's folder for data (XDG
-/// Base Directory Specification). `None` if `variable`, which reads the environment, knows neither.
+/// Returns the default path: in the state folder that systemd gives a service, else in the user's data folder (XDG Base
+/// Directory Specification). `None` if `variable`, which reads the environment, returns neither.
 pub fn default_file(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let absolute = |name| {
         let path = PathBuf::from(variable(name)?);
@@ -47,7 +47,7 @@ impl DataFile {
         name.into()
     }
 
-    /// Its folder.
+    /// Returns its folder.
     pub fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new("."))
     }
@@ -57,14 +57,14 @@ impl DataFile {
         let folder = self.folder();
         fs::create_dir_all(folder).map_err(|error| {
             failed(format!(
-                "cannot make the folder {}: {error}; embedded.path says where the data goes",
+                "cannot create the folder {}: {error}; embedded.path sets the location",
                 folder.display()
             ))
         })
     }
 }
 
-/// Its path.
+/// Formats the path.
 impl fmt::Display for DataFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.path.display().fmt(f)

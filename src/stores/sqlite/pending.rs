@@ -24,7 +24,7 @@ struct Pending {
     payload: String,
 }
 
-/// The newest queued write to each item of a page: chats of the application if `chat` is 0, else messages of that chat.
+/// Returns the newest queued write to each item of a page: chats if `chat` is 0, else messages of that chat.
 pub(super) fn changes(
     connection: &mut SqliteConnection,
     app: AppId,

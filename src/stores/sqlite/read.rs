@@ -179,7 +179,7 @@ pub(super) fn ids(
     Ok(ids)
 }
 
-/// Chats in the order of keys, and each one's messages in theirs: so nothing need be sorted.
+/// Scans messages by chat in key order, and within a chat by row ID, so that no sorting is needed.
 fn all_messages(
     connection: &mut SqliteConnection,
     after: Option<MessageKey>,

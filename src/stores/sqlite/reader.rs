@@ -17,7 +17,7 @@ use crate::{
     stores::{Result, call::call, coalescer::Coalescer, merge},
 };
 
-/// Messages that one visit of a reader reads for several requests, at most.
+/// Maximum number of messages that one read transaction reads for several requests.
 const GROUP: usize = 64;
 
 impl Embedded {

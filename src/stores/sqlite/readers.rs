@@ -15,7 +15,7 @@ use super::{
 };
 use crate::stores::{Result, call::Call};
 
-/// Connections at most. Each keeps up to 2 MiB of the file in memory; what is read otherwise comes from the system's.
+/// Maximum number of connections. Each caches up to 2 MiB of the file; other reads use the system's page cache.
 pub(super) const CONNECTIONS: usize = 4;
 
 /// A bounded number of connections that only read.

@@ -23,7 +23,7 @@ pub(super) fn signed(number: u64) -> i64 {
     number as i64
 }
 
-/// Only what [`signed`] wrote is read back; a negative number could only be corruption, and reads as 0.
+/// Converts a number that [`signed`] wrote. A negative number can only be corruption and reads as 0.
 pub(super) fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
@@ -33,7 +33,7 @@ fn app_id(text: &str) -> Result<AppId> {
         .ok_or_else(|| failed(format!("{text:?} in a column of application ids is none")))
 }
 
-/// What stands for a chat in row ids and in the index; `None` if none was ever given out.
+/// Returns the ID of a chat in row IDs and in the index; `None` if the chat was never created.
 pub(super) fn chat_id(connection: &mut SqliteConnection, key: ChatKey) -> QueryResult<Option<i64>> {
     chat_numbers::table
         .filter(chat_numbers::app.eq(key.app.to_string()))
@@ -158,12 +158,12 @@ impl MessageRow {
     }
 }
 
-/// The present time as it is stored.
+/// Returns the current time as stored.
 pub(super) fn now() -> i64 {
     millis(chrono::Utc::now())
 }
 
-/// A time as it is stored.
+/// Converts a time to milliseconds since 1970, as stored.
 pub(super) fn millis(time: Timestamp) -> i64 {
     time.timestamp_millis()
 }

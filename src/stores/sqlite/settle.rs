@@ -1,4 +1,4 @@
-//! What becomes of claimed jobs. Nothing, if the lease is over: another claimer has them then.
+//! Settling of claimed jobs. After the lease expired, nothing changes: another claimer has the jobs.
 
 use std::time::Duration;
 

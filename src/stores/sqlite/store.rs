@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-/// A message and its tokens, separated by spaces. Messages are tokenized before it is the writer's turn.
+/// Message and its tokens, separated by spaces. Messages are tokenized before they reach the writer thread.
 pub(super) struct TokenizedMessage {
     pub message: Message,
     pub tokens: String,
@@ -180,7 +180,7 @@ fn upsert_messages(connection: &mut SqliteConnection, new: &[TokenizedMessage]) 
     Ok(())
 }
 
-/// The newer text wins, the earlier creation holds; tells whether the text is now this one.
+/// Updates a row: the newer text wins, the earlier creation time stays. Returns true if the text changed.
 fn update(
     connection: &mut SqliteConnection,
     id: i64,
@@ -207,7 +207,7 @@ fn update(
     Ok(true)
 }
 
-/// The queue has given every chat its id; one that it does not know goes on from this message.
+/// Returns a chat's ID. The queue assigns it; an unknown chat gets one, with this message as its last.
 fn chat_id_or_new(connection: &mut SqliteConnection, message: &Message) -> QueryResult<i64> {
     let key = message.key.chat;
     match chat_id(connection, key)? {

@@ -37,14 +37,13 @@ pub(super) fn applied(connection: &mut SqliteConnection) -> Outcome<Vec<String>>
     Ok(applied.iter().map(ToString::to_string).collect())
 }
 
-/// Refuses a file in which a migration ran that this program does not know: it would not understand what it reads, and
-/// spoil what it writes.
+/// Refuses a file in which a migration ran that this program does not know: it could misread or damage the data.
 pub(super) fn refuse_newer(connection: &mut SqliteConnection, file: &DataFile) -> Outcome<()> {
     let (applied, known) = (applied(connection)?, known()?);
     match applied.iter().find(|version| !known.contains(version)) {
         None => Ok(()),
         Some(version) => Err(Failure::Store(failed(format!(
-            "{file} was written by a newer confab (migration {version}): run that one, or name another file by embedded.path"
+            "{file} was written by a newer confab (migration {version}): run that version, or set embedded.path to another file"
         )))),
     }
 }

@@ -1,8 +1,8 @@
 //! The one thread that writes.
 //!
-//! SQLite has one writer at a time, and a commit costs a wait for the disk. So everything that is written goes to one
-//! thread. It takes all accepts that wait and commits them together: the more come, the more share a wait. A worker's
-//! transaction has its turn between two such groups, one at a time, so that accepts never wait for more than one.
+//! SQLite allows one writer at a time, and a commit waits for the disk. So one thread does all writes. It commits all
+//! waiting accepts together: the higher the load, the more of them share a commit. Between two such groups it runs one
+//! transaction of a worker, so an accept waits for at most one of those.
 
 use std::{
     collections::VecDeque,
@@ -26,22 +26,22 @@ use crate::stores::{
     call::{Call, call},
 };
 
-/// Accepts that one transaction holds at most: a few milliseconds' worth.
+/// Maximum number of accepts in one transaction, which takes a few milliseconds.
 const GROUP: usize = 500;
 
-/// What may wait for the thread before who asks has to wait to be let in.
+/// Capacity of the channel; senders wait while it is full.
 const CHANNEL_CAPACITY: usize = 2000;
 
-/// What a worker's transaction should not take.
+/// Duration above which a worker's transaction is logged.
 const LONG_TRANSACTION: Duration = Duration::from_millis(20);
 
-/// What the thread is asked to do.
+/// Command for the thread.
 enum Command {
     Enqueue(Waiting),
     Work(Box<dyn FnOnce(&mut LazyConnection) + Send>),
 }
 
-/// A write that waits to be accepted, and who waits with it.
+/// Write to accept, and the channel to its caller.
 struct Waiting {
     write: NewJob,
     response: oneshot::Sender<Result<Enqueued>>,
@@ -63,7 +63,7 @@ impl Writer {
         let thread = thread::Builder::new()
             .name("sqlite-writer".into())
             .spawn(move || run(received, connection, limits))
-            .map_err(|error| failed(format!("cannot start the writer's thread: {error}")))?;
+            .map_err(|error| failed(format!("cannot start the writer thread: {error}")))?;
         Ok(Self {
             file: file.clone(),
             commands: Some(commands),
@@ -80,8 +80,8 @@ impl Writer {
             .await
     }
 
-    /// Runs `work` on the writing connection, after the writes that wait to be accepted. If the caller stops waiting, it is
-    /// either not begun or completed.
+    /// Runs `work` on the writing connection, after the writes that wait to be accepted. If the caller stops waiting,
+    /// it runs completely or not at all.
     pub async fn run<T: Send + 'static>(
         &self,
         call: &Call,
@@ -90,7 +90,7 @@ impl Writer {
         let (response, received) = oneshot::channel();
         let work = Command::Work(Box::new(move |connection| {
             if !response.is_closed() {
-                // A caller that has gone meanwhile looks again.
+                // A caller that stopped waiting repeats the call.
                 let _ = response.send(connection.run(work));
             }
         }));
@@ -102,18 +102,18 @@ impl Writer {
             let commands = self
                 .commands
                 .as_ref()
-                .ok_or_else(|| failed("it is ending"))?;
+                .ok_or_else(|| failed("the writer thread is shutting down"))?;
             let sent = commands.send(command).await;
-            sent.map_err(|_| failed("the writer's thread is gone"))?;
+            sent.map_err(|_| failed("the writer thread has ended"))?;
             received
                 .await
-                .map_err(|_| failed("the writer's thread died over this"))?
+                .map_err(|_| failed("the writer thread panicked"))?
         };
         let timeout = self.file.timeout;
         match tokio::time::timeout(timeout, exchange).await {
             Ok(response) => response,
             Err(_) => Err(unavailable(format!(
-                "{}: the disk does not keep up: no answer within {timeout:?}",
+                "{}: the disk is too slow: no response within {timeout:?}",
                 self.file
             ))),
         }
@@ -121,11 +121,11 @@ impl Writer {
 }
 
 impl Drop for Writer {
-    /// Waits until what was asked for is written and the file closed.
+    /// Waits until the thread has finished its commands and closed the file.
     fn drop(&mut self) {
         self.commands = None;
         if let Some(thread) = self.thread.take() {
-            // It has caught its panics; there is nobody to tell of another.
+            // The thread catches panics, so this error has no reader.
             let _ = thread.join();
         }
     }
@@ -159,7 +159,7 @@ fn run(mut commands: mpsc::Receiver<Command>, mut connection: LazyConnection, li
             if duration > LONG_TRANSACTION {
                 debug!(
                     ?duration,
-                    "a worker's transaction was long: accepts had to wait"
+                    "Long transaction of a worker; accepted writes had to wait"
                 );
             }
         }
@@ -178,7 +178,7 @@ fn enqueue_group(connection: &mut LazyConnection, limits: &QueueLimits, mut grou
                 let outcome =
                     connection.run(|connection| enqueue_all(connection, limits, &[write]));
                 outcome.and_then(|mut outcomes| {
-                    outcomes.pop().unwrap_or_else(|| Err(failed("no answer")))
+                    outcomes.pop().unwrap_or_else(|| Err(failed("no response")))
                 })
             })
             .collect(),

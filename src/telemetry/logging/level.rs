@@ -1,4 +1,4 @@
-//! How much is logged, and changing that while the process runs.
+//! Log level, and changing it at run time.
 
 use std::{
     io,
@@ -11,13 +11,13 @@ use tracing_subscriber::{Registry, filter::Targets, reload::Handle};
 
 use crate::config::LogLevel;
 
-/// From the least to the most.
-const LEVELS: [LogLevel; 5] = [
-    LogLevel::Error,
-    LogLevel::Warn,
-    LogLevel::Info,
-    LogLevel::Debug,
-    LogLevel::Trace,
+/// Levels in the order of their declaration, which is ascending verbosity, and what they show.
+const LEVELS: [(LogLevel, LevelFilter); 5] = [
+    (LogLevel::Error, LevelFilter::ERROR),
+    (LogLevel::Warn, LevelFilter::WARN),
+    (LogLevel::Info, LevelFilter::INFO),
+    (LogLevel::Debug, LevelFilter::DEBUG),
+    (LogLevel::Trace, LevelFilter::TRACE),
 ];
 
 struct LevelSwitch {
@@ -27,16 +27,9 @@ struct LevelSwitch {
 
 static SWITCH: OnceLock<LevelSwitch> = OnceLock::new();
 
-/// What is shown at a level. Of what the libraries say, warnings at most: finer lines of theirs may hold what clients
-/// sent, and are of no use to an operator.
+/// Filter of a level. Lines of libraries are limited to warnings: finer ones may contain clients' data.
 pub(super) fn shown(level: LogLevel) -> Targets {
-    let level = match level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    };
+    let (_, level) = LEVELS[level as usize];
     Targets::new()
         .with_default(level.min(LevelFilter::WARN))
         .with_target(env!("CARGO_CRATE_NAME"), level)
@@ -48,7 +41,7 @@ pub(super) fn keep(level: LogLevel, filter: Handle<Targets, Registry>) {
     let _ = SWITCH.set(LevelSwitch { level, filter });
 }
 
-/// From now on SIGUSR1 has one level more shown, and SIGUSR2 one less.
+/// Handles signals: SIGUSR1 raises the verbosity by one level, SIGUSR2 lowers it.
 ///
 /// # Errors
 ///
@@ -72,21 +65,12 @@ fn change(by: isize) {
         return;
     };
     let mut level = switch.level.lock().unwrap_or_else(PoisonError::into_inner);
-    let position = LEVELS.iter().position(|candidate| candidate == &*level);
-    let Some(next) = position
-        .and_then(|position| position.checked_add_signed(by))
-        .and_then(|position| LEVELS.get(position).copied())
-    else {
+    let position = (*level as usize).checked_add_signed(by);
+    let Some((next, _)) = position.and_then(|position| LEVELS.get(position).copied()) else {
         return;
     };
     // While the finer of the two is in force, so that the line is seen either way.
-    let log = || {
-        warn!(
-            from = level.name(),
-            to = next.name(),
-            "the log level changes"
-        )
-    };
+    let log = || warn!(from = level.name(), to = next.name(), "Log level changed");
     if by > 0 {
         let _ = switch.filter.reload(shown(next));
         log();

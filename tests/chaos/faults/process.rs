@@ -51,7 +51,7 @@ pub async fn stands_still(ground: &mut Ground<'_>) {
         ground.heal(&load);
         ground.settle(load).await;
     }
-    let took_back = |process: &Process| process.output().matches("took back jobs").count();
+    let took_back = |process: &Process| process.output().matches("Recovered jobs").count();
     let times: usize = ground.fleet.iter().map(took_back).sum();
     ground.note(format!("its batches were taken over {times} times"));
 }

@@ -1,4 +1,4 @@
-//! What `confab doctor` looks at in Elasticsearch.
+//! Diagnosis of Elasticsearch.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ impl SearchIndex {
     pub async fn diagnose(&self) -> Vec<Check> {
         self.checks().await.unwrap_or_else(|error| {
             let advice =
-                "see that Elasticsearch runs, and that services.elasticsearch_url leads there";
+                "check that Elasticsearch is running, and that services.elasticsearch_url has the right address";
             vec![Check::problem("elasticsearch", error.to_string(), advice)]
         })
     }
@@ -41,8 +41,8 @@ impl SearchIndex {
         let Some(index) = self.in_use().await? else {
             checks.push(Check::problem(
                 name,
-                format!("the alias {} stands for no index", self.alias),
-                "run `confab search rebuild`; a running confab with workers does so by itself",
+                format!("the alias {} has no index", self.alias),
+                "run `confab search rebuild`; a running confab with workers does so automatically",
             ));
             return Ok(checks);
         };
@@ -95,7 +95,7 @@ impl SearchIndex {
             .await?;
         let name = "elasticsearch health";
         let found = format!(
-            "{}, {} shards without a place",
+            "{}, {} unassigned shards",
             health.status, health.unassigned_shards
         );
         Ok(match health.status.as_str() {
@@ -103,12 +103,12 @@ impl SearchIndex {
             "yellow" => Check::warning(
                 name,
                 found,
-                "a replica has no node: look at GET /_cluster/allocation/explain",
+                "a replica is unassigned: see GET /_cluster/allocation/explain",
             ),
             _ => Check::problem(
                 name,
                 found,
-                "search is out of order: look at GET /_cluster/allocation/explain; if the index is lost, `confab search rebuild` makes a new one",
+                "search is unavailable: see GET /_cluster/allocation/explain; if the index is lost, `confab search rebuild` builds a new one",
             ),
         })
     }
@@ -116,17 +116,17 @@ impl SearchIndex {
     async fn definition(&self, index: &str) -> Result<Check> {
         let name = "elasticsearch mapping";
         Ok(if self.fits(index).await? {
-            Check::ok(name, "as this program makes it")
+            Check::ok(name, "up to date")
         } else {
             Check::problem(
                 name,
-                format!("{index} is not mapped as this program would"),
-                "run `confab search rebuild`: it fills an index that is",
+                format!("{index} has another mapping than this program creates"),
+                "run `confab search rebuild`: it builds an index with the current mapping",
             )
         })
     }
 
-    /// Whether an index has the mapping and the order that a new one would get.
+    /// Tells whether an index has the mapping and the sort order of a new one.
     pub async fn fits(&self, index: &str) -> Result<bool> {
         let Some(defined) = self.defined(index).await? else {
             return Ok(false);
@@ -140,8 +140,8 @@ impl SearchIndex {
         )
     }
 
-    /// Whether an index was made by a program before this one, as its version says. One of a newer program is
-    /// left alone: of two programs side by side each would else replace the other's.
+    /// Tells whether an older program created an index, by its version. An index of a newer program stays: otherwise
+    /// two versions side by side would replace each other's index.
     pub(super) async fn is_outdated(&self, index: &str) -> Result<bool> {
         let Some(defined) = self.defined(index).await? else {
             return Ok(false);
@@ -150,7 +150,7 @@ impl SearchIndex {
         Ok(version(&defined[index]["mappings"]) < version(&wanted["mappings"]))
     }
 
-    /// What Elasticsearch tells of an index; `None` if there is none.
+    /// Returns the definition of an index; `None` if it does not exist.
     async fn defined(&self, index: &str) -> Result<Option<Value>> {
         match self
             .send_read(
@@ -171,7 +171,7 @@ impl SearchIndex {
     }
 }
 
-/// The version that a mapping says it is of; the first ones said nothing.
+/// Returns the version in a mapping. The first mappings had none.
 fn version(mapping: &Value) -> u64 {
     mapping["_meta"]["version"].as_u64().unwrap_or(0)
 }

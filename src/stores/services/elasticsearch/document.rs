@@ -10,7 +10,7 @@ use crate::{
     stores::Result,
 };
 
-/// What is sent. `mapping.json` says what becomes of each field.
+/// Document to index. `mapping.json` defines its fields.
 #[derive(Serialize)]
 pub(super) struct MessageDocument<'a> {
     chat: String,
@@ -35,7 +35,7 @@ impl<'a> MessageDocument<'a> {
     }
 }
 
-/// What comes back of it: `words` is not kept.
+/// Source of a stored document. `words` is not stored.
 #[derive(Deserialize)]
 pub(super) struct Stored {
     number: Number,

@@ -2,18 +2,18 @@
 //!
 //! `mapping.json` is their definition. Beside the obvious it settles:
 //!
-//! - The documents lie sorted, by chat and the newest first, as they are asked for: a search stops at the last hit of
+//! - Documents are sorted by chat, the newest first, which is the order of hits: a search stops at the last hit of
 //!   its page, however many there are (measured over 360,000 messages of one chat: 1.5 instead of 30 ms for a common
 //!   word; filling is no slower).
 //! - `chat` is one term for application and number, zero-padded: the filter of every search is one short list, and it
 //!   sorts in key order.
 //! - `words` is what is searched: laid out by [`super::tokens`], with the prefixes beside it, and dropped from what
 //!   is stored. `text` is what is answered, stored and nothing else.
-//! - `refresh_interval` is said, though it is the default: left unsaid, an index that nobody has searched for half a
-//!   minute is not refreshed at all until somebody does, and the first search waits.
-//! - One shard: a search asks one, and that holds 2 billion messages. One replica where there is a second node.
+//! - `refresh_interval` is explicit, though it is the default: otherwise an index without searches for 30 s is not
+//!   refreshed, and the next search waits.
+//! - One shard, which holds 2 billion messages. One replica if there is a second node.
 //! - Nothing is mapped by guess (`strict`).
-//! - `_meta.version` is raised with every change of it, or of how texts are taken apart: an index of an older version is
+//! - `_meta.version` is raised with every change of it, or of the tokens: an index of an older version is
 //!   replaced by a new one.
 
 use std::{
@@ -35,7 +35,7 @@ use crate::stores::{
 
 pub(super) const DEFINITION: &str = include_str!("mapping.json");
 
-/// How often another name is tried for a new index.
+/// Number of names to try for a new index.
 const NAMES: u64 = 10;
 
 /// Indices with their aliases.
@@ -63,8 +63,8 @@ struct Shards {
     failed: u32,
 }
 
-/// The alias that an index has from its first to its last moment. Writes into it go through this, as a write by its
-/// own name would make it anew if it were deleted meanwhile.
+/// Returns the permanent alias of an index. Writes to the index use it, because a write to its name would create the
+/// index again if it had been deleted meanwhile.
 pub(super) fn own_alias(index: &str) -> String {
     format!("{index}.put")
 }
@@ -83,7 +83,7 @@ impl SearchIndex {
         Ok(index.map(|(name, _)| name.clone()))
     }
 
-    /// Tells whether there is an index in use.
+    /// Tells whether an index is in use.
     ///
     /// # Errors
     ///
@@ -158,14 +158,14 @@ impl SearchIndex {
 
     /// Puts `index` into use, in one step, and deletes every other one of this installation.
     ///
-    /// What is deleted afterwards is out of use already. If that fails, the next swap has it to delete.
+    /// The deleted indices are already out of use. If deleting fails, the next swap deletes them.
     pub async fn swap(&self, index: &str) -> Result<()> {
         if !self.owns(index) {
             return Err(failed(format!(
                 "{index:?} is no index of this installation"
             )));
         }
-        // So that nothing that could be found disappears for a moment. It also asks whether there is such an index.
+        // Makes recent documents visible before the swap, and fails if the index does not exist.
         self.refresh_index(index).await?;
         let mut actions = vec![json!({
             "add": {"index": index, "alias": self.alias, "is_write_index": true}
@@ -189,14 +189,14 @@ impl SearchIndex {
         .await
         .map_err(|rejection| {
             if rejection.is_status(404) {
-                // Of several indices, it does not matter which: the next try looks again.
+                // One of several indices was deleted meanwhile; the next attempt reads the aliases again.
                 unavailable(rejection.detail())
             } else {
                 rejection.error(index)
             }
         })?;
         if let Err(error) = self.delete_others(index).await {
-            tracing::warn!(%error, "indices out of use are left until the next swap");
+            tracing::warn!(%error, "Failed to delete unused indices; the next swap deletes them");
         }
         Ok(())
     }
@@ -223,7 +223,7 @@ impl SearchIndex {
                 Err(rejection) if !rejection.is_missing_index() => {
                     return Err(rejection.error(other));
                 }
-                _ => tracing::info!(index = other.as_str(), "deleted an index out of use"),
+                _ => tracing::info!(index = other.as_str(), "Deleted an unused index"),
             }
         }
         Ok(())
@@ -246,12 +246,12 @@ impl SearchIndex {
             .await
             .map_err(|rejection| rejection.error(index))?;
         if refreshed.shards.failed > 0 {
-            return Err(unavailable("a part of the index was not refreshed"));
+            return Err(unavailable("a shard was not refreshed"));
         }
         Ok(())
     }
 
-    /// Whether an index has a name as [`Self::create`] gives them: what only begins alike is somebody else's.
+    /// Tells whether an index has a name of [`Self::create`]. Others with this prefix are foreign.
     fn owns(&self, index: &str) -> bool {
         index
             .strip_prefix(&self.alias)
@@ -259,7 +259,7 @@ impl SearchIndex {
             .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
     }
 
-    /// What the alias stands for: one index, unless somebody else changed it.
+    /// Returns the indices of the alias: one, unless something else changed it.
     async fn aliased(&self, call: &Call) -> Result<Aliases> {
         self.aliases(call, IndicesGetAliasParts::Name(&[&self.alias]))
             .await

@@ -1,8 +1,8 @@
 //! The search index, in Elasticsearch.
 //!
-//! What is searched and written is an alias; behind it stands one index at a time, `{alias}-{digits}`, so that a
-//! rebuild can fill another one and put it into use in one step. Writes never create an index, as Elasticsearch
-//! would with a mapping it guesses: they go through an alias and say so (`require_alias`).
+//! Searches and writes use an alias, which stands for one index at a time, `{alias}-{digits}`. So a rebuild can fill
+//! another index and put it into use in one step. Writes never create an index, which Elasticsearch would give a
+//! guessed mapping: they require an alias (`require_alias`).
 //!
 //! A document is a message, whole, under `_id` = `application:chat:message`, and its revision is its external version:
 //! what is newer stays, whatever order writes come in.
@@ -32,7 +32,7 @@ use url::Url;
 use self::response::{Rejection, Sent, StatusAndBody};
 use crate::stores::{Error, Result, call::Call, circuit_breaker::CircuitBreaker};
 
-/// What the errors of this store are told by.
+/// Name of this store in errors.
 const STORE: &str = "Elasticsearch";
 
 /// Full text, in Elasticsearch.
@@ -44,12 +44,11 @@ pub struct SearchIndex {
 }
 
 impl SearchIndex {
-    /// Prepares the client; Elasticsearch is reached when first needed. A request that reads takes at most `timeout`, from
-    /// connecting to the last byte of the answer, and one that writes `write_timeout`. A user and password in `url` become
-    /// basic authentication.
+    /// Prepares the client; Elasticsearch is contacted when first needed. A read takes at most `timeout` from
+    /// connecting to the last byte of the response, a write at most `write_timeout`. Credentials in `url` become basic
+    /// authentication.
     ///
-    /// `alias` also begins the names of the indices, of which unused ones are deleted: it must be this
-    /// installation's own.
+    /// `alias` also begins the names of the indices, of which unused ones are deleted: it must be unique.
     pub fn new(url: &Url, alias: &str, timeout: Duration, write_timeout: Duration) -> Result<Self> {
         // The rules for an index's name, and nothing that is a wildcard or a list in the path of a request.
         let named = alias.starts_with(|c: char| c.is_ascii_lowercase())
@@ -84,7 +83,7 @@ impl SearchIndex {
         response::parse(self.send(call, None, send.boxed()).await?)
     }
 
-    /// As [`Self::ask`]; a refusal is the error of `index`.
+    /// Same as [`Self::send_read`], with a rejection as the error of `index`.
     async fn get<T: DeserializeOwned>(
         &self,
         call: &Call,
@@ -108,8 +107,7 @@ impl SearchIndex {
         )
     }
 
-    /// Sends a request, with a time limit of its own or that of reads. That there is no response is the store's fault, a
-    /// refusal is not.
+    /// Sends a request, with its own time limit or that of reads. Rejections do not trip the circuit breaker.
     async fn send(
         &self,
         call: &Call,

@@ -1,7 +1,7 @@
-//! What is asked of Elasticsearch. Pure.
+//! Query bodies for Elasticsearch.
 //!
-//! Everything is a filter: nothing is scored, and hits come in the order of their numbers. What is asked for first,
-//! the newest, comes in the order in which the index keeps its documents, so it stops at the last hit of the page.
+//! All conditions are filters without scores, and hits are sorted by number. The default request, the newest hits, uses
+//! the sort order of the index, so Elasticsearch stops at the last hit of the page.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use crate::domain::{
 /// a phrase that ends in a prefix is one, each other piece is one.
 const PARTS: usize = 1000;
 
-/// Whether the page is filled from its lower end, as [`Page`] has it: the hits next after `after`, else the newest.
+/// Tells whether the page is filled from its lower end: with `after` the hits next after it, else the newest.
 pub(super) fn ascending(page: &Page) -> bool {
     page.after.is_some()
 }
@@ -53,7 +53,7 @@ pub(super) fn search(chat: ChatKey, query: &Query, page: &Page) -> Value {
     })
 }
 
-/// Adds what a piece asks for.
+/// Adds the filter of a piece.
 fn push_piece(filter: &mut Vec<Value>, piece: &Piece, capacity: usize) {
     let tokens: Vec<String> = piece
         .tokens
@@ -66,9 +66,8 @@ fn push_piece(filter: &mut Vec<Value>, piece: &Piece, capacity: usize) {
         ([prefix], true) => filter.push(json!({"prefix": {"words": prefix}})),
         (phrase, false) => filter.push(phrase_query(phrase)),
         ([phrase @ .., prefix], true) => {
-            // More words than that are in a query only where one character stands for several (`㍿`, `ﷺ`). The
-            // whole words are looked for as one part then, and as much of their end as there is room for with the
-            // prefix after it. That misses nothing.
+            // A query exceeds this limit only if one character expands to several words (`㍿`, `ﷺ`). Then the whole
+            // words are one filter, and the last ones that fit, with the prefix, are another. This misses no hit.
             let from = (phrase.len() + 1).saturating_sub(capacity);
             if from > 0 {
                 filter.push(phrase_query(phrase));
@@ -107,7 +106,7 @@ pub(super) fn scan(after: Option<MessageKey>, limit: usize) -> Value {
     if let Some(after) = after {
         let chat = chat_field(after.chat);
         body["search_after"] = json!([chat, after.number]);
-        // Says the same of the chats once more, as what can be skipped without being looked at.
+        // Repeats the condition on chats as a filter, which Elasticsearch can skip documents by.
         body["query"] = json!({"bool": {"filter": [{"range": {"chat": {"gte": chat}}}]}});
     }
     body

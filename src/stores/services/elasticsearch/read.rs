@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// Keys that one request asks about.
+/// Maximum number of keys in one request.
 const KEYS: usize = 1000;
 
 #[derive(Deserialize)]
@@ -102,7 +102,7 @@ impl SearchIndex {
         Ok(messages)
     }
 
-    /// Sees what a refresh has made visible. Elasticsearch refuses a `limit` above 10,000.
+    /// Scans documents that a refresh has made visible. Elasticsearch rejects a `limit` above 10,000.
     pub async fn scan(&self, after: Option<MessageKey>, limit: usize) -> Result<Vec<MessageKey>> {
         let positions: Vec<Position> = self
             .hits(
@@ -145,7 +145,7 @@ impl SearchIndex {
             )
             .await?;
         if found.timed_out || found.shards.failed > 0 {
-            return Err(unavailable("a part of the index did not answer"));
+            return Err(unavailable("a shard did not respond"));
         }
         Ok(found.hits.map(|hits| hits.hits).unwrap_or_default())
     }
@@ -162,12 +162,12 @@ impl SearchIndex {
             )
             .await?;
         if counted.shards.failed > 0 {
-            return Err(unavailable("a part of the index was not counted"));
+            return Err(unavailable("a shard was not counted"));
         }
         Ok(counted.count)
     }
 
-    /// Sees what was put a moment ago: looking up by id does not wait for a refresh.
+    /// Looks up documents by ID, including those that no refresh has made visible yet.
     pub async fn revisions(&self, keys: &[MessageKey]) -> Result<Vec<Option<Revision>>> {
         let mut revisions = Vec::with_capacity(keys.len());
         for keys in keys.chunks(KEYS) {
@@ -185,9 +185,7 @@ impl SearchIndex {
                 )
                 .await?;
             if found.docs.len() != keys.len() {
-                return Err(failed(
-                    "it answered for other documents than it was asked for",
-                ));
+                return Err(failed("the response is for other documents than requested"));
             }
             for doc in found.docs {
                 revisions.push(self.revision(doc)?);

@@ -1,4 +1,4 @@
-//! What Elasticsearch answers, and which error that is.
+//! Responses of Elasticsearch, and their errors.
 
 use std::error::Error as _;
 
@@ -10,25 +10,25 @@ use serde::{Deserialize, de::DeserializeOwned};
 use super::{failed, unavailable};
 use crate::stores::Error;
 
-/// Why a request, or one item of it, was not done.
+/// Rejection of a request, or of one item of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Rejection {
     /// No answer that can be read came in time.
     NoResponse(String),
-    /// This answer.
+    /// Error response.
     Status {
         /// The HTTP status, or the item's.
         status: u16,
         /// Elasticsearch's name of the error.
         kind: String,
-        /// Its words.
+        /// Reason.
         reason: String,
     },
 }
 
 impl Rejection {
-    /// Whether nobody's data is to blame: it may be accepted later. Wrong credentials, a missing right and an index
-    /// that was closed are for the operator to mend, and cost no document its place until then.
+    /// Tells whether the data is not the cause, so that a later attempt may succeed. Wrong credentials, a missing right
+    /// and a closed index must be fixed by the operator; documents wait until then.
     pub(super) fn is_outage(&self) -> bool {
         match self {
             Self::NoResponse(_) => true,
@@ -39,22 +39,22 @@ impl Rejection {
         }
     }
 
-    /// Whether it was refused for want of the index.
+    /// Tells whether the index does not exist.
     pub(super) fn is_missing_index(&self) -> bool {
         self.is_kind("index_not_found_exception")
     }
 
-    /// Whether Elasticsearch calls it this.
+    /// Tells whether it has this error type.
     pub(super) fn is_kind(&self, name: &str) -> bool {
         matches!(self, Self::Status { kind, .. } if kind == name)
     }
 
-    /// Whether it was refused with this status.
+    /// Tells whether it has this status.
     pub(super) fn is_status(&self, code: u16) -> bool {
         matches!(self, Self::Status { status, .. } if *status == code)
     }
 
-    /// The error that it is when nothing else is known; `index` was asked.
+    /// Converts the rejection into the error of `index`.
     pub(super) fn error(&self, index: &str) -> Error {
         if self.is_missing_index() {
             Error::IndexMissing(index.into())
@@ -65,7 +65,7 @@ impl Rejection {
         }
     }
 
-    /// In words.
+    /// Describes the rejection.
     pub(super) fn detail(&self) -> String {
         match self {
             Self::NoResponse(detail) => detail.clone(),
@@ -83,7 +83,7 @@ impl Rejection {
     }
 }
 
-/// What sending a request comes to.
+/// Outcome of sending a request.
 pub(super) type Sent = Result<Response, elasticsearch::Error>;
 
 /// Status and body of a response.
@@ -137,10 +137,10 @@ pub(super) enum ErrorInfo {
         kind: String,
         #[serde(default)]
         reason: Option<String>,
-        /// What it is about, where the outer reason is "all shards failed".
+        /// Causes, where the outer reason is "all shards failed".
         #[serde(default)]
         root_cause: Vec<Cause>,
-        /// The same, where no shard was even asked.
+        /// Cause, where no shard received the request.
         caused_by: Option<Cause>,
     },
     Text(String),
@@ -152,7 +152,7 @@ pub(super) struct Cause {
 }
 
 impl ErrorInfo {
-    /// The same with its status.
+    /// Adds the status.
     pub(super) fn with_status(self, status: u16) -> Rejection {
         let (kind, reason) = match self {
             Self::Text(reason) => (String::new(), reason),
@@ -179,8 +179,8 @@ impl ErrorInfo {
 fn rejection(status: u16, body: &[u8]) -> Rejection {
     match serde_json::from_slice::<Body>(body) {
         Ok(body) => body.error.with_status(status),
-        // What a proxy says is not JSON, and not worth a line in the log.
-        Err(_) => ErrorInfo::Text("and nothing of Elasticsearch's".into()).with_status(status),
+        // The body of a proxy's error is not JSON and is not logged.
+        Err(_) => ErrorInfo::Text("no error object in the response".into()).with_status(status),
     }
 }
 

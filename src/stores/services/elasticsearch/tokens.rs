@@ -1,17 +1,16 @@
 //! Words as they are laid into the index.
 //!
-//! Elasticsearch answers a prefix completely, and as fast as a word, where it keeps the prefixes themselves
-//! (`index_prefixes`), which it does up to 19 letters. Beyond, it collects the words that begin so, and within a
-//! phrase fails at 128 of them (`match_phrase_prefix` drops all after the 50th and says nothing). So no token is let
-//! to be that long: a longer word becomes several tokens, one after the other, and with it each of its prefixes:
-//! `abcdefghijklmnopqrstuv` is laid as `abcdefghijklmnopqr~` `~stuv`, and looked for as that phrase. The marks keep
-//! parts of words from being taken for words.
+//! Elasticsearch finds all words with a prefix, as fast as a word, if it indexes the prefixes (`index_prefixes`), which
+//! it does for up to 19 characters. For longer prefixes it collects the matching words, and within a phrase fails above
+//! 128 of them (`match_phrase_prefix` silently drops all after the 50th). So no token is that long: a longer word, and
+//! each of its prefixes, becomes several consecutive tokens. `abcdefghijklmnopqrstuv` becomes `abcdefghijklmnopqr~`
+//! `~stuv`, and is searched as that phrase. The marks distinguish parts of words from words.
 
-/// What a token may hold of a word, in UTF-16 units, as Elasticsearch measures a prefix: with [`MARK`] before it 19,
-/// the `max_chars` of the mapping.
+/// Maximum length of a word's part in a token, in UTF-16 units, which Elasticsearch counts in a prefix. With [`MARK`]
+/// it is 19, the `max_chars` of the mapping.
 const PART: usize = 18;
 
-/// Stands where a word goes on in the neighbouring token. It is in no word, being no letter, digit or mark.
+/// Marks where a word continues in the adjacent token. No word contains it, because it is no letter, digit or mark.
 const MARK: char = '~';
 
 /// The tokens of a word, in their order. The tokens of a prefix of the word are the same but for the last, which is a

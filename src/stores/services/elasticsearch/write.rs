@@ -1,6 +1,6 @@
 //! Putting documents into the index, and taking them out, in bulk.
 //!
-//! HTTP 200 with failed items is the classic way to lose documents: every item of an answer is looked at.
+//! A bulk response of HTTP 200 may contain failed items, so every item is checked.
 
 use elasticsearch::BulkParts;
 use serde::Deserialize;
@@ -24,7 +24,7 @@ use crate::{
 /// read, and it holds a request in its heap several times over. Larger ones are no faster (measured: 0.3 to 34 MiB).
 const BULK_BYTES: usize = 8 << 20;
 
-/// Finding the words of long texts takes a while: after so many bytes other tasks get their turn.
+/// Number of bytes after which the task yields, because tokenizing long texts takes time.
 const PAUSE_BYTES: usize = 256 << 10;
 
 /// Documents that one request deletes.
@@ -48,7 +48,7 @@ struct Outcome {
 }
 
 impl Outcome {
-    /// Whether it is done; the refusal if not.
+    /// Converts the outcome; an item that was not written is a rejection.
     fn into_result(self) -> std::result::Result<(), Rejection> {
         match (self.status, self.error) {
             // 409: the index holds a version that is as new or newer. 404 without an error: no document to delete.
@@ -148,14 +148,14 @@ impl SearchIndex {
             return Err(Rejection::Status {
                 status: 200,
                 kind: "unreadable".into(),
-                reason: format!("{} items were answered of {count}", done.items.len()),
+                reason: format!("the response has {} items, not {count}", done.items.len()),
             });
         }
         Ok(done.items.into_iter().map(|item| item.index))
     }
 }
 
-/// As many of the messages as go into one request, `max_count` at most, one at least; tells how many those are.
+/// Encodes as many messages as fit one request, at least one and at most `max_count`. Returns their number.
 async fn bulk_body(messages: &[Message], max_count: usize) -> Result<(Vec<u8>, usize)> {
     let mut body = Vec::new();
     let mut count = 0;

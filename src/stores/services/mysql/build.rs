@@ -20,7 +20,7 @@ use crate::{
 /// The one row of `index_build`.
 const ONLY: i64 = 1;
 
-/// What is being filled; empty if one is only wanted.
+/// Target that is being filled; empty if a build is only requested.
 #[derive(Insertable)]
 #[diesel(table_name = index_build)]
 pub(super) struct BuildRow<'a> {
@@ -62,7 +62,7 @@ impl Mysql {
         call!("records", "begin_build").timed(write).await
     }
 
-    /// Wants a new index that is built from nothing.
+    /// Requests a new index that is built from the rows only.
     pub async fn want_build(&self) -> Result<()> {
         let write = self.write_build("");
         call!("records", "want_build").timed(write).await
@@ -79,8 +79,7 @@ impl Mysql {
         Ok(())
     }
 
-    /// One statement, so that a cursor is never
-    /// written for what is no longer being filled.
+    /// One statement, so that no progress is written for a target that is no longer being filled.
     pub async fn advance_build(&self, target: &str, last: MessageKey, done: u64) -> Result<bool> {
         let write = async {
             let mut connection = self.pool.get().await?;

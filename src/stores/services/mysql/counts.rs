@@ -1,6 +1,6 @@
 //! Adding up what store transactions inserted, and recounting.
 //!
-//! A count changes by deltas only, so that whoever corrects it need not stop anybody: a correction is a delta too.
+//! A count changes by deltas only, so that a correction needs no lock on writers: it is a delta too.
 
 use std::time::Duration;
 
@@ -22,20 +22,20 @@ use crate::{
     },
 };
 
-/// How long to wait for another process that is correcting counts.
+/// Time to wait for another process that corrects counts.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 
-/// How long a recount may take: it reads every row of the page's owners.
+/// Time limit of a recount, which reads every row of the page's owners.
 pub(super) const RECOUNT: Duration = Duration::from_secs(300);
 
-/// One of the two counts that are kept: the table of its deltas, and the one of their owners.
+/// One of the two stored counts: table of its deltas, and table of their owners.
 pub struct Count {
     deltas: &'static str,
     owners: &'static str,
     column: &'static str,
-    /// How a delta `d` finds its owner `o`.
+    /// Condition that joins a delta `d` with its owner `o`.
     on: &'static str,
-    /// What tells the deltas' owners apart.
+    /// Columns that identify a delta's owner.
     by: &'static str,
     apply: Call,
     check: Call,
@@ -70,8 +70,8 @@ struct Id {
 }
 
 impl Mysql {
-    /// Adds at most `limit` waiting deltas to the counts of their owners, and returns how many. A delta whose owner is not
-    /// stored yet waits for it.
+    /// Applies up to `limit` deltas to the counts of their owners and returns their number. A delta waits until its
+    /// owner is stored.
     pub async fn apply_counts(&self, count: &Count, limit: usize) -> Result<usize> {
         count.apply.timed(self.apply(count, limit)).await
     }
@@ -181,7 +181,7 @@ impl Mysql {
         Ok(recount::chats(&rows, limit))
     }
 
-    /// One statement, so that it sees stored counts, waiting deltas and rows as of one moment.
+    /// One statement, so that stored counts, waiting deltas and rows are read from one snapshot.
     async fn recount(&self, query: &str, fix: bool, count: &Count) -> Result<Vec<Recount>> {
         // Two that correct the same count at once would correct it twice.
         let _lock = if fix {

@@ -1,4 +1,4 @@
-//! What `confab doctor` looks at in MySQL.
+//! Diagnosis of MySQL.
 
 use diesel::{
     prelude::*,
@@ -10,11 +10,11 @@ use diesel_async::RunQueryDsl;
 use super::{Mysql, migrate, pool::Connection};
 use crate::stores::{Check, Result, call::call, check};
 
-/// What a statement that stores a batch takes beside the texts.
+/// Size of a statement that stores a batch, without the texts, in bytes.
 const OVERHEAD: i64 = 1 << 20;
 
 const DURABILITY_ADVICE: &str = "set innodb_flush_log_at_trx_commit = 1, innodb_doublewrite = ON and, with a binary log, sync_binlog = 1: \
-                                 else a crash of the machine may lose what was taken out of the queue as stored";
+                                 otherwise a crash of the machine may lose writes that the queue no longer holds";
 
 #[derive(QueryableByName)]
 struct Server {
@@ -56,7 +56,7 @@ impl Mysql {
         let checks = self.checks(batch_bytes);
         let checks = call!("records", "examine").timed(checks).await;
         checks.unwrap_or_else(|error| {
-            let advice = "see that MySQL runs, and that services.mysql_url leads to it, with a user and a database that exist";
+            let advice = "check that MySQL is running, and that services.mysql_url has its address, a valid user and an existing database";
             vec![Check::problem("mysql", error.to_string(), advice)]
         })
     }
@@ -110,7 +110,7 @@ fn version(version: &str) -> Check {
         Check::problem(
             name,
             format!("version {version}"),
-            "use MySQL 8.0 or later: MariaDB does not know all that is asked of it",
+            "use MySQL 8.0 or later: MariaDB lacks features that Confab uses",
         )
     } else if major.is_some_and(|major| major >= 8) {
         Check::ok(name, format!("version {version}"))
@@ -155,7 +155,7 @@ fn charset(found: &str) -> Check {
         Check::warning(
             name,
             found,
-            "ALTER DATABASE … CHARACTER SET utf8mb4, so that no table to come is made without it",
+            "ALTER DATABASE … CHARACTER SET utf8mb4, so that future tables use it",
         )
     }
 }
@@ -170,7 +170,7 @@ fn packet(bytes: i64, batch_bytes: usize) -> Check {
         Check::warning(
             name,
             found,
-            "raise max_allowed_packet, or lower workers.batch_bytes: a batch that does not fit is stored in halves",
+            "raise max_allowed_packet, or lower workers.batch_bytes: a batch that does not fit is split and stored in parts",
         )
     }
 }

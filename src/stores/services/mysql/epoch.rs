@@ -1,4 +1,4 @@
-//! The epoch and the highest numbers stored: what a queue that lost its memory asks, so that no number is given twice.
+//! The epoch and the highest stored numbers. A queue that lost its data reads them to avoid duplicates.
 
 use diesel::{
     prelude::*,
@@ -23,9 +23,9 @@ use crate::{
 };
 
 impl Mysql {
-    /// Begins a new epoch: one above `at_least` and above every earlier one. Once this returns, no batch that was claimed
-    /// before can be stored any more. An `at_least` above the epoch that stands says that the database was set back: in
-    /// the same step a new search index is wanted.
+    /// Begins a new epoch, above `at_least` and every earlier one. Afterwards no batch that was claimed before can be
+    /// stored. An `at_least` above the current epoch means that the database was restored from a backup: then the same
+    /// transaction requests a new search index.
     pub async fn raise_epoch(&self, at_least: u64) -> Result<u64> {
         let guard = self.pool.transaction();
         let mut connection = self.pool.get().await?;

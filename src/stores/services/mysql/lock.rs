@@ -11,10 +11,10 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 use super::Mysql;
 use crate::stores::{Result, call::call};
 
-/// How long it may take to find out whether a lock is still held.
+/// Time limit of checking that a lock is still held.
 const HELD_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// MySQL's named locks are the server's, not the database's, and their names have at most 64 characters.
+/// SQL of a lock's name. Named locks are global to the server, not to the database, and have at most 64 characters.
 const NAME: &str = "SHA2(CONCAT('confab:', DATABASE(), ':', ?), 224)";
 
 #[derive(QueryableByName)]
@@ -23,14 +23,14 @@ struct Response {
     yes: Option<i64>,
 }
 
-/// A named lock, on a connection of its own: MySQL ends it with the connection.
+/// Named lock with its own connection: MySQL releases it when the connection ends.
 pub struct NamedLock {
     connection: AsyncMysqlConnection,
     name: String,
 }
 
 impl Mysql {
-    /// Takes a lock, waiting at most `wait` (rounded up to seconds); `None` if another holds it.
+    /// Acquires a lock, waiting at most `wait` (rounded up to seconds); `None` if another connection holds it.
     pub async fn lock(&self, name: &str, wait: Duration) -> Result<Option<NamedLock>> {
         let take = self.take_lock(name, wait);
         call!("records", "lock").timed(take).await
@@ -53,7 +53,7 @@ impl Mysql {
 }
 
 impl NamedLock {
-    /// Tells whether the lock is still held: its connection may have died.
+    /// Tells whether the lock is still held: its connection may be closed.
     pub async fn is_held(&mut self) -> bool {
         let query = diesel::sql_query(format!(
             "SELECT IS_USED_LOCK({NAME}) = CONNECTION_ID() AS yes"

@@ -11,7 +11,7 @@ use crate::stores::{Error, Result, call::call};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/mysql");
 
-/// How long to wait for another process that is migrating.
+/// Time to wait for another process that is migrating.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
 
 impl Mysql {
@@ -31,8 +31,7 @@ impl Mysql {
             return Err(unavailable(&"another process is migrating"));
         };
         let connection = self.pool.dedicated().await?;
-        // In a task of its own, as the harness blocks the thread it is called on, and takes the wake-ups of whatever
-        // else waits there.
+        // In its own task, because the harness blocks the calling thread and takes the wake-ups of other futures there.
         let run = tokio::spawn(async move {
             let mut harness = AsyncMigrationHarness::new(connection);
             let run = harness.run_pending_migrations(MIGRATIONS);

@@ -29,10 +29,10 @@ use crate::{
     stores::{Result, coalescer::Coalescer},
 };
 
-/// Messages that one statement reads for several requests, at most.
+/// Maximum number of messages that one statement reads for several requests.
 const GROUP: usize = 64;
 
-/// Such statements in flight at once, at most.
+/// Maximum number of such statements in flight.
 const IN_FLIGHT: usize = 4;
 
 /// The rows.
@@ -42,8 +42,7 @@ pub struct Mysql {
 }
 
 impl Mysql {
-    /// Prepares at most `pool_size` connections, whose calls take at most `timeout` each; MySQL is reached when first
-    /// needed.
+    /// Prepares up to `pool_size` connections, with a time limit of `timeout` per call. They are opened lazily.
     ///
     /// # Errors
     ///

@@ -26,7 +26,7 @@ use crate::{
 struct Row {
     #[diesel(sql_type = Text)]
     app: String,
-    /// Of the chat; 0 for an application.
+    /// Chat number; 0 for an application.
     #[diesel(sql_type = BigInt)]
     number: i64,
     #[diesel(sql_type = Bool)]
@@ -61,15 +61,15 @@ impl Row {
 }
 
 impl Mysql {
-    /// Goes through at most `limit` applications after `after` that chats are stored of, and finds those without a row, each
-    /// as old as its first chat, with [`LOST_USERNAME`].
+    /// Scans up to `limit` applications after `after` that have chats. Returns those without a row, with the creation
+    /// time of their first chat and [`LOST_USERNAME`].
     pub async fn orphaned_applications(
         &self,
         after: Option<AppId>,
         limit: usize,
     ) -> Result<ScanPage<AppId, Application>> {
         let after = after.map_or_else(|| "TRUE".to_owned(), |id| format!("app > '{id}'"));
-        // Revision 0 is older than any creation that may turn up after all.
+        // Revision 0 is older than any creation that may still be stored.
         let query = format!(
             "SELECT d.app, 0 AS number, a.id IS NULL AS orphaned, 0 AS revision, c.created_at \
              FROM (SELECT DISTINCT app FROM chats WHERE {after} ORDER BY app LIMIT {limit}) d \
@@ -84,8 +84,8 @@ impl Mysql {
         .await
     }
 
-    /// Goes through at most `limit` chats after `after` that messages are stored of, and finds those without a row, each as
-    /// its oldest message suggests.
+    /// Scans up to `limit` chats after `after` that have messages. Returns those without a row, as old as their first
+    /// message.
     pub async fn orphaned_chats(
         &self,
         after: Option<ChatKey>,
@@ -132,7 +132,7 @@ impl Mysql {
         })
     }
 
-    /// Gives such applications a row, which gives way to their creation if that turns up after all.
+    /// Creates the missing rows of applications. A creation that is stored later replaces them.
     pub async fn adopt_applications(&self, applications: &[Application]) -> Result<()> {
         if applications.is_empty() {
             return Ok(());
@@ -144,7 +144,7 @@ impl Mysql {
         call!("records", "adopt_applications").timed(adopt).await
     }
 
-    /// Gives such chats a row. They are no jobs: whatever epoch it is, no counter gives their numbers out.
+    /// Creates the missing rows of chats, in any epoch: counters do not give their numbers out again.
     pub async fn adopt_chats(&self, chats: &[Chat]) -> Result<()> {
         if chats.is_empty() {
             return Ok(());

@@ -25,10 +25,10 @@ use crate::{
     },
 };
 
-/// Keys in one row that tells the index of messages once more.
+/// Maximum number of keys in one row that requeues messages.
 const REQUEUE_KEYS: usize = 1000;
 
-/// Store transactions that one reading looks at, however few messages each touched.
+/// Maximum number of outbox rows that one read returns, regardless of how few messages each touched.
 const ROWS: i64 = 1000;
 
 impl Mysql {
@@ -76,8 +76,8 @@ impl Mysql {
                     .load(&mut connection),
             )
             .await?;
-        // After the changes, never before: who sets a target reads all messages from then on, and so finds what was
-        // stored until then; what is stored later must see the target.
+        // After the changes, never before: a rebuild sets its target and then reads all messages stored until then.
+        // Everything that is stored later must see the target.
         let build_target = match self.build().await? {
             Some(Build::Filling { target, .. }) => Some(target),
             Some(Build::Wanted) | None => None,
@@ -104,7 +104,7 @@ impl Mysql {
         call!("records", "clear_outbox").timed(write).await
     }
 
-    /// Has these messages indexed once more.
+    /// Queues messages to be indexed again.
     pub async fn requeue_for_index(&self, keys: &[MessageKey]) -> Result<()> {
         let write = async {
             let mut connection = self.pool.get().await?;
@@ -121,7 +121,7 @@ impl Mysql {
         call!("records", "requeue_for_index").timed(write).await
     }
 
-    /// How far the index is behind the rows. It reads all waiting changes.
+    /// Returns the search index lag. Reads all waiting changes.
     pub async fn index_lag(&self) -> Result<IndexLag> {
         #[derive(QueryableByName)]
         struct Lag {
@@ -139,7 +139,7 @@ impl Mysql {
             let lag: Lag = self.pool.in_time(query.get_result(&mut connection)).await?;
             Ok(IndexLag {
                 messages: unsigned(lag.messages),
-                // What a clock that was set back makes of it is no age.
+                // The age would be negative if the clock was set back.
                 oldest: Duration::from_micros(unsigned(lag.oldest.unwrap_or(0).max(0))),
             })
         };

@@ -1,4 +1,4 @@
-//! Connections to MySQL, their time limits, and what its errors mean.
+//! Connections to MySQL, their time limits, and the classification of its errors.
 
 use std::{
     pin::pin,
@@ -20,49 +20,50 @@ use url::Url;
 
 use crate::stores::{Error, Result, call::Call, circuit_breaker::CircuitBreaker};
 
-/// What the errors of this store are told by.
+/// Name of this store in errors.
 const STORE: &str = "MySQL";
 
 /// A checked-out connection.
 pub type Connection = Object<AsyncMysqlConnection>;
 
-/// What every session is set to. Row locks are held for what a statement touches, not for the gaps between, so that
-/// batches of several processes do not wait for each other; errors come in the language that [`classify`] reads.
+/// Session variables set on every new connection. Row locks cover the rows that a statement touches, not the gaps
+/// between them, so that batches of several processes do not wait for each other. Errors are in English, for
+/// [`classify`].
 const SESSION: &str = "SET SESSION transaction_isolation = 'READ-COMMITTED', lc_messages = 'en_US', \
                        sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO', \
                        innodb_lock_wait_timeout = 2";
 
-/// What a session of the pool is set to besides: a process that stands still, or whose host lost power, in the middle of
-/// a transaction keeps its locks no longer than this, in seconds.
+/// Idle time in seconds after which MySQL closes a pooled session. It bounds how long a process that hangs within a
+/// transaction, or whose host lost power, keeps its locks.
 const IDLE_TIMEOUT: u64 = 30;
 
-/// When a connection that nobody used is no longer trusted to be there.
+/// Idle time after which a connection is replaced, because MySQL may have closed it.
 const MAX_IDLE: Duration = Duration::from_secs(IDLE_TIMEOUT / 2);
 
-/// A bounded pool whose every wait is bounded.
+/// Connection pool with time limits for every wait.
 pub struct Pool {
     connections: DeadPool<AsyncMysqlConnection>,
     url: String,
-    /// How long a call may take.
+    /// Time limit of a call.
     pub timeout: Duration,
     breaker: CircuitBreaker,
-    /// When a connection last broke or was left without an answer: what was made before is not used again. A server that
-    /// went away took all of them with it, and one that still owes an answer would give it to the wrong question.
+    /// Time at which a connection last broke or missed a response. Older connections are not reused: a server that
+    /// restarted closed all of them, and a late response would be read as the response to another query.
     last_broken: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Pool {
-    /// Prepares the pool; MySQL is reached when first needed.
+    /// Prepares the pool; connections are opened when first needed.
     pub fn new(url: &Url, size: usize, timeout: Duration) -> Result<Self> {
         let mut url = url.clone();
         if !url.query_pairs().any(|(name, _)| name == "prefer_socket") {
-            // Else the client asks a server on this host for its Unix socket, and goes on with whoever listens there.
+            // Otherwise the client switches to the server's Unix socket, which may belong to another server.
             url.query_pairs_mut().append_pair("prefer_socket", "false");
         }
         let last_broken: Arc<Mutex<Option<Instant>>> = Arc::default();
         let mut manager = ManagerConfig::default();
         manager.custom_setup = Box::new(|url| establish_for_pool(url).boxed());
-        // A ping at every check-out would double the time of a read: `last_broken` and `Pool::read` do instead.
+        // A ping at every check-out would double the time of a read: `last_broken` and `Pool::read` replace it.
         manager.recycling_method = RecyclingMethod::Fast;
         let manager = AsyncDieselConnectionManager::new_with_config(url.as_str(), manager);
         let connections = DeadPool::builder(manager)
@@ -90,7 +91,7 @@ impl Pool {
         })
     }
 
-    /// A connection from the pool.
+    /// Borrows a connection from the pool.
     pub async fn get(&self) -> Result<Connection> {
         self.breaker.check()?;
         let connection = self.connections.get().await;
@@ -100,7 +101,7 @@ impl Pool {
         connection.map_err(|error| unavailable(&error))
     }
 
-    /// Guard of a transaction; to be made before the connection that it runs on is taken.
+    /// Creates the guard of a transaction, before its connection is borrowed.
     pub fn transaction(&self) -> TransactionGuard<'_> {
         TransactionGuard {
             pool: self,
@@ -108,13 +109,13 @@ impl Pool {
         }
     }
 
-    /// A connection outside the pool, for what lives as long as its connection.
+    /// Opens a connection outside the pool, for locks and migrations.
     pub async fn dedicated(&self) -> Result<AsyncMysqlConnection> {
         let connection = self.breaker.call(establish(&self.url)).await?;
         connection.map_err(|error| unavailable(&error))
     }
 
-    /// Waits for an answer no longer than the pool's timeout, and reads the error if it is one.
+    /// Runs a query within the pool's time limit and classifies its error.
     pub async fn in_time<T>(
         &self,
         query: impl Future<Output = std::result::Result<T, DieselError>>,
@@ -122,7 +123,7 @@ impl Pool {
         self.within(self.timeout, query).await
     }
 
-    /// The same with a time of the caller's own.
+    /// Same as [`Self::in_time`], with another time limit.
     pub async fn within<T>(
         &self,
         time: Duration,
@@ -138,7 +139,7 @@ impl Pool {
         outcome
     }
 
-    /// Makes a call that changes nothing, and makes it once more if it met a connection that had died in the pool.
+    /// Makes a call that changes nothing. Repeats it once if its pooled connection was closed.
     pub async fn read<T, F>(&self, call: &Call, read: impl Fn() -> F) -> Result<T>
     where
         F: Future<Output = Result<T>>,
@@ -156,9 +157,8 @@ impl Pool {
     }
 }
 
-/// Sees to a connection whose call was not answered: because it took too long, because the connection died, or because
-/// nobody waits any more, as with the request of a client that has gone. Its next borrower would read what it still owes
-/// for the answer to his own question.
+/// Guard of a call. Discards the connections if the call got no response: after a timeout, a broken connection, or
+/// because its future was dropped. The next borrower would read the late response as its own.
 struct CallGuard<'a> {
     pool: &'a Pool,
     answered: bool,
@@ -172,16 +172,16 @@ impl Drop for CallGuard<'_> {
     }
 }
 
-/// Sees to a transaction that is given up half way, by a timeout or because its future is dropped: the connection would
-/// lie in the pool with it, and keep its locks, until somebody happened to borrow it. Made before the connection is
-/// taken, this is dropped after the connection went back.
+/// Guard of a transaction. Closes its connection if it was abandoned, by a timeout or because its future was dropped:
+/// otherwise the idle connection would keep its locks. Created before the connection is taken, it is dropped after its
+/// return.
 pub struct TransactionGuard<'a> {
     pool: &'a Pool,
     finished: bool,
 }
 
 impl TransactionGuard<'_> {
-    /// Passes on what a transaction came to; only an outage may leave it open.
+    /// Ends the guard with the outcome; only an outage may leave the transaction open.
     pub fn finish<T>(mut self, outcome: Result<T>) -> Result<T> {
         self.finished = !matches!(outcome, Err(Error::Unavailable { .. }));
         outcome
@@ -200,7 +200,7 @@ impl Drop for TransactionGuard<'_> {
     }
 }
 
-/// Nothing is left half done under this lock, so it is as good after a panic as before.
+/// Locks the time. No code panics in an inconsistent state under this lock, so poisoning is ignored.
 fn lock(last_broken: &Mutex<Option<Instant>>) -> MutexGuard<'_, Option<Instant>> {
     last_broken.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -223,16 +223,16 @@ async fn establish_for_pool(url: &str) -> diesel::ConnectionResult<AsyncMysqlCon
     Ok(connection)
 }
 
-/// How `mysql_async` begins what it says of its own and of the network, as opposed to what the server said.
+/// Prefixes of `mysql_async`'s own and network errors, as opposed to errors of the server.
 const CONNECTION_ERRORS: [&str; 2] = ["Input/output error", "Driver error"];
 
-/// Whether the error says that the connection is dead.
+/// Tells whether the error means that the connection is closed.
 fn is_connection_error(error: &Error) -> bool {
     matches!(error, Error::Unavailable { detail, .. } if CONNECTION_ERRORS.iter().any(|d| detail.starts_with(d)))
 }
 
-/// How MySQL begins its objections to data (the server's errmsg-utf8.txt). diesel-async passes on the text only, not the
-/// number. What is not known as such is taken for an outage: that costs a wait, never a job.
+/// Prefixes of MySQL's data errors (the server's errmsg-utf8.txt). diesel-async passes on the text only, not the
+/// number. Any other error counts as an outage, which costs a delay, never a job.
 const DATA_ERRORS: [&str; 8] = [
     "Data too long for column",
     "Incorrect string value",
@@ -244,7 +244,7 @@ const DATA_ERRORS: [&str; 8] = [
     "Invalid utf8mb4 character string",
 ];
 
-/// What an error of diesel means for the batch that met it.
+/// Classifies an error of diesel.
 pub fn classify(error: &DieselError) -> Error {
     let detail = error.to_string();
     match error {
@@ -271,7 +271,7 @@ fn rejected(detail: String) -> Error {
     }
 }
 
-/// An outage of MySQL.
+/// Makes the error of an outage.
 pub fn unavailable(error: &dyn std::fmt::Display) -> Error {
     Error::Unavailable {
         store: STORE,

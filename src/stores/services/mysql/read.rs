@@ -108,7 +108,7 @@ impl Mysql {
             .await
     }
 
-    /// Stored messages after `after` in key order, at most `limit`.
+    /// Returns up to `limit` stored messages after `after`, in key order.
     pub async fn scan_messages(
         &self,
         after: Option<MessageKey>,
@@ -171,7 +171,7 @@ async fn read_message(pool: &Pool, key: MessageKey) -> Result<Option<Message>> {
     row.map(MessageRow::read).transpose()
 }
 
-/// The messages of these keys, over a connection in hand.
+/// Loads messages by key, on a given connection.
 pub(super) async fn load_messages(
     pool: &Pool,
     connection: &mut Connection,

@@ -15,12 +15,12 @@ pub fn signed(number: u64) -> i64 {
     number as i64
 }
 
-/// Only what [`signed`] wrote is read back; a negative number could only be corruption, and reads as 0.
+/// Converts a number that [`signed`] wrote. A negative number can only be corruption and reads as 0.
 pub fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
-/// What a column of application ids holds.
+/// Parses a column of application IDs.
 pub fn app_id(text: &str) -> Result<AppId> {
     AppId::parse(text).ok_or_else(|| Error::Failed {
         store: "MySQL",

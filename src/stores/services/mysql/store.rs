@@ -23,7 +23,7 @@ use crate::{
     stores::{Error, Lease, Result, call::call},
 };
 
-/// What ends a store transaction.
+/// Failure of a store transaction.
 enum Failure {
     Database(diesel::result::Error),
     NewerEpoch,
@@ -47,13 +47,13 @@ where
     ))
 }
 
-/// Of times of creation the earlier one holds.
+/// Expression that keeps the earlier creation time.
 fn earlier() -> SqlLiteral<Timestamp> {
     sql("LEAST(created_at, VALUES(created_at))")
 }
 
-/// Keeps the epoch from being raised until this transaction is through, and makes sure that it is the batch's: what
-/// was claimed under an older one must not commit behind a counter that has been raised to what was stored.
+/// Locks the epoch until the transaction ends, and checks that it is the batch's. A batch that was claimed under an
+/// older epoch must not commit after a counter was raised to the stored numbers.
 async fn hold_epoch(connection: &mut Connection, epoch: u64) -> Stored {
     let current: i64 = state::table
         .select(state::epoch)
@@ -198,7 +198,7 @@ impl Mysql {
         guard.finish(self.run_transaction(transaction).await)
     }
 
-    /// Sees a store transaction through.
+    /// Runs a store transaction within the time limit.
     async fn run_transaction(&self, transaction: impl Future<Output = Stored>) -> Result<()> {
         let transaction = async {
             match transaction.await {
@@ -219,8 +219,7 @@ impl Mysql {
     }
 }
 
-/// What several writes of one batch to the same message leave of it, in the order of keys: two batches that lock rows
-/// in the same order cannot wait for each other.
+/// Merges the writes of a batch by message, in key order: batches that lock rows in the same order cannot deadlock.
 fn newest_of_each(messages: impl Iterator<Item = Message>) -> BTreeMap<MessageKey, Message> {
     let mut newest = BTreeMap::new();
     for message in messages {

@@ -1,4 +1,4 @@
-//! How Redis is reached.
+//! Connections to Redis.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::stores::{Error, Result, circuit_breaker::CircuitBreaker};
 
-/// What the errors of this store are told by.
+/// Name of this store in errors.
 const STORE: &str = "Redis";
 
 /// Two ways to Redis. Requests share one connection that pipelines them all, as a check-out for each would halve what
@@ -24,7 +24,7 @@ pub struct Connections {
     breaker: CircuitBreaker,
 }
 
-/// Which of them a call uses.
+/// Class of the connection that a call uses.
 #[derive(Debug, Clone, Copy)]
 pub enum ConnectionClass {
     /// The shared connection: requests.
@@ -36,7 +36,7 @@ pub enum ConnectionClass {
 impl Connections {
     /// Prepares the connections; they are made when first needed, and again whenever they break.
     pub fn new(url: &Url, pool_size: usize, timeout: Duration) -> Result<Self> {
-        // One attempt each: who asks waits no longer than its own timeout, and the next request tries again.
+        // One attempt each: a caller waits no longer than its own timeout, and the next request tries again.
         let settings = ConnectionManagerConfig::new()
             .set_number_of_retries(1)
             .set_min_delay(Duration::from_millis(50))
@@ -68,7 +68,7 @@ impl Connections {
         })
     }
 
-    /// Sends one command. Redis's own refusals come back as they are; all else is an outage.
+    /// Sends one command. Error replies of Redis are returned as they are; all other errors are outages.
     pub async fn query<T: FromRedisValue>(
         &self,
         class: ConnectionClass,
@@ -87,7 +87,7 @@ impl Connections {
                 let query = Box::pin(command.query_async(&mut connection));
                 let response = self.breaker.call(query).await;
                 if !matches!(response, Ok(Ok(_))) {
-                    // It may still owe an answer: no one shall read it as his own.
+                    // A late response must not be read by the next borrower.
                     drop(deadpool_redis::Connection::take(connection));
                 }
                 response?
@@ -110,7 +110,7 @@ impl Connections {
     }
 }
 
-/// Whether an error says that Redis is not there, or not ready, rather than that it refuses this call.
+/// Tells whether an error means that Redis is unreachable or not ready, rather than that it rejects this call.
 fn is_outage(error: &RedisError) -> bool {
     match error.code() {
         None => true,

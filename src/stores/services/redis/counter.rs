@@ -6,7 +6,7 @@ use crate::{
     stores::{Result, call::call},
 };
 
-/// What counts: an application its chats, a chat its messages.
+/// Owner of a counter: an application counts its chats, a chat its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CounterKey {
     /// The chats of an application.
@@ -15,7 +15,7 @@ pub enum CounterKey {
     Messages(ChatKey),
 }
 
-/// What Redis does not know, and the rows do. It holds for the epoch in which Redis asked for it.
+/// Fact that Redis needs from the rows. It is valid for the epoch in which Redis requested it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fact {
     /// The highest chat number of an application.
@@ -39,7 +39,7 @@ pub enum Fact {
 pub struct Counter {
     /// The highest number given out.
     pub number: Number,
-    /// Of an application, its creation while that is not stored.
+    /// Creation of an application that is not stored yet.
     pub creation: Option<Application>,
 }
 
@@ -87,8 +87,8 @@ impl Redis {
         }
     }
 
-    /// Raises a counter to what is stored, `None` if nothing is; false if what it counts in does not exist. A fact of an
-    /// older epoch changes nothing: the next attempt asks for it again.
+    /// Raises a counter to what is stored, `None` if nothing is; false if its owner does not exist. A fact of an older
+    /// epoch changes nothing: the next attempt requests it again.
     pub async fn learn(&self, fact: Fact, highest: Option<Number>) -> Result<bool> {
         let (key, epoch) = match fact {
             Fact::HighestChat { app, epoch } => (CounterKey::Chats(app), epoch),

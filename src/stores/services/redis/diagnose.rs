@@ -1,4 +1,4 @@
-//! What `confab doctor` looks at in Redis.
+//! Diagnosis of Redis.
 
 use deadpool_redis::redis::{self, cmd};
 
@@ -10,7 +10,7 @@ impl Redis {
     pub async fn diagnose(&self) -> Vec<Check> {
         let checks = call!("queue", "examine").timed(self.checks()).await;
         checks.unwrap_or_else(|error| {
-            let advice = "see that Redis and MySQL run, and that services.redis_url leads there";
+            let advice = "check that Redis and MySQL are running, and that services.redis_url has the right address";
             vec![Check::problem("redis", error.to_string(), advice)]
         })
     }
@@ -32,12 +32,12 @@ impl Redis {
             Check::or_problem(
                 "redis epoch",
                 self.epochs().await,
-                "see what is said of MySQL",
+                "see the checks of MySQL",
             ),
         ])
     }
 
-    /// `appendfsync`; `None` if this server does not let its settings be read.
+    /// Returns `appendfsync`; `None` if the server does not allow to read its settings.
     async fn fsync(&self) -> Result<Option<String>> {
         let mut get = cmd("CONFIG");
         get.arg("GET").arg("appendfsync");
@@ -57,13 +57,13 @@ impl Redis {
             Some(current) if current > stored => Check::warning(
                 name,
                 found(current),
-                "the database was set back to a backup: a running confab begins a new epoch, and builds the search index anew",
+                "the database was restored from a backup: a running confab begins a new epoch and rebuilds the search index",
             ),
-            None if stored == 0 => Check::ok(name, "none yet: nothing was ever written"),
+            None if stored == 0 => Check::ok(name, "none yet: nothing has been written"),
             current => Check::warning(
                 name,
                 found(current.unwrap_or(0)),
-                "Redis was emptied or set back, and writes that were not stored by then are lost: the next write begins a new epoch, in which numbers go on from what is stored",
+                "Redis was emptied or restored, and writes that were not stored are lost: the next write begins a new epoch, in which numbers continue from the stored ones",
             ),
         })
     }
@@ -85,7 +85,7 @@ fn version(version: &str) -> Check {
     }
 }
 
-/// What can be lost is as Redis' own documentation has it ("Redis persistence").
+/// Checks the persistence settings against Redis' documentation ("Redis persistence").
 fn persistence(server: &ServerInfo, fsync: Option<&str>) -> Check {
     let name = "redis persistence";
     if !server.has_aof() {
@@ -102,7 +102,7 @@ fn persistence(server: &ServerInfo, fsync: Option<&str>) -> Check {
                 "the last write to the append-only file: {:?}",
                 server.field("aof_last_write_status")
             ),
-            "look at Redis' log and its disk: it takes no writes until this is mended",
+            "check Redis' log and disk: it accepts no writes until this is fixed",
         );
     }
     let found = format!("appendonly yes, appendfsync {}", fsync.unwrap_or("unknown"));
@@ -111,17 +111,17 @@ fn persistence(server: &ServerInfo, fsync: Option<&str>) -> Check {
         Some("everysec") => Check::warning(
             name,
             found,
-            "a crash of the machine may lose the writes of the last second, though they were answered: set appendfsync always if that is too much",
+            "a crash of the machine may lose the accepted writes of the last second: set appendfsync always to prevent this",
         ),
         Some("no") => Check::problem(
             name,
             found,
-            "a crash of the machine may lose the writes of the last 30 seconds or so, as the system flushes when it likes: set appendfsync always",
+            "a crash of the machine may lose the accepted writes of about 30 seconds: set appendfsync always",
         ),
         _ => Check::warning(
             name,
             found,
-            "this server does not let its settings be read: see to it that appendfsync is always",
+            "this server does not allow to read its settings: make sure that appendfsync is always",
         ),
     }
 }
@@ -133,7 +133,7 @@ fn eviction(server: &ServerInfo) -> Check {
         Some(policy) => Check::problem(
             name,
             policy,
-            "set maxmemory-policy noeviction: evicted keys are lost jobs, and numbers given twice",
+            "set maxmemory-policy noeviction: evicted keys are lost jobs and repeated numbers",
         ),
     }
 }

@@ -10,20 +10,20 @@ use crate::{
     },
 };
 
-/// A write as the script wants it.
+/// Encoded write, for the script.
 pub struct EncodedWrite {
     kind: Kind,
     target: Target,
-    /// What is known of the payload.
+    /// Known members of the payload.
     members: String,
 }
 
-/// What became of a write that was offered.
+/// Outcome of an offered write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Offered {
-    /// This.
+    /// Settled with this result.
     Settled(Result<Enqueued>),
-    /// Nothing yet: Redis must learn this fact first.
+    /// Not settled: Redis needs this fact first.
     Needs(Fact),
 }
 
@@ -37,7 +37,7 @@ impl EncodedWrite {
         }
     }
 
-    /// What counts its number; nothing counts applications.
+    /// Returns the counter of its number. Applications have none.
     fn counter(&self) -> Option<CounterKey> {
         match self.kind.entity() {
             Entity::Application => None,
@@ -48,7 +48,7 @@ impl EncodedWrite {
 }
 
 impl Redis {
-    /// Offers writes by one script, and tells in their order what became of each.
+    /// Offers writes to one script and returns their outcomes, in order.
     pub async fn offer(
         &self,
         writes: impl Iterator<Item = &EncodedWrite> + Clone,

@@ -1,10 +1,10 @@
-//! Noticing that Redis may have lost something, and beginning anew from the database.
+//! Detection of data loss in Redis, and the start of a new epoch from the database.
 //!
 //! A Redis that restarted or failed over has forgotten the scripts; one that was emptied has no epoch. Either way its
 //! counters may be older than what is stored. So the epoch is raised in the database, which bars every batch claimed
-//! before from being stored; then it is set in Redis; and only then are the scripts loaded, so that no step can be taken
-//! under the old epoch in between. A counter that is still of an older epoch is raised to what is stored when it is
-//! next needed.
+//! before from being stored; then it is set in Redis; and only then are the scripts loaded, so that no step can be
+//! taken under the old epoch in between. A counter that is still of an older epoch is raised to what is stored at its
+//! next use.
 
 use std::time::Duration;
 
@@ -20,11 +20,10 @@ use crate::{
     },
 };
 
-/// How long to wait for another process that is beginning an epoch. It takes a few round trips.
+/// Time to wait for another process that begins an epoch, which takes a few round trips.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 
-/// How often a call is repeated because Redis lost its memory again, or another epoch began, before it counts as an
-/// outage.
+/// Number of attempts of a call while Redis loses its data or another epoch begins, before it counts as an outage.
 const ATTEMPTS: usize = 4;
 
 impl Redis {
@@ -65,7 +64,7 @@ impl Redis {
         }
         Err(Error::Unavailable {
             store: "Redis",
-            detail: "it keeps losing its memory".into(),
+            detail: "it keeps losing its data".into(),
         })
     }
 
@@ -91,13 +90,13 @@ impl Redis {
         call!("queue", "raise_revisions").timed(begin).await
     }
 
-    /// Begins a new epoch, unless Redis and the database are of one mind already: another caller was faster.
+    /// Begins a new epoch, unless Redis and the database agree because another caller was faster.
     pub(super) async fn begin_epoch(&self) -> Result<()> {
         // Boxed, as it is rare, and its future would be a part of every call's.
         Box::pin(self.begin_epoch_above(None)).await
     }
 
-    /// The same, unless they are of one mind about an epoch above this one.
+    /// Begins a new epoch, unless Redis and the database agree on an epoch above this one.
     async fn begin_epoch_above(&self, above: Option<u64>) -> Result<()> {
         let is_current_above = async || {
             let current = self.current_epoch().await?;
@@ -132,22 +131,22 @@ impl Redis {
             .transaction::<Vec<String>>(&mut load)
             .await?;
         let why = if current.max(above) > Some(stored) {
-            "the database was set back: a new epoch begins, and the search index is to be built anew"
+            "Database restored from a backup; a new epoch begins and the search index is rebuilt"
         } else if above.is_some() {
-            "the database was set back: a new epoch begins"
+            "Database restored from a backup; a new epoch begins"
         } else {
-            "Redis is new, was restarted or emptied: a new epoch begins, numbers go on from what is stored"
+            "Redis is new, was restarted or emptied; a new epoch begins and numbers continue from the stored ones"
         };
         warn!(epoch, "{why}");
         Ok(())
     }
 
-    /// Whether Redis has all scripts and stands in the epoch of the database.
+    /// Tells whether Redis has all scripts and the database's epoch.
     pub(super) async fn is_current(&self) -> Result<bool> {
         Ok(self.current_epoch().await?.is_some())
     }
 
-    /// The epoch in which Redis and the database stand; `None` if they do not agree, or Redis lacks a script.
+    /// Returns the epoch of Redis and the database; `None` if they differ, or Redis lacks a script.
     async fn current_epoch(&self) -> Result<Option<u64>> {
         let mut pipe = redis::pipe();
         pipe.cmd("SCRIPT").arg("EXISTS");
@@ -162,7 +161,7 @@ impl Redis {
         Ok(current.filter(|current| *current == stored))
     }
 
-    /// The epoch that Redis stands in; `None` if it is new or was emptied.
+    /// Returns Redis' epoch; `None` if Redis is new or was emptied.
     pub(super) async fn epoch(&self) -> Result<Option<u64>> {
         let mut pipe = redis::pipe();
         pipe.get(format!("{}epoch", self.settings.prefix));

@@ -14,10 +14,10 @@ use crate::{
     },
 };
 
-/// Ids that one call reads at most.
+/// Maximum number of IDs that one call reads.
 const IDS: usize = 10_000;
 
-/// Jobs that one call looks at, at most: it looks for each in several places.
+/// Maximum number of jobs that one call reads. Each takes several lookups.
 const INFOS: usize = 200;
 
 /// Operators' calls: they must not delay a request.
@@ -107,7 +107,7 @@ impl Redis {
         })
     }
 
-    /// All members of one list, sorted set or set.
+    /// Returns all members of a list, sorted set or set.
     async fn ids(&self, key: &str) -> Result<Vec<String>> {
         let mut ids = Vec::new();
         loop {
@@ -157,7 +157,7 @@ impl Redis {
             .map(drop)
     }
 
-    /// Changes one thing; false if that is not possible.
+    /// Runs a script that changes one job or kind; false if it changed nothing.
     async fn change(&self, call: &Call, command: &Cmd) -> Result<bool> {
         let response = self.call(call, CLASS, command).await?;
         Ok(response.first().is_some_and(|done| done == "1"))

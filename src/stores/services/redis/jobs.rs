@@ -8,7 +8,7 @@ use crate::{
     stores::{Batch, ClaimLimits, Lease, Recovered, Result, call::call, payload},
 };
 
-/// Leases that one call of [`Redis::recover`] returns at most; the next call continues.
+/// Maximum number of leases that one call of [`Redis::recover`] returns; the next call continues.
 const RECOVER_LEASES: usize = 100;
 
 /// Workers' calls: the megabytes of a claim must not delay a request.
@@ -94,8 +94,7 @@ impl Redis {
         release.await.map(drop)
     }
 
-    /// Begins an epoch where Redis or the database has lost its
-    /// memory, though nobody else may ask.
+    /// Recovers expired leases. Begins an epoch first if Redis or the database lost data, even if no request does.
     pub async fn recover(&self) -> Result<Vec<Recovered>> {
         if !self.is_current().await? {
             self.begin_epoch().await?;
@@ -114,7 +113,7 @@ impl Redis {
         Ok(Recovered::sum(claims))
     }
 
-    /// Tells whether a write would be accepted, and would not be lost.
+    /// Checks that a write would be accepted and kept.
     pub(crate) async fn probe(&self) -> Result<()> {
         let mut command = self.command(&self.scripts.capacity);
         command

@@ -36,7 +36,7 @@ pub struct RedisSettings {
     pub prefix: String,
     /// Connections of the workers.
     pub pool_size: usize,
-    /// How long a call may take.
+    /// Time limit of a call.
     pub timeout: Duration,
     /// Writes that may be waiting, leased and delayed.
     pub queue_depth: usize,
@@ -51,7 +51,7 @@ pub struct Redis {
     /// Keeps the epoch, and what Redis may have lost.
     mysql: Arc<Mysql>,
     settings: RedisSettings,
-    /// Held while this process begins an epoch, so that its requests do not all do so.
+    /// Lock of the start of an epoch within this process.
     beginning: Mutex<()>,
 }
 

@@ -1,15 +1,15 @@
 //! The scripts that make each step on the queue atomic.
 //!
-//! They are called by their digest only, never by their source: Redis forgets scripts when it restarts or fails over,
-//! and the error that a forgotten script gives is how that is noticed (see `epoch`).
+//! Scripts are called by digest only, never by source: Redis forgets them when it restarts or fails over, and the error
+//! of a missing script reveals that (see `epoch`).
 
 use deadpool_redis::redis;
 
-/// One Lua script, as Redis knows it.
+/// Lua script and its digest.
 pub struct Script {
-    /// What is loaded: its flags, what all scripts share, and its own text.
+    /// Source: flags, shared code and the script's own code.
     pub source: String,
-    /// What it is called by.
+    /// Digest by which it is called.
     pub sha: String,
 }
 
@@ -21,13 +21,12 @@ impl Script {
     }
 }
 
-/// A Redis that is out of memory refuses what takes more of it. Draining the queue must go on then, so everything but
-/// the accepting of writes, and the check whether they would be accepted, is exempt.
+/// Flag of scripts that also run when Redis is out of memory. Workers must drain the queue then, so only the acceptance
+/// of writes and its probe are without it.
 const ALLOW_OOM: &str = " flags=allow-oom";
 const READ_ONLY: &str = " flags=no-writes";
 
-/// The scripts, each with its flags: each is of the file of its name in `lua/`, whose head documents arguments and
-/// response.
+/// Defines the scripts with their flags. Each has a file in `lua/`, which documents arguments and response.
 macro_rules! scripts {
     ($($name:ident: $flags:expr;)+) => {
         /// All scripts.

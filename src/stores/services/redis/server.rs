@@ -1,4 +1,4 @@
-//! What kind of server Redis is: whether it keeps what it is given.
+//! Server information of Redis, and the checks of its durability.
 
 use std::collections::HashMap;
 
@@ -20,17 +20,17 @@ impl ServerInfo {
         )
     }
 
-    /// A field by its name in `INFO`; empty if this server does not tell.
+    /// Returns a field of `INFO`; empty if the server omits it.
     pub fn field(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
     }
 
-    /// What it does to keys when it is out of memory, unless it just refuses to take more: jobs would be lost.
+    /// Returns the eviction policy, unless it is `noeviction`. Eviction would lose jobs.
     pub fn evicts(&self) -> Option<&str> {
         Some(self.field("maxmemory_policy")).filter(|policy| *policy != "noeviction")
     }
 
-    /// Whether it writes what it is given to the append-only file.
+    /// Tells whether the append-only file is enabled.
     pub fn has_aof(&self) -> bool {
         self.field("aof_enabled") == "1"
     }
@@ -49,7 +49,7 @@ impl ServerInfo {
 }
 
 impl Redis {
-    /// Asks the server about itself.
+    /// Reads the server information.
     pub(super) async fn server(&self) -> Result<ServerInfo> {
         let mut info = cmd("INFO");
         info.arg(&["server", "memory", "persistence"]);

@@ -1,4 +1,4 @@
--- Forgets jobs that are stored. ARGV: kind:token, then for each job its id, what finds it while pending, its number
+-- Removes stored jobs. ARGV: kind:token, then for each job its id, the key of its pending entry, its number
 local lease = p .. 'lease:' .. ARGV[1]
 if not redis.call('ZSCORE', p .. 'leases', ARGV[1]) then return {'lost'} end
 if #ARGV == 1 then return {'ok'} end
@@ -6,7 +6,7 @@ local ids = {}
 for i = 2, #ARGV, 3 do ids[#ids + 1] = ARGV[i] end
 local held = redis.call('SMISMEMBER', lease, unpack(ids))
 
--- The creation of a message is the first write to it, so no older one can be found beside it.
+-- The creation of a message is the first write to it, so there is no older pending write.
 local is_first = string.match(ARGV[1], '^create_')
 local done, found_by = {}, {}
 for k, id in ipairs(ids) do
@@ -20,7 +20,7 @@ for k, id in ipairs(ids) do
       found_by[pending] = superseded
       superseded[#superseded + 1] = id
       if not is_first then
-        -- What is older is superseded: if it were still found, it would be read as the newest that is not stored.
+        -- Older writes are superseded: if they stayed, readers would take one for the newest pending write.
         for _, other in ipairs(redis.call('ZRANGEBYSCORE', pending, number, number)) do
           if other < id then superseded[#superseded + 1] = other end
         end
@@ -29,7 +29,7 @@ for k, id in ipairs(ids) do
   end
 end
 
--- No more at a time than Lua can unpack.
+-- Calls with at most as many values as Lua can unpack.
 local function in_parts(values, call)
   for i = 1, #values, 1000 do call(unpack(values, i, math.min(i + 999, #values))) end
 end

@@ -1,4 +1,4 @@
--- Whether a write would be accepted; a Redis that is out of memory refuses this script as it does that one.
+-- Checks that a write would be accepted. Like enqueue, this script fails if Redis is out of memory.
 -- ARGV: queue depth, dead letters
 local dead = redis.call('ZCARD', p .. 'dead')
 if dead >= tonumber(ARGV[2]) then return {'full', 'limits.dead_letters'} end

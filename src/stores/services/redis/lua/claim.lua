@@ -1,5 +1,5 @@
--- Leases the oldest waiting jobs of a kind: epoch, then id, tries, payload, id …; nothing after the epoch: none wait, or
--- the kind is paused.
+-- Claims waiting jobs of a kind, isolated ones first, then the oldest. Returns epoch, then id, tries, payload, id …; only
+-- the epoch if no job waits or the kind is paused.
 -- ARGV: kind, token, jobs at most, bytes at most, lease in ms
 local kind, token, limit, bytes_left = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local epoch = redis.call('GET', p .. 'epoch')
@@ -28,7 +28,7 @@ else
   if #ids > 0 then redis.call('LTRIM', queue, 0, -(#ids + 1)) end
 end
 if #ids == 0 then return {'ok', epoch} end
--- What was given back at different times is not in order.
+-- Jobs that returned at different times are not in order.
 table.sort(ids)
 
 redis.call('SADD', p .. 'lease:' .. kind .. ':' .. token, unpack(ids))

@@ -1,4 +1,4 @@
--- Forgets a dead letter, and that it could be read; what else is written to the same thing stays. ARGV: id
+-- Discards a dead letter and its pending entry; other writes to the same entity stay. ARGV: id
 local id = ARGV[1]
 if redis.call('ZREM', p .. 'dead', id) == 0 then return {'ok', '0'} end
 local payload = redis.call('HGET', p .. 'jobs', id) or ''

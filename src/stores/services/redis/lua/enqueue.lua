@@ -1,9 +1,9 @@
--- Accepts writes, one after the other: does what it belongs to exist, which number does it get, queue it.
+-- Accepts writes, one after the other: checks that the parent exists, assigns a number, queues the job.
 -- ARGV: queue depth, dead letters, version of the payload, then for each write: kind, app, chat, message number (of an
 -- update), the payload's members without the opening brace. A kind is named <action>_<entity>.
--- Returns three values for each: ok, number, id; or why not, with what that is about.
+-- Returns three values for each: ok, number, id; or a reason and its details.
 --
--- What many writes change alike is read and written once for all of them, at the end or when one must see it.
+-- Shared state is read and written once for all writes, at the end or before a write that must see it.
 local epoch = redis.call('GET', p .. 'epoch')
 if not epoch then return {'epoch'} end
 
@@ -64,7 +64,7 @@ local function enqueue(kind, app, chat, target, members)
     redis.call('HSET', counter_key, 'epoch', epoch, 'n', 0, 'job', id)
     number = '0'
   elseif action == 'update' then
-    -- Who reads this write before it is stored wants to know since when the message exists.
+    -- Readers of this write before it is stored need the creation time of the message.
     flush()
     local first = redis.call('ZRANGEBYSCORE', found_by, target, target, 'LIMIT', 0, 1)[1]
     if first then

@@ -1,4 +1,4 @@
--- A job failed by its own fault. ARGV: kind:token, kind, id, error, ms until the next try or -1 for the dead letters
+-- Records that a job failed. ARGV: kind:token, kind, id, error, ms until the next attempt or -1 for the dead letters
 local lease, kind, id = p .. 'lease:' .. ARGV[1], ARGV[2], ARGV[3]
 if not redis.call('ZSCORE', p .. 'leases', ARGV[1]) or redis.call('SREM', lease, id) == 0 then return {'lost'} end
 redis.call('HINCRBY', p .. 'tries', id, 1)

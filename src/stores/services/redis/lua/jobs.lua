@@ -1,4 +1,4 @@
--- Tells of each of these jobs that there is: id, state, due, tries, crashes, error, payload.
+-- Reads each of these jobs that exists: id, state, due, tries, crashes, error, payload.
 -- ARGV: '1' for whole payloads, else they end before the text; then the ids
 local leases = redis.call('ZRANGE', p .. 'leases', 0, -1)
 

@@ -1,4 +1,4 @@
--- Reads the newest write to each of some messages that is not stored yet: id, payload, or twice nothing, for each.
+-- Reads the newest write to each of some messages that is not stored yet: id, payload, or two empty strings, for each.
 -- ARGV: for each message its sorted set without prefix, and its number
 if not redis.call('GET', p .. 'epoch') then return {'epoch'} end
 local found = {'ok'}

@@ -1,4 +1,4 @@
--- Gives back what dead claimers held: of each claim its kind, how many jobs, and how many were given up.
+-- Recovers jobs of expired leases. Returns for each lease its kind, its number of jobs, and how many became dead letters.
 -- ARGV: leases at most in this call
 local result = {'ok'}
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', p .. 'leases', '-inf', now(), 'LIMIT', 0, ARGV[1])) do
@@ -8,7 +8,7 @@ for _, name in ipairs(redis.call('ZRANGEBYSCORE', p .. 'leases', '-inf', now(), 
     if redis.call('HINCRBY', p .. 'crashes', id, 1) < 3 then
       table.insert(again, id)
     else
-      redis.call('HSET', p .. 'errors', id, 'three claimers died over this job, the last time over it alone')
+      redis.call('HSET', p .. 'errors', id, 'three claimers crashed while they held this job')
       redis.call('ZADD', p .. 'dead', now(), id)
       dead = dead + 1
     end

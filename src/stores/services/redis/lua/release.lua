@@ -1,4 +1,4 @@
--- Gives back what a lease still holds, nobody's fault. ARGV: kind:token, kind
+-- Returns the jobs of a lease to their queue, without counting a failure. ARGV: kind:token, kind
 local lease = p .. 'lease:' .. ARGV[1]
 if redis.call('ZREM', p .. 'leases', ARGV[1]) == 0 then return {'lost'} end
 return_to_queue(ARGV[2], redis.call('SMEMBERS', lease))

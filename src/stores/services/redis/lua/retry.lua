@@ -1,4 +1,4 @@
--- A dead letter or a delayed job waits again, as if it had never failed. ARGV: id
+-- Moves a dead or delayed job back to its queue and resets its counters. ARGV: id
 local id = ARGV[1]
 local kind = kind_of(redis.call('HGET', p .. 'jobs', id))
 if redis.call('ZREM', p .. 'dead', id) == 0 and redis.call('ZREM', p .. 'delayed:' .. kind, id) == 0 then

@@ -5,8 +5,8 @@ for _, name in ipairs(redis.call('ZRANGE', p .. 'leases', 0, -1)) do
   local kind = string.match(name, '^[^:]+')
   leased[kind] = (leased[kind] or 0) + redis.call('SCARD', p .. 'lease:' .. name)
 end
--- The payload of a dead letter, which may be long, is read once: what kind it is of is kept beside. What has no entry there
--- is new, or was given up by a program that did not count yet; a program like that may also have left entries behind.
+-- The payload of a dead letter, which may be long, is read once, and its kind is cached. A dead letter without an entry is
+-- new, or is of an older version without this cache, which may also have left stale entries.
 local letters, kinds = redis.call('ZRANGE', p .. 'dead', 0, -1), p .. 'dead_kinds'
 if redis.call('HLEN', kinds) > #letters then redis.call('DEL', kinds) end
 for first = 1, #letters, 1000 do
