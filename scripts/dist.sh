@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Packs a binary with all that belongs to it: dist.sh BINARY FOLDER makes FOLDER/confab-VERSION-TARGET.tar.gz
+# Packs a binary and its files: dist.sh BINARY FOLDER creates FOLDER/confab-VERSION-TARGET.tar.gz
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 binary=$1 folder=$2
@@ -18,7 +18,7 @@ install -m 644 docs/*.md "$folder/$name/docs"
 "$binary" completions zsh >"$folder/$name/completions/_confab"
 "$binary" completions fish >"$folder/$name/completions/confab.fish"
 scripts/third-party.sh >"$folder/$name/THIRD-PARTY"
-# The same files make the same tarball, whoever packs them and when.
+# Reproducible: the same files result in the same tarball.
 tar --create --directory "$folder" --owner=0 --group=0 --numeric-owner --sort=name --mtime="@$(git log -1 --format=%ct 2>/dev/null || echo 0)" "$name" |
   gzip -n >"$folder/$name.tar.gz"
 echo "$folder/$name.tar.gz"

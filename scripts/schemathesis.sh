@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts schemathesis, which tries an API out by its description, into target/, and prints the path of the program.
+# Installs schemathesis, which tests an API by its description, into target/, and prints the path of the program.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

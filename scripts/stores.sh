@@ -1,30 +1,30 @@
 #!/usr/bin/env bash
 # The three real stores for development and tests, on 127.0.0.1, from a clone alone.
 #
-#   stores.sh up            start what does not run yet, and leave it running
+#   stores.sh up            start the stores that are not running, and leave them running
 #   stores.sh down          stop them; the data stays
 #   stores.sh wipe          stop them and delete the data
-#   stores.sh status        say what runs; exit 1 unless all three do
+#   stores.sh status        print which stores run; exit 1 unless all three do
 #   stores.sh env [test]    export lines for a shell: what confab needs to run on them, or (test) what the tests need
 #
 # For the fault suite, with a STORE of mysql, redis, elasticsearch:
 #   stores.sh kill STORE    kill -9
 #   stores.sh start STORE   start it again, and wait until it serves
-#   stores.sh keep STORE    keep a copy of the data of a store that was killed
-#   stores.sh back STORE    put that copy in the data's place, while the store is dead
+#   stores.sh keep STORE    copy the data of a killed store
+#   stores.sh back STORE    replace the data of a stopped store by that copy
 #
-# With Docker Compose where an engine answers, else natively on Debian: Redis is the distribution's, MySQL and
-# Elasticsearch come from the recipes in stores/. Data and logs lie in .stores/ of the project.
+# Uses Docker Compose if an engine answers, otherwise native processes on Debian: Redis from the distribution, MySQL and
+# Elasticsearch from the scripts in stores/. Data and logs are in .stores/ of the project.
 #
-# CONFAB_STORES_SET=NAME is about another set of three, with data of its own and the ports that the environment names;
-# wiping the plain set wipes all. Kill, start, keep and back need that name: the plain set is everybody's.
+# CONFAB_STORES_SET=NAME selects another set of three, with data of its own and the ports that the environment names;
+# wiping the default set wipes all. Kill, start, keep and back require a name, because the default set is shared.
 #
 # Environment: CONFAB_STORES_MYSQL_PORT (13306), CONFAB_STORES_REDIS_PORT (16379), CONFAB_STORES_ELASTICSEARCH_PORT
-# (19200); CONFAB_STORES_MODE (docker or native; found out if not set); MYSQL_PASSWORD (docker only).
+# (19200); CONFAB_STORES_MODE (docker or native; detected if not set); MYSQL_PASSWORD (docker only).
 set -euo pipefail
 REDIS_VERSION=7.0.15 # Debian bookworm's: what the tests run on, and the image in docker-compose.yml
 
-# What is started here outlives this script: it must not hold on to a pipe or a make job slot of the caller.
+# The stores outlive this script, so they must not inherit a pipe or a make job slot of the caller.
 for fd in "/proc/$$/fd"/*; do
   fd=${fd##*/}
   if [ "$fd" -gt 2 ] && [ "$fd" != 255 ]; then eval "exec $fd>&-"; fi
@@ -51,7 +51,7 @@ die_with_log() { # MESSAGE LOG: in one write, as the stores come up side by side
   printf '%s\n' "$text" >&2; exit 1
 }
 
-# A Unix socket's path has room for some 107 bytes: too deep a project keeps its data elsewhere, behind a symlink.
+# The path of a Unix socket is limited to about 107 bytes. If the project's path is too long, a symlink shortens it.
 state_dir() {
   state=$root/.stores
   if [ ! -e "$state" ] && [ $((${#state} + 12)) -gt 90 ]; then
@@ -79,7 +79,7 @@ install_missing() {
   fi
   say "installing ${need[*]}"
   apt+=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=120)
-  # The package lists may be missing or old, and are fetched only then.
+  # Package lists are fetched only if they are missing or old.
   "${apt[@]}" install --no-install-recommends "${need[@]}" </dev/null >"$state/install.log" 2>&1 ||
     { "${apt[@]}" update && "${apt[@]}" install --no-install-recommends "${need[@]}"; } \
       </dev/null >"$state/install.log" 2>&1 || die_with_log "could not install ${need[*]}" "$state/install.log"
@@ -181,7 +181,7 @@ stop_native() { # STORE
 
 # ---- with Docker Compose -----------------------------------------------------------------------------------------
 
-# A project of this clone's own: a confab that runs from the same file keeps its data when these stores are wiped.
+# The Compose project is specific to this clone, so wiping it keeps the data of a confab run from the same file.
 compose() { docker compose -p "$own_name${set:+-$set}" -f "$root/docker-compose.yml" "$@" </dev/null; }
 healthy() { [ "$(docker inspect -f '{{.State.Health.Status}}' "$(compose ps -q "$1")" 2>/dev/null)" = healthy ]; }
 

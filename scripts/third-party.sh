@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# What the binary is made of besides Confab: every crate with its licence, and then the licences' texts, each once.
+# Lists the third-party crates in the binary with their licences, followed by each licence text once.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 sources=${CARGO_HOME:-$HOME/.cargo}/registry/src
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# What is only used to build or to test is in no binary.
+# Build and test dependencies are not in the binary.
 cargo tree --locked --edges normal,no-proc-macro --prefix none --format '{p}|{l}|{r}' |
   sed -n 's/^\([^ ]*\) v\([^ |]*\)[^|]*|/\1|\2|/p' | grep -v '^confab|' | sort -u >"$work/crates"
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs wrk, which makes the closed load of the benchmark, where it is missing.
+# Installs wrk, the load generator of the benchmark, if it is missing.
 set -euo pipefail
 if command -v wrk >/dev/null; then exit 0; fi
 die() { echo "wrk: not installed, and $*: https://github.com/wg/wrk says how" >&2; exit 1; }

@@ -1,4 +1,4 @@
-//! Load that wrk has no means for: a given number of requests, each another, or as many a second as planned (open loop).
+//! Loads that wrk cannot make: a fixed number of different requests, or a fixed rate (open loop).
 
 use std::{
     sync::{
@@ -14,27 +14,27 @@ use hyper::{Request, body::Bytes, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::JoinSet};
 
-use crate::requests::Ask;
+use crate::requests::RequestSpec;
 
-/// When the requests are sent.
+/// When requests are sent.
 #[derive(Debug, Clone, Copy)]
-pub enum Pace {
-    /// As soon as a connection is free.
+pub enum LoadModel {
+    /// As soon as a connection is free (closed loop).
     Closed,
-    /// So many a second, whatever becomes of them; how long one took is counted from when it was planned.
+    /// A fixed rate per second, regardless of responses. Latency is measured from the planned time (open loop).
     Open(f64),
 }
 
-/// What came of a load.
+/// The result of a load.
 pub struct Outcome {
-    /// From the first request to the last answer.
+    /// From the first request to the last response.
     pub seconds: f64,
-    /// In milliseconds, the shortest first.
+    /// In milliseconds, ascending.
     latencies: Vec<f64>,
 }
 
 impl Outcome {
-    /// The latency that this part of the requests did not exceed, in milliseconds.
+    /// A percentile of the latencies in milliseconds; `part` is from 0 to 1.
     pub fn percentile(&self, part: f64) -> f64 {
         let last = self.latencies.len().saturating_sub(1);
         let at = (last as f64 * part).round() as usize;
@@ -42,20 +42,20 @@ impl Outcome {
     }
 }
 
-/// Sends `count` requests over so many connections to each port, and has each answer's status and body checked.
+/// Sends `count` requests over a number of connections to each port, and checks the status and body of each response.
 pub async fn drive(
     ports: &[u16],
     connections: usize,
     count: u64,
-    pace: Pace,
-    ask: impl Fn(u64) -> Ask + Send + Sync + 'static,
+    model: LoadModel,
+    spec: impl Fn(u64) -> RequestSpec + Send + Sync + 'static,
 ) -> Result<Outcome> {
-    let (ask, next) = (Arc::new(ask), Arc::new(AtomicU64::new(0)));
+    let (spec, next) = (Arc::new(spec), Arc::new(AtomicU64::new(0)));
     let latencies = Arc::new(Mutex::new(Vec::new()));
     let begin = Instant::now() + Duration::from_millis(50);
     let mut tasks = JoinSet::new();
     for port in ports.iter().flat_map(|port| vec![*port; connections]) {
-        let (ask, next, latencies) = (ask.clone(), next.clone(), latencies.clone());
+        let (spec, next, latencies) = (spec.clone(), next.clone(), latencies.clone());
         tasks.spawn(async move {
             let mut connection = connect(port).await?;
             let mut taken = Vec::new();
@@ -65,16 +65,16 @@ pub async fn drive(
                 if n >= count {
                     break;
                 }
-                let planned = match pace {
-                    Pace::Closed => Instant::now(),
-                    Pace::Open(rate) => {
+                let planned = match model {
+                    LoadModel::Closed => Instant::now(),
+                    LoadModel::Open(rate) => {
                         let planned = begin + Duration::from_secs_f64(n as f64 / rate);
-                        // The timer is exact to a millisecond: who is late by less is not held up by it.
+                        // The timer is exact to a millisecond; smaller delays are ignored.
                         tokio::time::sleep_until(planned.into()).await;
                         planned
                     }
                 };
-                send(&mut connection, &ask(n)).await?;
+                send(&mut connection, &spec(n)).await?;
                 taken.push(planned.elapsed().as_secs_f64() * 1000.0);
             }
             latencies
@@ -109,32 +109,32 @@ async fn connect(port: u16) -> Result<Connection> {
     Ok(sender)
 }
 
-/// One request on a connection of its own.
-pub async fn once(port: u16, ask: &Ask) -> Result<String> {
-    send(&mut connect(port).await?, ask).await
+/// Sends one request on a new connection.
+pub async fn once(port: u16, spec: &RequestSpec) -> Result<String> {
+    send(&mut connect(port).await?, spec).await
 }
 
-async fn send(connection: &mut Connection, ask: &Ask) -> Result<String> {
+async fn send(connection: &mut Connection, spec: &RequestSpec) -> Result<String> {
     let request = Request::builder()
-        .method(ask.method)
-        .uri(&ask.path)
+        .method(spec.method)
+        .uri(&spec.path)
         .header(header::HOST, "127.0.0.1")
         .header(header::CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(ask.body.clone())))?;
+        .body(Full::new(Bytes::from(spec.body.clone())))?;
     connection.ready().await?;
-    let answer = connection.send_request(request).await;
-    let answer = answer.with_context(|| format!("{ask:?}"))?;
-    let status = answer.status().as_u16();
-    let body = answer.into_body().collect().await?.to_bytes();
+    let response = connection.send_request(request).await;
+    let response = response.with_context(|| format!("{spec:?}"))?;
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await?.to_bytes();
     let body = String::from_utf8(body.to_vec())?;
-    // An answer to a write holds what was written; one that reads holds messages.
-    let good = match ask.method {
+    // Responses to writes contain the written resource, responses to reads contain messages.
+    let good = match spec.method {
         "POST" => status == 201 && body.starts_with("{\"Application\":"),
         "PUT" => status == 200 && body == "{\"status\":\"success\"}",
-        _ => status == 200 && (!ask.path.contains("/chat/") || body.contains("\"hello ")),
+        _ => status == 200 && (!spec.path.contains("/chat/") || body.contains("\"hello ")),
     };
     if !good {
-        bail!("{ask:?} was answered {status} {body:?}");
+        bail!("{spec:?} was answered {status} {body:?}");
     }
     Ok(body)
 }

@@ -1,4 +1,4 @@
-//! The release binary, as an operator runs it: its log, at the default level, goes to a file.
+//! Processes of the release binary. The log, at the default level, goes to a file.
 
 use std::{
     fs::File,
@@ -12,31 +12,31 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{
     client, folder,
-    requests::{Ask, Chat},
+    requests::{Chat, RequestSpec},
 };
 
-/// How long a start may take.
+/// Timeout of a start.
 const START: Duration = Duration::from_secs(60);
 
-/// What a process is told by its environment.
+/// Environment variables of a process.
 pub type Settings = Vec<(&'static str, String)>;
 
 /// A process that is killed when dropped.
 pub struct Process {
     child: Child,
-    /// Where it listens.
+    /// The port of the process.
     pub port: u16,
-    /// When it was started.
+    /// The time of its start.
     pub started: Instant,
 }
 
 impl Process {
-    /// The process's number.
+    /// The process ID.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Starts a program that takes its port from an argument or its environment; it writes to a file.
+    /// Starts a program that takes its port from an argument or its environment; its output goes to a file.
     pub fn start(mut command: Command, port: u16) -> Result<Self> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         // A few files in turn: a minute of load writes hundreds of megabytes.
@@ -55,10 +55,10 @@ impl Process {
         })
     }
 
-    /// Waits for the first good answer to a request; tells how long after the start it came.
-    pub async fn answers(&mut self, ask: &Ask) -> Result<Duration> {
+    /// Waits for the first valid response to a request; returns the time since the start.
+    pub async fn responses(&mut self, spec: &RequestSpec) -> Result<Duration> {
         loop {
-            match client::once(self.port, ask).await {
+            match client::once(self.port, spec).await {
                 Ok(_) => return Ok(self.started.elapsed()),
                 Err(error) if self.started.elapsed() > START => return Err(error),
                 Err(_) => {}
@@ -73,7 +73,7 @@ impl Process {
         }
     }
 
-    /// Ends it as an operator does, and waits.
+    /// Ends the process with SIGTERM and waits.
     pub fn stop(mut self) -> Result<()> {
         let pid = self.child.id().to_string();
         Command::new("kill").args(["-TERM", &pid]).status()?;
@@ -89,7 +89,7 @@ impl Drop for Process {
     }
 }
 
-/// A port that nobody listens on just now.
+/// Returns a free port.
 pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
@@ -105,7 +105,7 @@ fn command(settings: &[(&'static str, String)]) -> Command {
     command
 }
 
-/// Starts the server, without waiting for it.
+/// Starts the server without waiting.
 pub fn launch(settings: &[(&'static str, String)]) -> Result<Process> {
     let port = free_port()?;
     let mut command = command(settings);
@@ -116,14 +116,14 @@ pub fn launch(settings: &[(&'static str, String)]) -> Result<Process> {
     Process::start(command, port)
 }
 
-/// Starts the server, and waits until it may be sent requests.
+/// Starts the server and waits until it is ready.
 pub async fn serve(settings: &[(&'static str, String)]) -> Result<Process> {
     let mut process = launch(settings)?;
-    process.answers(&get("/readyz")).await?;
+    process.responses(&get("/readyz")).await?;
     Ok(process)
 }
 
-/// Runs one of its commands.
+/// Runs a command of the program.
 pub fn run(settings: &[(&'static str, String)], arguments: &[&str]) -> Result<()> {
     let output = command(settings).args(arguments).output()?;
     if !output.status.success() {
@@ -133,8 +133,8 @@ pub fn run(settings: &[(&'static str, String)], arguments: &[&str]) -> Result<()
 }
 
 /// A GET of a path.
-pub fn get(path: &str) -> Ask {
-    Ask {
+pub fn get(path: &str) -> RequestSpec {
+    RequestSpec {
         method: "GET",
         path: path.into(),
         body: String::new(),
@@ -143,25 +143,25 @@ pub fn get(path: &str) -> Ask {
 
 /// Creates an application.
 pub async fn create_application(port: u16) -> Result<String> {
-    let ask = Ask {
+    let spec = RequestSpec {
         method: "POST",
         path: "/application".into(),
         body: "{\"username\":\"bench\"}".into(),
     };
-    let answer: serde_json::Value = serde_json::from_str(&client::once(port, &ask).await?)?;
-    let app = answer["Application"].as_str();
+    let response: serde_json::Value = serde_json::from_str(&client::once(port, &spec).await?)?;
+    let app = response["Application"].as_str();
     Ok(app.context("an application")?.to_owned())
 }
 
 /// Creates the next chat of an application.
 pub async fn create_chat(port: u16, app: &str) -> Result<Chat> {
-    let ask = Ask {
+    let spec = RequestSpec {
         method: "POST",
         path: format!("/application/{app}/chat"),
         body: String::new(),
     };
-    let answer: serde_json::Value = serde_json::from_str(&client::once(port, &ask).await?)?;
-    let number = answer["Chat"].as_u64().context("a chat")?;
+    let response: serde_json::Value = serde_json::from_str(&client::once(port, &spec).await?)?;
+    let number = response["Chat"].as_u64().context("a chat")?;
     Ok(Chat {
         app: app.into(),
         number,

@@ -1,6 +1,6 @@
 -- wrk -s load.lua URL -- FILE [STATUS COUNT PATTERN]
--- Sends the requests of FILE in turn, one a line: METHOD PATH BODY. With a status, every answer must have it and hold
--- the pattern so often. Reading answers costs wrk more than sending, so what is timed goes without.
+-- Sends the requests of FILE in turn, one per line: METHOD PATH BODY. With STATUS, every response must have it and match
+-- PATTERN COUNT times. Reading responses costs wrk more than sending requests, so timed runs do not check them.
 local threads = {}
 
 function setup(thread)

@@ -1,14 +1,13 @@
-//! What the program does in a second, and what the stores under it could do: `make bench`. README.md says how to read
-//! its table.
+//! Measures the throughput of the program and of its stores: `make bench`. README.md explains the table.
 
 mod client;
 mod confab;
-mod ground;
+mod fixture;
 mod groups;
 mod limits;
-mod measure;
+mod report;
 mod requests;
-mod sheet;
+mod resources;
 mod stores;
 mod texts;
 mod wrk;
@@ -22,20 +21,20 @@ use std::{
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 
-use self::{groups::Bench, sheet::Sheet, stores::Stores};
+use self::{groups::Bench, report::Report, stores::Stores};
 
 #[derive(Debug, Parser)]
 #[command(about = "Measures confab beside what its stores could do")]
 struct Arguments {
-    /// What to measure; everything but the growth if nothing is named.
+    /// The parts to measure; without any, everything except growth and processes.
     groups: Vec<Group>,
-    /// How often everything is measured, in turn.
+    /// The number of rounds.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Multiplies the amounts of data and the long times: 0.05 is enough to see that it runs.
+    /// Multiplies amounts of data and long durations; 0.05 is enough for a smoke test.
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
-    /// What cargo adds.
+    /// Added by cargo.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -44,7 +43,7 @@ struct Arguments {
 enum Group {
     /// Accepting messages, at 1, 16, 64 and 256 connections.
     Accept,
-    /// Accepting while what was accepted is being stored.
+    /// Accepting while messages are being stored.
     Draining,
     /// Draining 100,000 messages.
     Drain,
@@ -52,15 +51,15 @@ enum Group {
     Reads,
     /// A mixed load at half the capacity.
     Mixed,
-    /// Memory with 1,000,000 jobs waiting, and the first answer after a start.
+    /// Memory with 1,000,000 jobs waiting, and the first response after a start.
     Memory,
-    /// The same in a chat of 1,000,000 messages, and beside 2,000,000.
+    /// All of it in a chat of 1,000,000 messages, and beside 2,000,000.
     Growth,
-    /// One process and four.
+    /// One process, and four.
     Processes,
 }
 
-/// What `make bench` measures; `make bench-full` has the others.
+/// The parts of `make bench`; `make bench-full` measures the others.
 const USUAL: [Group; 6] = [
     Group::Accept,
     Group::Draining,
@@ -70,7 +69,7 @@ const USUAL: [Group; 6] = [
     Group::Memory,
 ];
 
-/// Where everything that is written goes: beside the build.
+/// The folder of all output, below the build folder.
 pub fn folder() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent();
     target.unwrap_or(Path::new("target")).join("bench")
@@ -100,7 +99,7 @@ async fn bench(arguments: Arguments) -> Result<bool> {
         stores: Stores::from_environment()?,
         rounds: arguments.rounds.max(1),
         scale: arguments.scale,
-        sheet: Sheet::default(),
+        report: Report::default(),
     };
     let named = arguments.groups;
     let chosen = if named.is_empty() {
@@ -121,13 +120,13 @@ async fn bench(arguments: Arguments) -> Result<bool> {
             Group::Processes => groups::processes::run(&mut bench).await,
         };
         if let Err(error) = measured {
-            bench.sheet.fail(&format!("{group:?}"), &error);
+            bench.report.fail(&format!("{group:?}"), &error);
         }
         eprintln!("{group:?} took {:.0} s", begin.elapsed().as_secs_f64());
     }
     bench.stores.remove().await?;
     std::fs::remove_dir_all(folder().join("data")).ok();
-    bench.sheet.print();
+    bench.report.print();
     let names: Vec<String> = chosen
         .iter()
         .map(|group| format!("{group:?}").to_lowercase())
@@ -137,7 +136,7 @@ async fn bench(arguments: Arguments) -> Result<bool> {
     } else {
         names.join("-")
     };
-    bench.sheet.write(&folder().join(format!("{name}.json")))?;
+    bench.report.write(&folder().join(format!("{name}.json")))?;
     println!("{:.0} s in all", began.elapsed().as_secs_f64());
-    Ok(bench.sheet.is_whole())
+    Ok(bench.report.is_whole())
 }

@@ -1,39 +1,39 @@
-//! The requests that are measured, and what their answers are like.
+//! The requests, and the responses they must get.
 
 use crate::texts;
 
-/// One request.
+/// A request.
 #[derive(Debug, Clone)]
-pub struct Ask {
+pub struct RequestSpec {
     /// GET, POST or PUT.
     pub method: &'static str,
-    /// With its query.
+    /// The path, with the query.
     pub path: String,
-    /// Empty, or JSON.
+    /// The body: empty, or JSON.
     pub body: String,
 }
 
-/// What all answers of a load must be like.
+/// The expectation of all responses to a load.
 #[derive(Debug, Clone, Copy)]
 pub struct Expect {
     /// The status.
     pub status: u16,
-    /// A pattern of Lua that the body holds.
+    /// A Lua pattern that the body contains.
     pub pattern: &'static str,
-    /// How often.
+    /// The number of matches.
     pub count: u32,
 }
 
-/// A chat, as it stands in paths.
+/// A chat, as it appears in paths.
 #[derive(Debug, Clone)]
 pub struct Chat {
-    /// Its application.
+    /// The ID of its application.
     pub app: String,
     /// Its number.
     pub number: u64,
 }
 
-/// How many different requests wrk sends in turn.
+/// The number of different requests that wrk sends in turn.
 const VARIETY: u64 = 5000;
 
 pub const CREATED: Expect = Expect {
@@ -48,7 +48,7 @@ pub const SHOWN: Expect = Expect {
     count: 1,
 };
 
-/// So many items of a list.
+/// A list of `count` items.
 pub fn listed(count: u32) -> Expect {
     Expect {
         status: 200,
@@ -63,17 +63,17 @@ impl Chat {
     }
 
     /// Creates a message.
-    pub fn create(&self, text: &str) -> Ask {
-        Ask {
+    pub fn create(&self, text: &str) -> RequestSpec {
+        RequestSpec {
             method: "POST",
             path: format!("{}/message", self.path()),
             body: texts::body(text),
         }
     }
 
-    /// Changes a message.
-    pub fn update(&self, number: u64, text: &str) -> Ask {
-        Ask {
+    /// Updates a message.
+    pub fn update(&self, number: u64, text: &str) -> RequestSpec {
+        RequestSpec {
             method: "PUT",
             path: format!("{}/message/{number}", self.path()),
             body: texts::body(text),
@@ -81,54 +81,54 @@ impl Chat {
     }
 
     /// Reads a message.
-    pub fn show(&self, number: u64) -> Ask {
+    pub fn show(&self, number: u64) -> RequestSpec {
         self.get(format!("message/{number}"))
     }
 
     /// Reads the 100 messages after a number.
-    pub fn list(&self, after: u64) -> Ask {
+    pub fn list(&self, after: u64) -> RequestSpec {
         self.get(format!("messages?after={after}"))
     }
 
     /// Searches for a whole word.
-    pub fn search(&self, word: &str) -> Ask {
+    pub fn search(&self, word: &str) -> RequestSpec {
         self.get(format!("search/{word}"))
     }
 
-    fn get(&self, rest: String) -> Ask {
-        Ask {
+    fn get(&self, suffix: String) -> RequestSpec {
+        RequestSpec {
             method: "GET",
-            path: format!("{}/{rest}", self.path()),
+            path: format!("{}/{suffix}", self.path()),
             body: String::new(),
         }
     }
 
     /// Creations for wrk.
-    pub fn creates(&self) -> Vec<Ask> {
+    pub fn creates(&self) -> Vec<RequestSpec> {
         (0..VARIETY)
             .map(|n| self.create(&texts::message(n)))
             .collect()
     }
 
-    /// Reads of messages all over the first `messages`.
-    pub fn shows(&self, messages: u64) -> Vec<Ask> {
+    /// Reads of messages spread over the first `messages`.
+    pub fn shows(&self, messages: u64) -> Vec<RequestSpec> {
         scattered(messages).map(|n| self.show(n + 1)).collect()
     }
 
-    /// Lists of 100 all over the first `messages`.
-    pub fn lists(&self, messages: u64) -> Vec<Ask> {
+    /// Lists of 100 spread over the first `messages`.
+    pub fn lists(&self, messages: u64) -> Vec<RequestSpec> {
         let last = messages.saturating_sub(99);
         scattered(last).map(|n| self.list(n)).collect()
     }
 
     /// The mixed load: of 20 requests 12 read (10 a message, 2 a list), 6 create, 1 updates and 1 searches.
-    pub fn mixed(&self, n: u64, messages: u64) -> Ask {
-        let place = scatter(n, messages);
+    pub fn mixed(&self, n: u64, messages: u64) -> RequestSpec {
+        let position = scatter(n, messages);
         match n % 20 {
-            0..10 => self.show(place + 1),
+            0..10 => self.show(position + 1),
             10 | 11 => self.list(scatter(n, messages.saturating_sub(99).max(1))),
             12..18 => self.create(&texts::message(n)),
-            18 => self.update(place + 1, &texts::message(n)),
+            18 => self.update(position + 1, &texts::message(n)),
             _ => self.search(texts::RARE),
         }
     }

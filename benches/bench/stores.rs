@@ -1,4 +1,4 @@
-//! The benchmark's share of the three services: a database, a prefix of keys and an index of its own.
+//! The benchmark's part of the three services: a database, a key prefix and an index.
 
 use anyhow::{Context as _, Result, ensure};
 use deadpool_redis::redis::{self, aio::MultiplexedConnection};
@@ -6,12 +6,12 @@ use mysql_async::{Conn, prelude::Queryable};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
 
-use crate::measure;
+use crate::resources;
 
-/// The database, what every key begins with, and the index.
+/// The name of the database, the prefix of the keys, and the alias of the index.
 pub const NAME: &str = "confab_bench";
 
-/// Where the services are.
+/// The URLs of the services.
 #[derive(Debug, Clone)]
 pub struct Stores {
     mysql: String,
@@ -24,7 +24,7 @@ fn port(url: &str) -> Option<u16> {
 }
 
 impl Stores {
-    /// The services that the environment names.
+    /// Reads the URLs from the environment.
     pub fn from_environment() -> Result<Self> {
         let url = |name: &str| {
             let url = std::env::var(name);
@@ -39,7 +39,7 @@ impl Stores {
         })
     }
 
-    /// What tells the program where they are.
+    /// The environment variables that configure the program for these stores.
     pub fn settings(&self) -> Vec<(&'static str, String)> {
         vec![
             ("CONFAB_BACKING", "services".into()),
@@ -54,22 +54,22 @@ impl Stores {
         ]
     }
 
-    /// The benchmark's database.
+    /// The URL of the benchmark's database.
     pub fn database(&self) -> String {
         format!("{}/{NAME}", self.mysql)
     }
 
-    /// The server's URL.
+    /// The URL of the Redis server.
     pub fn redis_url(&self) -> &str {
         &self.redis
     }
 
-    /// The server's URL.
+    /// The URL of the Elasticsearch server.
     pub fn elasticsearch_url(&self) -> &str {
         &self.elasticsearch
     }
 
-    /// The processes, as far as they are ones of this machine.
+    /// The processes of the stores on this machine.
     pub fn processes(&self) -> Vec<(String, u32)> {
         let stores = [
             ("mysql", &self.mysql),
@@ -78,11 +78,11 @@ impl Stores {
         ];
         let found = stores
             .iter()
-            .filter_map(|(name, url)| Some(((*name).to_owned(), measure::listener(port(url)?)?)));
+            .filter_map(|(name, url)| Some(((*name).to_owned(), resources::listener(port(url)?)?)));
         found.collect()
     }
 
-    /// Removes all that a benchmark left, and makes the database anew.
+    /// Removes all data of a benchmark, and creates the database again.
     pub async fn wipe(&self) -> Result<()> {
         self.remove().await?;
         let mut mysql = connect_mysql(&self.mysql).await?;
@@ -92,7 +92,7 @@ impl Stores {
         Ok(())
     }
 
-    /// Removes all that a benchmark left.
+    /// Removes all data of a benchmark.
     pub async fn remove(&self) -> Result<()> {
         let mut redis = self.redis().await?;
         let mut cursor = 0_u64;
@@ -115,14 +115,14 @@ impl Stores {
         }
         let path = format!("/_cat/indices/{NAME}-*?format=json&h=index");
         for index in self
-            .ask(Method::GET, &path)
+            .call(Method::GET, &path)
             .await?
             .as_array()
             .into_iter()
             .flatten()
         {
             let name = index["index"].as_str().unwrap_or_default();
-            self.ask(Method::DELETE, &format!("/{name}")).await?;
+            self.call(Method::DELETE, &format!("/{name}")).await?;
         }
         let mut mysql = connect_mysql(&self.mysql).await?;
         mysql
@@ -145,19 +145,20 @@ impl Stores {
         connect_mysql(&self.database()).await
     }
 
-    /// Documents that a search could find now, or what was stored a moment ago.
+    /// The number of documents, after a refresh.
     pub async fn documents(&self) -> Result<u64> {
-        self.ask(Method::POST, &format!("/{NAME}/_refresh")).await?;
-        let counted = self.ask(Method::GET, &format!("/{NAME}/_count")).await?;
+        self.call(Method::POST, &format!("/{NAME}/_refresh"))
+            .await?;
+        let counted = self.call(Method::GET, &format!("/{NAME}/_count")).await?;
         Ok(counted["count"].as_u64().unwrap_or_default())
     }
 
-    async fn ask(&self, method: Method, path: &str) -> Result<Value> {
+    async fn call(&self, method: Method, path: &str) -> Result<Value> {
         let client = Client::builder().no_proxy().build()?;
         let request = client.request(method, format!("{}{path}", self.elasticsearch));
-        let answer = request.send().await.context("Elasticsearch")?;
-        let status = answer.status();
-        let body = answer.text().await?;
+        let response = request.send().await.context("Elasticsearch")?;
+        let status = response.status();
+        let body = response.text().await?;
         ensure!(
             status.is_success() || status == StatusCode::NOT_FOUND,
             "{path}: {status} {body}"
@@ -166,7 +167,7 @@ impl Stores {
     }
 }
 
-/// A connection that is not answered over a Unix socket of whoever listens there.
+/// Opens a connection over TCP, never over a Unix socket.
 pub async fn connect_mysql(url: &str) -> Result<Conn> {
     let options = mysql_async::Opts::from_url(url)?;
     let options = mysql_async::OptsBuilder::from_opts(options).prefer_socket(false);

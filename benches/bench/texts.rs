@@ -1,12 +1,12 @@
-//! What the messages say.
+//! The texts of the messages.
 
-/// A word that is in every message.
+/// A word in every message.
 pub const COMMON: &str = "everybody";
 
-/// A word that is in [`RARE_HITS`] messages of a chat.
+/// A word in [`RARE_HITS`] messages of a chat.
 pub const RARE: &str = "quetzalcoatl";
 
-/// How many messages of a chat hold the rare word.
+/// The number of messages of a chat that contain the rare word.
 pub const RARE_HITS: u64 = 10;
 
 const WORDS: [&str; 48] = [
@@ -18,7 +18,7 @@ const WORDS: [&str; 48] = [
     "window", "yellow",
 ];
 
-/// A message of some 60 characters: no two of one chat are the same.
+/// A message of about 60 characters, different for each `n`.
 pub fn message(n: u64) -> String {
     let mut mixed = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mut word = || {
@@ -34,7 +34,7 @@ pub fn message(n: u64) -> String {
     )
 }
 
-/// Message `n` of `total`, of which [`RARE_HITS`] hold the rare word.
+/// Message `n` of `total`, of which [`RARE_HITS`] contain the rare word.
 pub fn of_many(n: u64, total: u64) -> String {
     let text = message(n);
     if n.is_multiple_of((total / RARE_HITS).max(1)) {
@@ -44,7 +44,7 @@ pub fn of_many(n: u64, total: u64) -> String {
     }
 }
 
-/// A request's body.
+/// The body of a request.
 pub fn body(text: &str) -> String {
     format!("{{\"message\":\"{text}\"}}")
 }

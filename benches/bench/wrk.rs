@@ -1,4 +1,4 @@
-//! Closed load, by wrk: each connection sends the next request when it has its answer.
+//! Closed-loop load by wrk: each connection sends the next request after its response.
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -6,38 +6,38 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{
     folder,
-    requests::{Ask, Expect},
+    requests::{Expect, RequestSpec},
 };
 
-/// What wrk saw.
+/// The result of a run of wrk.
 #[derive(Debug, Clone, Copy)]
-pub struct Seen {
-    /// Answers.
+pub struct Measurement {
+    /// The number of responses.
     pub requests: f64,
-    /// Answers in a second.
+    /// Responses per second.
     pub per_second: f64,
     bytes_per_answer: f64,
 }
 
-/// A load that is prepared.
+/// A prepared load.
 pub struct Load {
     file: PathBuf,
     expect: Option<Expect>,
 }
 
 impl Load {
-    /// A load of these requests, in turn. Without expectations only statuses from 400 on are noticed.
-    pub fn new(name: &str, asks: &[Ask], expect: Option<Expect>) -> Result<Self> {
+    /// Creates a load of these requests, sent in turn. Without expectations, only statuses from 400 on are errors.
+    pub fn new(name: &str, specs: &[RequestSpec], expect: Option<Expect>) -> Result<Self> {
         let file = folder().join(format!("{name}.requests"));
-        let lines: Vec<String> = asks
+        let lines: Vec<String> = specs
             .iter()
-            .map(|ask| format!("{} {} {}", ask.method, ask.path, ask.body))
+            .map(|spec| format!("{} {} {}", spec.method, spec.path, spec.body))
             .collect();
         fs::write(&file, lines.join("\n"))?;
         Ok(Self { file, expect })
     }
 
-    /// Has every answer checked for a moment, which also warms up. Tells how long an answer is, in bytes.
+    /// Checks every response for a second, which also warms up. Returns the length of a response in bytes.
     pub fn check(&self, port: u16, connections: u32) -> Result<f64> {
         let checks = self.expect.map_or_else(Vec::new, |expect| {
             vec![
@@ -49,25 +49,37 @@ impl Load {
         Ok(self.wrk(port, connections, 1.0, &checks)?.bytes_per_answer)
     }
 
-    /// Measures for so many seconds. What is timed is not read, but it must be as long as what was checked, `length`.
-    pub fn run(&self, port: u16, connections: u32, seconds: f64, length: f64) -> Result<Seen> {
-        let seen = self.wrk(port, connections, seconds, &[])?;
+    /// Measures for a number of seconds. Responses are not read, but must be as long as the checked ones, `length`.
+    pub fn run(
+        &self,
+        port: u16,
+        connections: u32,
+        seconds: f64,
+        length: f64,
+    ) -> Result<Measurement> {
+        let measurement = self.wrk(port, connections, seconds, &[])?;
         ensure!(
-            (0.95..1.05).contains(&(seen.bytes_per_answer / length)),
+            (0.95..1.05).contains(&(measurement.bytes_per_answer / length)),
             "answers of {:.0} bytes, of {:.0} when they were checked",
-            seen.bytes_per_answer,
+            measurement.bytes_per_answer,
             length
         );
-        Ok(seen)
+        Ok(measurement)
     }
 
-    fn wrk(&self, port: u16, connections: u32, seconds: f64, checks: &[String]) -> Result<Seen> {
+    fn wrk(
+        &self,
+        port: u16,
+        connections: u32,
+        seconds: f64,
+        checks: &[String],
+    ) -> Result<Measurement> {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/bench/load.lua");
         let output = tokio::task::block_in_place(|| {
             Command::new("wrk")
                 .arg(format!("-t{}", connections.min(2)))
                 .arg(format!("-c{connections}"))
-                // wrk takes whole seconds.
+                // wrk accepts whole seconds only.
                 .arg(format!("-d{}s", seconds.round().max(1.0)))
                 .args(["--timeout", "10s", "-s", script])
                 .args([&format!("http://127.0.0.1:{port}"), "--"])
@@ -93,7 +105,7 @@ impl Load {
             "{broken} requests without an answer, {wrong} answers that are wrong, such as: {}",
             fields.next().unwrap_or_default()
         );
-        Ok(Seen {
+        Ok(Measurement {
             requests,
             per_second: requests / (micros / 1e6),
             bytes_per_answer: bytes / requests,

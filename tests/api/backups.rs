@@ -1,178 +1,180 @@
-//! A database that was set back to an older backup comes to terms with what Redis and the index remember, by itself.
+//! Reconciliation of a database that was restored from an older backup with Redis and the index.
 
 use serde_json::json;
 
-use crate::support::{Chat, Client, Process, Site, on_each_backing, on_services, settles};
+use crate::support::{
+    Chat, Client, Fixture, Process, apply, eventually_eq, on_each_backend, on_services,
+};
 
-/// A chat with five messages, of which the first was updated, and the first one's revision before that.
-async fn chat_to_set_back(site: &Site, api: &Client) -> (Chat, i64) {
+/// Creates a chat with five messages and an update of the first. Returns the first message's revision before the
+/// update.
+async fn new_updated_chat(fixture: &Fixture, api: &Client) -> (Chat, i64) {
     let chat = api.new_app_and_chat().await;
     for _ in 1..=5 {
-        api.say(&chat, "hello old").await;
+        api.create_message(&chat, "hello old").await;
     }
     at_rest(api, &chat, &[1, 2, 3, 4, 5]).await;
-    let revision = site
+    let revision = fixture
         .stored_number("SELECT revision FROM messages WHERE number = 1")
         .await
         .expect("it is stored");
-    api.change(&chat, 1, "hello new").await;
-    settles("the update is found", vec![1], async || {
-        api.found(&chat, "new").await
+    api.update_message(&chat, 1, "hello new").await;
+    eventually_eq("the update is found", vec![1], async || {
+        api.search_numbers(&chat, "new").await
     })
     .await;
     (chat, revision)
 }
 
-/// What a backup would bring back: the update was not yet made, nor the last two messages. With `epochs`, it is of
-/// before so many epochs.
-async fn set_back(site: &Site, revision: i64, epochs: u64) {
+/// Restores the state of a backup: without the update and without the last two messages. `epochs` is how many epochs
+/// the backup is behind.
+async fn restore_backup(fixture: &Fixture, revision: i64, epochs: u64) {
     for sql in [
         format!(
             "UPDATE messages SET text = 'hello old', revision = {revision}, updated_at = NULL WHERE number = 1"
         ),
         "DELETE FROM messages WHERE number > 3".to_owned(),
     ] {
-        site.execute(&sql).await;
+        fixture.execute(&sql).await;
     }
     if epochs > 0 {
-        site.execute(&format!("UPDATE state SET epoch = epoch - {epochs}"))
+        fixture
+            .execute(&format!("UPDATE state SET epoch = epoch - {epochs}"))
             .await;
     }
 }
 
 async fn at_rest(api: &Client, chat: &Chat, numbers: &[u64]) {
-    settles("the count", json!(numbers.len()), async || {
+    eventually_eq("the count", json!(numbers.len()), async || {
         api.messages_count(chat).await
     })
     .await;
-    settles("what is found", numbers.to_vec(), async || {
-        api.found(chat, "hello").await
+    eventually_eq("what is found", numbers.to_vec(), async || {
+        api.search_numbers(chat, "hello").await
     })
     .await;
 }
 
-/// Fails unless all comes good without a command, and goes on.
-async fn heals(site: &Site, api: &Process, chat: &Chat) {
-    settles("the lost update", vec![], async || {
-        api.found(chat, "new").await
+/// Fails unless everything is reconciled without a command, and new messages work.
+async fn expect_reconciled(fixture: &Fixture, api: &Process, chat: &Chat) {
+    eventually_eq("the lost update", vec![], async || {
+        api.search_numbers(chat, "new").await
     })
     .await;
     at_rest(api, chat, &[1, 2, 3]).await;
-    site.confab(&["search", "verify"]).await.expect_code(0);
+    fixture.confab(&["search", "verify"]).await.expect_code(0);
 
-    api.change(chat, 1, "hello newest").await;
-    settles("an update after it", vec![1], async || {
-        api.found(chat, "newest").await
+    api.update_message(chat, 1, "hello newest").await;
+    eventually_eq("an update after it", vec![1], async || {
+        api.search_numbers(chat, "newest").await
     })
     .await;
-    // Redis knows the numbers that the database has forgotten.
-    assert_eq!(api.say(chat, "hello").await, 6);
+    // Redis knows the numbers that the database has lost.
+    assert_eq!(api.create_message(chat, "hello").await, 6);
     at_rest(api, chat, &[1, 2, 3, 6]).await;
-    site.confab(&["search", "verify"]).await.expect_code(0);
+    fixture.confab(&["search", "verify"]).await.expect_code(0);
 }
 
-async fn rows_set_back_under_a_running_process_are_healed(site: &Site) {
-    let api = site.start().await;
-    let (chat, revision) = chat_to_set_back(site, &api).await;
-    set_back(site, revision, 0).await;
-    heals(site, &api, &chat).await;
+#[apply(on_each_backend!)]
+async fn restored_rows_are_reconciled_by_a_running_process(fixture: &Fixture) {
+    let api = fixture.start().await;
+    let (chat, revision) = new_updated_chat(fixture, &api).await;
+    restore_backup(fixture, revision, 0).await;
+    expect_reconciled(fixture, &api, &chat).await;
 }
 
-async fn rows_and_epoch_set_back_under_a_running_process_are_healed(site: &Site) {
-    let api = site.start().await;
-    let (chat, revision) = chat_to_set_back(site, &api).await;
-    set_back(site, revision, 1).await;
-    heals(site, &api, &chat).await;
+#[apply(on_services!)]
+async fn restored_rows_and_epoch_are_reconciled_by_a_running_process(fixture: &Fixture) {
+    let api = fixture.start().await;
+    let (chat, revision) = new_updated_chat(fixture, &api).await;
+    restore_backup(fixture, revision, 1).await;
+    expect_reconciled(fixture, &api, &chat).await;
 }
 
-async fn rows_set_back_under_a_stopped_process_are_healed(site: &Site) {
-    let api = site.start().await;
-    let (chat, revision) = chat_to_set_back(site, &api).await;
+#[apply(on_each_backend!)]
+async fn restored_rows_are_reconciled_at_the_next_start(fixture: &Fixture) {
+    let api = fixture.start().await;
+    let (chat, revision) = new_updated_chat(fixture, &api).await;
     drop(api);
-    set_back(site, revision, 0).await;
-    let api = site.start().await;
-    heals(site, &api, &chat).await;
+    restore_backup(fixture, revision, 0).await;
+    let api = fixture.start().await;
+    expect_reconciled(fixture, &api, &chat).await;
 }
 
-async fn rows_and_epoch_set_back_under_a_stopped_process_are_healed(site: &Site) {
-    let api = site.start().await;
-    let (chat, revision) = chat_to_set_back(site, &api).await;
+#[apply(on_services!)]
+async fn restored_rows_and_epoch_are_reconciled_at_the_next_start(fixture: &Fixture) {
+    let api = fixture.start().await;
+    let (chat, revision) = new_updated_chat(fixture, &api).await;
     drop(api);
-    set_back(site, revision, 1).await;
-    let api = site.start().await;
-    heals(site, &api, &chat).await;
+    restore_backup(fixture, revision, 1).await;
+    let api = fixture.start().await;
+    expect_reconciled(fixture, &api, &chat).await;
 }
 
-async fn an_unfinished_rebuild_from_before_is_not_gone_on_with(site: &Site) {
-    let api = site.start().await;
-    let (chat, revision) = chat_to_set_back(site, &api).await;
-    site.no_rebuild_is_unfinished().await;
+#[apply(on_services!)]
+async fn unfinished_rebuild_from_before_a_restore_is_not_resumed(fixture: &Fixture) {
+    let api = fixture.start().await;
+    let (chat, revision) = new_updated_chat(fixture, &api).await;
+    fixture.no_rebuild_is_unfinished().await;
     drop(api);
-    // It has put the messages as they were.
+    // The index holds the messages as they were.
     let crash = [("CONFAB_TEST_BREAK", "between_rebuild_pages:1:crash")];
-    let killed = site.confab_with(&["search", "rebuild"], &crash).await;
+    let killed = fixture.confab_with(&["search", "rebuild"], &crash).await;
     assert_eq!(killed.code, None, "{killed:#?}");
-    set_back(site, revision, 1).await;
-    let api = site.start().await;
-    heals(site, &api, &chat).await;
+    restore_backup(fixture, revision, 1).await;
+    let api = fixture.start().await;
+    expect_reconciled(fixture, &api, &chat).await;
 }
 
-async fn a_chat_whose_creation_was_lost_gets_its_row_back(site: &Site) {
-    let api = site.start().await;
+#[apply(on_services!)]
+async fn lost_chat_row_is_recreated(fixture: &Fixture) {
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
     for _ in 1..=3 {
-        api.say(&chat, "hello").await;
+        api.create_message(&chat, "hello").await;
     }
     at_rest(&api, &chat, &[1, 2, 3]).await;
     let created_at = api.get(chat.message(1)).await.time_field("CreatedAt");
-    assert_eq!(site.execute("DELETE FROM chats").await, 1);
-    settles("the chat", json!(3), async || {
-        let answer = api.get(&chat).await;
-        if answer.status == 200 {
-            answer.json()["MessagesCount"].clone()
+    assert_eq!(fixture.execute("DELETE FROM chats").await, 1);
+    eventually_eq("the chat", json!(3), async || {
+        let response = api.get(&chat).await;
+        if response.status == 200 {
+            response.json()["MessagesCount"].clone()
         } else {
             json!(null)
         }
     })
     .await;
     assert_eq!(api.get(&chat).await.time_field("CreatedAt"), created_at);
-    site.confab(&["counts", "verify"]).await.expect_code(0);
+    fixture.confab(&["counts", "verify"]).await.expect_code(0);
 }
 
-async fn an_application_whose_creation_was_lost_gets_a_row(site: &Site) {
-    let api = site.start().await;
+#[apply(on_services!)]
+async fn lost_application_row_is_recreated(fixture: &Fixture) {
+    let api = fixture.start().await;
     let app = api.new_app().await;
     let chat = api.new_chat(&app).await;
-    api.say(&chat, "hello").await;
+    api.create_message(&chat, "hello").await;
     at_rest(&api, &chat, &[1]).await;
     let created_at = api.get(&chat).await.time_field("CreatedAt");
-    assert_eq!(site.execute("DELETE FROM applications").await, 1);
-    site.services().remove_keys().await.expect("it is emptied");
+    assert_eq!(fixture.execute("DELETE FROM applications").await, 1);
+    fixture
+        .services()
+        .remove_keys()
+        .await
+        .expect("it is emptied");
     let counted = async || {
-        let answer = api.get(&app).await;
-        (answer.status == 200).then(|| answer.text_field("ChatsCount"))
+        let response = api.get(&app).await;
+        (response.status == 200).then(|| response.text_field("ChatsCount"))
     };
-    settles("the application", Some("1".into()), counted).await;
-    let answer = api.get(&app).await;
-    assert_eq!(answer.text_field("Username"), "unknown");
-    assert_eq!(answer.time_field("CreatedAt"), created_at);
+    eventually_eq("the application", Some("1".into()), counted).await;
+    let response = api.get(&app).await;
+    assert_eq!(response.text_field("Username"), "unknown");
+    assert_eq!(response.time_field("CreatedAt"), created_at);
     assert_eq!(api.new_chat(&app).await.number, 2);
-    // The row began with no chats, as what had been counted was deleted with it here.
-    settles("the counts are corrected", Some(0), async || {
-        site.confab(&["counts", "verify"]).await.code
+    // The row began with no chats, because its count was deleted with it.
+    eventually_eq("the counts are corrected", Some(0), async || {
+        fixture.confab(&["counts", "verify"]).await.code
     })
     .await;
 }
-
-on_each_backing!(
-    rows_set_back_under_a_running_process_are_healed,
-    rows_set_back_under_a_stopped_process_are_healed,
-);
-
-on_services!(
-    rows_and_epoch_set_back_under_a_running_process_are_healed,
-    rows_and_epoch_set_back_under_a_stopped_process_are_healed,
-    an_unfinished_rebuild_from_before_is_not_gone_on_with,
-    a_chat_whose_creation_was_lost_gets_its_row_back,
-    an_application_whose_creation_was_lost_gets_a_row,
-);

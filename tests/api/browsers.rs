@@ -1,13 +1,15 @@
-//! What browsers and proxies ask for: other origins, tags, compression, and limits on a client's rate.
+//! Support for browsers and proxies: CORS, ETags, compression, and rate limits.
 
 use serde_json::json;
 
-use crate::support::{Answer, Process, Site, eventually, on_each_backing, on_embedded, together};
+use crate::support::{
+    Fixture, Process, Response, apply, concurrently, eventually, on_each_backend, on_embedded,
+};
 
 const ORIGIN: &str = "https://chat.example.com";
 
-/// What a browser asks before it lets a page of this origin send a message.
-async fn preflight(api: &Process, origin: &str) -> Answer {
+/// The preflight request of a browser before a page of this origin sends a message.
+async fn preflight(api: &Process, origin: &str) -> Response {
     let headers = [
         ("origin", origin),
         ("access-control-request-method", "POST"),
@@ -17,18 +19,19 @@ async fn preflight(api: &Process, origin: &str) -> Answer {
     api.send("OPTIONS", path, &headers, "").await
 }
 
-async fn only_configured_origins_may_use_it(site: &Site) {
+#[apply(on_embedded!)]
+async fn cors_allows_only_configured_origins(fixture: &Fixture) {
     const ALLOWED: &str = "access-control-allow-origin";
-    let api = site.start().await;
-    for answer in [
+    let api = fixture.start().await;
+    for response in [
         preflight(&api, ORIGIN).await,
         api.send("GET", "/up", &[("origin", ORIGIN)], "").await,
     ] {
-        assert_eq!(answer.header(ALLOWED), None, "{answer:#?}");
+        assert_eq!(response.header(ALLOWED), None, "{response:#?}");
     }
     drop(api);
     let origins = format!("http://localhost:5173, {ORIGIN}");
-    let api = site
+    let api = fixture
         .start_with(&[("CONFAB_SERVER__CORS_ORIGINS", &origins)])
         .await;
     for origin in [ORIGIN, "http://localhost:5173"] {
@@ -36,12 +39,12 @@ async fn only_configured_origins_may_use_it(site: &Site) {
         assert_eq!(asked.header(ALLOWED), Some(origin), "{asked:#?}");
         let methods = asked.header("access-control-allow-methods");
         assert!(methods.is_some_and(|methods| methods.contains("POST")));
-        // An error can be read by the page, too.
+        // A page can also read errors.
         let headers = [("origin", origin)];
-        let answer = api.send("GET", "/nowhere", &headers, "").await;
-        answer.expect_error(404, "Not found");
-        assert_eq!(answer.header(ALLOWED), Some(origin), "{answer:#?}");
-        let exposed = answer.header("access-control-expose-headers");
+        let response = api.send("GET", "/nowhere", &headers, "").await;
+        response.expect_error(404, "Not found");
+        assert_eq!(response.header(ALLOWED), Some(origin), "{response:#?}");
+        let exposed = response.header("access-control-expose-headers");
         let exposed = exposed.expect("headers").to_lowercase();
         for name in ["link", "location", "etag", "retry-after", "x-request-id"] {
             assert!(exposed.contains(name), "{exposed}");
@@ -49,91 +52,94 @@ async fn only_configured_origins_may_use_it(site: &Site) {
     }
     for other in ["https://example.com", "http://chat.example.com", "null"] {
         assert_eq!(preflight(&api, other).await.header(ALLOWED), None);
-        let answer = api.send("GET", "/up", &[("origin", other)], "").await;
-        assert_eq!(answer.header(ALLOWED), None, "{answer:#?}");
+        let response = api.send("GET", "/up", &[("origin", other)], "").await;
+        assert_eq!(response.header(ALLOWED), None, "{response:#?}");
     }
 }
 
-async fn what_did_not_change_is_not_sent_again(site: &Site) {
-    let api = site.start().await;
+#[apply(on_each_backend!)]
+async fn unchanged_resources_return_304(fixture: &Fixture) {
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
-    api.say(&chat, "as created").await;
+    api.create_message(&chat, "as created").await;
     let path = chat.message(1);
     let first = api.get(&path).await;
     let tag = first.header("etag").expect("a tag").to_owned();
     for known in [tag.clone(), format!("\"other\", {tag}"), "*".into()] {
         for method in ["GET", "HEAD"] {
             let headers = [("if-none-match", known.as_str())];
-            let answer = api.send(method, &path, &headers, "").await;
-            answer.expect_status(304);
-            assert_eq!(answer.body, "");
-            assert_eq!(answer.header("etag"), Some(&*tag));
+            let response = api.send(method, &path, &headers, "").await;
+            response.expect_status(304);
+            assert_eq!(response.body, "");
+            assert_eq!(response.header("etag"), Some(&*tag));
         }
     }
-    api.change(&chat, 1, "changed").await;
+    api.update_message(&chat, 1, "changed").await;
     let headers = [("if-none-match", tag.as_str())];
-    let answer = api.send("GET", &path, &headers, "").await;
-    answer.expect_status(200);
-    assert_eq!(answer.text_field("Message"), "changed");
-    assert_ne!(answer.header("etag"), Some(&*tag));
+    let response = api.send("GET", &path, &headers, "").await;
+    response.expect_status(200);
+    assert_eq!(response.text_field("Message"), "changed");
+    assert_ne!(response.header("etag"), Some(&*tag));
 }
 
-async fn long_answers_to_reads_are_compressed_for_who_wants_it(site: &Site) {
-    let api = site.start().await;
+#[apply(on_embedded!)]
+async fn large_read_responses_are_compressed_if_accepted(fixture: &Fixture) {
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
     let long = "hello ".repeat(2_000);
-    api.say(&chat, &long).await;
-    api.say(&chat, "hello").await;
-    // The client of these tests unpacks by itself, and says nothing of it.
-    let ask = async |request: String, headers: &str, body: &str| {
+    api.create_message(&chat, &long).await;
+    api.create_message(&chat, "hello").await;
+    // The HTTP client of these tests would decompress transparently.
+    let send_request = async |request: String, headers: &str, body: &str| {
         let length = body.len();
         let request = format!(
             "{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
         );
-        let answer = api.raw_bytes(request.as_bytes()).await;
-        answer.expect("an answer")
+        let response = api.raw_bytes(request.as_bytes()).await;
+        response.expect("a response")
     };
     let get = async |number, headers: &str| {
-        let answer = ask(format!("GET {}", chat.message(number)), headers, "").await;
-        answer.expect_status(200);
-        answer
+        let response = send_request(format!("GET {}", chat.message(number)), headers, "").await;
+        response.expect_status(200);
+        response
     };
     let gzip = "Accept-Encoding: gzip, deflate, br\r\n";
-    let packed = get(1, gzip).await;
-    assert_eq!(packed.header("content-encoding"), Some("gzip"));
-    assert_eq!(packed.header("vary"), Some("accept-encoding"));
-    let length = packed.header("content-length").expect("a length");
+    let compressed = get(1, gzip).await;
+    assert_eq!(compressed.header("content-encoding"), Some("gzip"));
+    assert_eq!(compressed.header("vary"), Some("accept-encoding"));
+    let length = compressed.header("content-length").expect("a length");
     let length: usize = length.parse().expect("a number");
     assert!(length < 1_000, "{length}");
-    for plain in [
+    for uncompressed in [
         get(1, "").await,
         get(1, "Accept-Encoding: gzip;q=0\r\n").await,
     ] {
-        assert_eq!(plain.header("content-encoding"), None);
-        assert_eq!(plain.header("etag"), packed.header("etag"));
-        assert_eq!(plain.text_field("Message"), long);
+        assert_eq!(uncompressed.header("content-encoding"), None);
+        assert_eq!(uncompressed.header("etag"), compressed.header("etag"));
+        assert_eq!(uncompressed.text_field("Message"), long);
     }
     assert_eq!(get(2, gzip).await.header("content-encoding"), None);
     let body = json!({"message": long}).to_string();
-    let created = ask(format!("POST {chat}/message"), gzip, &body).await;
+    let created = send_request(format!("POST {chat}/message"), gzip, &body).await;
     created.expect_status(201);
     assert_eq!(created.header("content-encoding"), None);
 }
 
-async fn a_client_that_asks_too_often_has_to_wait(site: &Site) {
-    let api = site
+#[apply(on_embedded!)]
+async fn requests_over_the_rate_limit_return_429(fixture: &Fixture) {
+    let api = fixture
         .start_with(&[
             ("CONFAB_LIMITS__REQUESTS_PER_SECOND", "1"),
             ("CONFAB_LIMITS__BURST", "1"),
             ("CONFAB_LIMITS__PROXIES", "1"),
         ])
         .await;
-    let ask = async |client: &str| {
+    let send_request = async |client: &str| {
         let headers = [("x-forwarded-for", client)];
         api.send("GET", "/application/00000000", &headers, "").await
     };
     let turned_away = eventually("a client is turned away", async || {
-        let answers = together(20, |_| {
+        let responses = concurrently(20, |_| {
             let client = api.client();
             async move {
                 let headers = [("x-forwarded-for", "203.0.113.1, 198.51.100.1")];
@@ -142,15 +148,17 @@ async fn a_client_that_asks_too_often_has_to_wait(site: &Site) {
             }
         })
         .await;
-        let away = answers.into_iter().find(|answer| answer.status == 429);
+        let away = responses
+            .into_iter()
+            .find(|response| response.status == 429);
         away.ok_or("all were answered")
     })
     .await;
     turned_away.expect_error(429, "Too many requests");
     let wait = turned_away.header("retry-after").expect("a time");
     assert!((1..=2).contains(&wait.parse::<u64>().expect("seconds")));
-    // What a client writes itself makes nobody else of it, and nobody else has to wait.
-    ask("198.51.100.2")
+    // A forged header does not change the client's identity, and other clients are not limited.
+    send_request("198.51.100.2")
         .await
         .expect_error(404, "Application not found");
     for _ in 0..20 {
@@ -160,20 +168,12 @@ async fn a_client_that_asks_too_often_has_to_wait(site: &Site) {
             .expect_status(200);
     }
     eventually("it is answered again", async || {
-        let answer = ask("198.51.100.1").await;
-        if answer.status == 404 {
+        let response = send_request("198.51.100.1").await;
+        if response.status == 404 {
             Ok(())
         } else {
-            Err(answer)
+            Err(response)
         }
     })
     .await;
 }
-
-on_each_backing!(what_did_not_change_is_not_sent_again);
-
-on_embedded!(
-    only_configured_origins_may_use_it,
-    long_answers_to_reads_are_compressed_for_who_wants_it,
-    a_client_that_asks_too_often_has_to_wait,
-);

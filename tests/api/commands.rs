@@ -1,10 +1,11 @@
-//! The commands of an operator, on healthy stores, beside a running process and without one.
+//! The operator's commands on healthy stores, with and without a running process.
 
 use serde_json::Value;
 
-use crate::support::{Site, eventually, on_each_backing, on_services, settles};
+use crate::support::{Fixture, apply, eventually, eventually_eq, on_each_backend, on_services};
 
-async fn every_command_is_content_with_healthy_stores(site: &Site) {
+#[apply(on_each_backend!)]
+async fn every_command_succeeds_on_healthy_stores(fixture: &Fixture) {
     let commands: [&[&str]; 7] = [
         &["migrate"],
         &["jobs", "stats"],
@@ -14,41 +15,41 @@ async fn every_command_is_content_with_healthy_stores(site: &Site) {
         &["counts", "verify", "--fix"],
         &["search", "rebuild"],
     ];
-    // On stores that nobody ever used, too.
-    site.confab(&["migrate"]).await.expect_code(0);
+    // Also on stores that were never used.
+    fixture.confab(&["migrate"]).await.expect_code(0);
 
-    let api = site.start().await;
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
     for _ in 0..10 {
-        api.say(&chat, "hello").await;
+        api.create_message(&chat, "hello").await;
     }
     let all: Vec<_> = (1..=10).collect();
-    settles("search", all.clone(), async || {
-        api.found(&chat, "hello").await
+    eventually_eq("search", all.clone(), async || {
+        api.search_numbers(&chat, "hello").await
     })
     .await;
     for command in commands {
-        site.confab(command).await.expect_code(0);
+        fixture.confab(command).await.expect_code(0);
     }
-    settles("search after a rebuild", all.clone(), async || {
-        api.found(&chat, "hello").await
+    eventually_eq("search after a rebuild", all.clone(), async || {
+        api.search_numbers(&chat, "hello").await
     })
     .await;
     drop(api);
     for command in commands {
-        site.confab(command).await.expect_code(0);
+        fixture.confab(command).await.expect_code(0);
     }
-    let api = site.start().await;
-    settles("search after another one", all, async || {
-        api.found(&chat, "hello").await
+    let api = fixture.start().await;
+    eventually_eq("search after another one", all, async || {
+        api.search_numbers(&chat, "hello").await
     })
     .await;
     assert_eq!(api.messages_count(&chat).await, 10);
 }
 
-/// How many jobs of a kind wait, as the command tells it.
-async fn waiting(site: &Site, kind: &str) -> u64 {
-    let finished = site.confab(&["jobs", "stats", "--json"]).await;
+/// The number of waiting jobs of a kind, according to the command.
+async fn waiting(fixture: &Fixture, kind: &str) -> u64 {
+    let finished = fixture.confab(&["jobs", "stats", "--json"]).await;
     finished.expect_code(0);
     let stats: Value = serde_json::from_str(&finished.stdout)
         .unwrap_or_else(|error| panic!("{error}: {finished:#?}"));
@@ -60,16 +61,17 @@ async fn waiting(site: &Site, kind: &str) -> u64 {
         .expect("a number")
 }
 
-async fn jobs_stats_tells_what_waits(site: &Site) {
-    let api = site
+#[apply(on_each_backend!)]
+async fn jobs_stats_reports_waiting_jobs(fixture: &Fixture) {
+    let api = fixture
         .start_with(&[("CONFAB_WORKERS__ENABLED", "false")])
         .await;
     let chat = api.new_app_and_chat().await;
     for _ in 0..3 {
-        api.say(&chat, "hello").await;
+        api.create_message(&chat, "hello").await;
     }
     for _ in 0..2 {
-        api.change(&chat, 1, "goodbye").await;
+        api.update_message(&chat, 1, "goodbye").await;
     }
     let kinds = [
         ("create_application", 1),
@@ -78,73 +80,67 @@ async fn jobs_stats_tells_what_waits(site: &Site) {
         ("update_message", 2),
     ];
     for (kind, count) in kinds {
-        assert_eq!(waiting(site, kind).await, count, "{kind}");
+        assert_eq!(waiting(fixture, kind).await, count, "{kind}");
     }
-    let text = site.confab(&["jobs", "stats"]).await;
+    let text = fixture.confab(&["jobs", "stats"]).await;
     for (kind, _) in kinds {
         assert!(text.stdout.contains(kind), "{text:#?}");
     }
     drop(api);
-    let _api = site.start().await;
+    let _api = fixture.start().await;
     for (kind, _) in kinds {
-        settles(kind, 0, async || waiting(site, kind).await).await;
+        eventually_eq(kind, 0, async || waiting(fixture, kind).await).await;
     }
 }
 
-async fn migrate_makes_a_database_that_serve_need_not_touch(site: &Site) {
-    // Twice is as good as once.
+#[apply(on_each_backend!)]
+async fn serve_without_migrating_works_after_migrate(fixture: &Fixture) {
+    // Running it twice is allowed.
     for _ in 0..2 {
-        site.confab(&["migrate"]).await.expect_code(0);
+        fixture.confab(&["migrate"]).await.expect_code(0);
     }
     let applications = "SELECT COUNT(*) FROM applications";
-    assert_eq!(site.stored_number(applications).await, Some(0));
-    let api = site.spawn_as(&["serve", "--no-migrate"], &[]).await;
-    api.ready().await;
+    assert_eq!(fixture.stored_number(applications).await, Some(0));
+    let api = fixture.spawn_as(&["serve", "--no-migrate"], &[]).await;
+    api.wait_until_ready().await;
     let app = api.new_app().await;
     eventually("it is stored", async || {
-        let count = site.stored_number(applications).await;
+        let count = fixture.stored_number(applications).await;
         if count == Some(1) { Ok(()) } else { Err(count) }
     })
     .await;
     assert_eq!(api.get(&app).await.text_field("ChatsCount"), "0");
 }
 
-async fn migrate_finishes_what_a_killed_process_began(site: &Site) {
-    site.confab(&["migrate"]).await.expect_code(0);
-    // MySQL commits each statement of a migration by itself: this is what a kill -9 before the last one leaves.
+#[apply(on_services!)]
+async fn migrate_completes_an_interrupted_migration(fixture: &Fixture) {
+    fixture.confab(&["migrate"]).await.expect_code(0);
+    // The state after SIGKILL before the last statement: MySQL commits each statement of a migration.
     for sql in [
         "DROP TABLE index_build",
         "DELETE FROM __diesel_schema_migrations",
     ] {
-        site.execute(sql).await;
+        fixture.execute(sql).await;
     }
-    site.confab(&["migrate"]).await.expect_code(0);
-    let api = site.start().await;
+    fixture.confab(&["migrate"]).await.expect_code(0);
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
-    api.say(&chat, "hello").await;
-    settles("the message is found", vec![1], async || {
-        api.found(&chat, "hello").await
+    api.create_message(&chat, "hello").await;
+    eventually_eq("the message is found", vec![1], async || {
+        api.search_numbers(&chat, "hello").await
     })
     .await;
 }
 
-async fn an_unknown_command_is_refused_with_the_usage(site: &Site) {
+#[apply(on_each_backend!)]
+async fn unknown_command_is_rejected_with_the_usage(fixture: &Fixture) {
     for arguments in [
         &["sevre"][..],
         &["jobs", "statistics"],
         &["serve", "--prot"],
     ] {
-        let finished = site.confab(arguments).await;
+        let finished = fixture.confab(arguments).await;
         finished.expect_code(2);
         assert!(finished.stderr.contains("Usage"), "{finished:#?}");
     }
 }
-
-on_each_backing!(
-    every_command_is_content_with_healthy_stores,
-    jobs_stats_tells_what_waits,
-    migrate_makes_a_database_that_serve_need_not_touch,
-    an_unknown_command_is_refused_with_the_usage,
-);
-
-on_services!(migrate_finishes_what_a_killed_process_began);

@@ -1,16 +1,17 @@
-//! Numbers have no gap and no double, whatever runs at once.
+//! Numbers have no gaps and no duplicates under concurrency.
 
 use serde_json::json;
 
-use crate::support::{Site, eventually, on_each_backing, settles, together};
+use crate::support::{Fixture, apply, concurrently, eventually, eventually_eq, on_each_backend};
 
 const CLIENTS: usize = 20;
 
-async fn chats_created_by_twenty_clients_at_once_have_gapless_numbers(site: &Site) {
+#[apply(on_each_backend!)]
+async fn chats_created_by_20_concurrent_clients_are_numbered_without_gaps(fixture: &Fixture) {
     const EACH: usize = 10;
-    let processes = site.start_all().await;
+    let processes = fixture.start_all().await;
     let app = processes[0].new_app().await;
-    let mut numbers = together(CLIENTS, |client| {
+    let mut numbers = concurrently(CLIENTS, |client| {
         let api = processes[client % processes.len()].client();
         let app = app.clone();
         async move {
@@ -33,15 +34,16 @@ async fn chats_created_by_twenty_clients_at_once_have_gapless_numbers(site: &Sit
     }
 }
 
-async fn messages_created_by_twenty_clients_at_once_have_gapless_numbers(site: &Site) {
+#[apply(on_each_backend!)]
+async fn messages_created_by_20_concurrent_clients_are_numbered_without_gaps(fixture: &Fixture) {
     const EACH: usize = 25;
-    let processes = site.start_all().await;
+    let processes = fixture.start_all().await;
     let app = processes[0].new_app().await;
     let chats = [
         processes[0].new_chat(&app).await,
         processes[0].new_chat(&app).await,
     ];
-    let said = together(CLIENTS, |client| {
+    let said = concurrently(CLIENTS, |client| {
         let api = processes[client % processes.len()].client();
         let chats = chats.clone();
         async move {
@@ -49,7 +51,11 @@ async fn messages_created_by_twenty_clients_at_once_have_gapless_numbers(site: &
             for turn in 0..EACH {
                 let text = format!("turn {turn} of client {client}");
                 for chat in &chats {
-                    said.push((chat.number, api.say(chat, &text).await, text.clone()));
+                    said.push((
+                        chat.number,
+                        api.create_message(chat, &text).await,
+                        text.clone(),
+                    ));
                 }
             }
             said
@@ -69,7 +75,7 @@ async fn messages_created_by_twenty_clients_at_once_have_gapless_numbers(site: &
         let all: Vec<u64> = (1..=(CLIENTS * EACH) as u64).collect();
         assert_eq!(numbers, all);
 
-        // Each number stands for the text that it was given for: in the list at once, in the end in the rows.
+        // Each number belongs to the text it was returned for: in the list immediately, later in the rows.
         for process in &processes {
             let list = process.get(format!("{chat}/messages?limit=1000")).await;
             let items = list.json();
@@ -79,52 +85,52 @@ async fn messages_created_by_twenty_clients_at_once_have_gapless_numbers(site: &
             }
             assert_eq!(list.numbers("messageID"), all);
         }
-        settles("the stored messages", expected, async || {
-            site.stored_messages(chat).await
+        eventually_eq("the stored messages", expected, async || {
+            fixture.stored_messages(chat).await
         })
         .await;
-        settles("the count", json!(CLIENTS * EACH), async || {
+        eventually_eq("the count", json!(CLIENTS * EACH), async || {
             processes[0].messages_count(chat).await
         })
         .await;
     }
 }
 
-async fn processes_started_at_once_on_empty_stores_do_not_collide(site: &Site) {
-    // Twice as many as the other tests use; where one file is for one process, that is still one.
-    let count = match site.processes() {
+#[apply(on_each_backend!)]
+async fn processes_started_concurrently_on_empty_stores_all_serve(fixture: &Fixture) {
+    // Twice as many processes as in other tests; still one where a file allows only one.
+    let count = match fixture.process_count() {
         1 => 1,
         more => 2 * more,
     };
     let mut processes = Vec::new();
-    // Each has its own threads from the moment it is spawned: they migrate while the next ones start.
+    // Each process has its own threads, so they migrate while the next ones start.
     for _ in 0..count {
-        processes.push(site.launch(&["serve"], &[]));
+        processes.push(fixture.launch(&["serve"], &[]));
     }
     for process in &mut processes {
-        assert!(process.comes_up().await, "{}", process.output());
+        assert!(process.wait_until_up().await, "{}", process.output());
     }
     for process in &processes {
-        process.ready().await;
+        process.wait_until_ready().await;
     }
     let chat = processes[0].new_app_and_chat().await;
     for (number, process) in (1..).zip(&processes) {
-        assert_eq!(process.say(&chat, "everybody is here").await, number);
+        assert_eq!(
+            process.create_message(&chat, "everybody is here").await,
+            number
+        );
     }
     let all: Vec<u64> = (1..=count as u64).collect();
     eventually("search finds what each of them took", async || {
-        let found = processes[count - 1].found(&chat, "everybody").await;
+        let found = processes[count - 1]
+            .search_numbers(&chat, "everybody")
+            .await;
         if found == all { Ok(()) } else { Err(found) }
     })
     .await;
-    // None of them has given up meanwhile.
+    // None of them has exited.
     for process in &processes {
         process.get("/up").await.expect_status(200);
     }
 }
-
-on_each_backing!(
-    chats_created_by_twenty_clients_at_once_have_gapless_numbers,
-    messages_created_by_twenty_clients_at_once_have_gapless_numbers,
-    processes_started_at_once_on_empty_stores_do_not_collide,
-);

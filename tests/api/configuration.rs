@@ -1,14 +1,16 @@
-//! A setting that cannot be used stops the start with one line; a secret never shows.
+//! Invalid settings stop startup with one line, and secrets are never printed.
 
 use std::fs;
 
 use serde_json::json;
 
-use crate::support::{Finished, Site, free_port, on_each_backing, on_services, settles};
+use crate::support::{
+    CommandOutput, Fixture, apply, eventually_eq, free_port, on_each_backend, on_services,
+};
 
-/// Fails unless the start was refused with one line that holds all of these words.
+/// Fails unless startup failed with one line that contains all of these words.
 #[track_caller]
-fn refused(finished: &Finished, words: &[&str]) {
+fn refused(finished: &CommandOutput, words: &[&str]) {
     assert!(finished.code.is_some_and(|code| code != 0), "{finished:#?}");
     let lines: Vec<_> = finished
         .stderr
@@ -21,7 +23,8 @@ fn refused(finished: &Finished, words: &[&str]) {
     }
 }
 
-async fn a_bad_setting_in_the_environment_stops_the_start_and_is_named(site: &Site) {
+#[apply(on_each_backend!)]
+async fn invalid_environment_setting_stops_startup_and_is_named(fixture: &Fixture) {
     for (variable, value, key) in [
         ("CONFAB_SERVER__PROT", "1", "server.prot"),
         ("CONFAB_SERVR__PORT", "1", "servr.port"),
@@ -48,13 +51,14 @@ async fn a_bad_setting_in_the_environment_stops_the_start_and_is_named(site: &Si
         ("CONFAB_LOG__LEVEL", "loud", "log.level"),
         ("CONFAB_BACKING", "paper", "backing"),
     ] {
-        let finished = site.confab_with(&["serve"], &[(variable, value)]).await;
+        let finished = fixture.confab_with(&["serve"], &[(variable, value)]).await;
         println!("{variable}={value}");
         refused(&finished, &[key, "environment"]);
     }
 }
 
-async fn a_bad_setting_in_a_file_stops_the_start_and_is_named(site: &Site) {
+#[apply(on_each_backend!)]
+async fn invalid_file_setting_stops_startup_and_is_named(fixture: &Fixture) {
     for (text, key) in [
         ("[server]\nprot = 1\n", "server.prot"),
         ("[server]\nport = \"abc\"\n", "server.port"),
@@ -65,28 +69,31 @@ async fn a_bad_setting_in_a_file_stops_the_start_and_is_named(site: &Site) {
         ("[log]\nformat = \"yaml\"\n", "log.format"),
         ("[server\n", "confab-test.toml"),
     ] {
-        let file = site.folder().join("confab-test.toml");
+        let file = fixture.folder().join("confab-test.toml");
         fs::write(&file, text).expect("the test's folder takes files");
         println!("{text}");
         let path = file.to_str().expect("a path in UTF-8");
         for arguments in [["--config", path, "serve"], ["serve", "--config", path]] {
-            let finished = site.confab(&arguments).await;
+            let finished = fixture.confab(&arguments).await;
             refused(&finished, &[key, "confab-test.toml"]);
         }
     }
-    let finished = site.confab(&["serve", "--config", "/nowhere.toml"]).await;
+    let finished = fixture
+        .confab(&["serve", "--config", "/nowhere.toml"])
+        .await;
     refused(&finished, &["/nowhere.toml"]);
 }
 
-async fn the_environment_goes_before_the_file_and_the_file_before_the_defaults(site: &Site) {
-    let file = site.folder().join("confab-test.toml");
-    // Both are against the defaults; the environment, as this suite always sets it, is against the first.
+#[apply(on_each_backend!)]
+async fn environment_overrides_file_and_file_overrides_defaults(fixture: &Fixture) {
+    let file = fixture.folder().join("confab-test.toml");
+    // Both differ from the defaults; the environment of this suite overrides the first.
     let text = "[server]\nport = 1\n[limits]\nqueue_depth = 1\n[workers]\nenabled = false\n";
     fs::write(&file, text).expect("the test's folder takes files");
     let path = file.to_str().expect("a path in UTF-8");
-    let api = site.spawn_as(&["serve", "--config", path], &[]).await;
-    settles("an application is accepted", 201, async || {
-        let body = json!({"username": "the only one"});
+    let api = fixture.spawn_as(&["serve", "--config", path], &[]).await;
+    eventually_eq("an application is accepted", 201, async || {
+        let body = json!({"username": "no other process serves the file"});
         api.post("/application", &body).await.status
     })
     .await;
@@ -96,7 +103,8 @@ async fn the_environment_goes_before_the_file_and_the_file_before_the_defaults(s
         .expect_error(503, "Try again shortly: the queue is full");
 }
 
-async fn a_url_without_a_host_stops_the_start(site: &Site) {
+#[apply(on_services!)]
+async fn url_without_a_host_stops_startup(fixture: &Fixture) {
     for (variable, value, key) in [
         (
             "CONFAB_SERVICES__REDIS_URL",
@@ -130,7 +138,7 @@ async fn a_url_without_a_host_stops_the_start(site: &Site) {
             "services.elasticsearch_url",
         ),
     ] {
-        let finished = site.confab_with(&["serve"], &[(variable, value)]).await;
+        let finished = fixture.confab_with(&["serve"], &[(variable, value)]).await;
         println!("{variable}={value}");
         refused(&finished, &[key, "environment"]);
     }
@@ -138,7 +146,8 @@ async fn a_url_without_a_host_stops_the_start(site: &Site) {
 
 const SECRET: &str = "hunter2-hunter2";
 
-async fn a_password_in_a_url_that_is_refused_never_shows(site: &Site) {
+#[apply(on_services!)]
+async fn password_in_an_invalid_url_is_never_printed(fixture: &Fixture) {
     for (variable, value) in [
         ("CONFAB_SERVICES__MYSQL_URL", "mysql://me:SECRET@/confab"),
         ("CONFAB_SERVICES__MYSQL_URL", "http://me:SECRET@127.0.0.1:1"),
@@ -154,13 +163,14 @@ async fn a_password_in_a_url_that_is_refused_never_shows(site: &Site) {
         ("CONFAB_SERVICES__ELASTICSEARCH_URL", "me:SECRET@127.0.0.1"),
     ] {
         let value = value.replace("SECRET", SECRET);
-        let finished = site.confab_with(&["serve"], &[(variable, &value)]).await;
+        let finished = fixture.confab_with(&["serve"], &[(variable, &value)]).await;
         assert!(!format!("{finished:?}").contains(SECRET), "{finished:#?}");
         refused(&finished, &["environment"]);
     }
 }
 
-async fn a_password_in_a_url_never_shows_in_the_most_talkative_log(site: &Site) {
+#[apply(on_services!)]
+async fn password_in_a_url_is_never_logged_at_trace_level(fixture: &Fixture) {
     let port = free_port();
     for (store, variable, scheme, path) in [
         ("MySQL", "CONFAB_SERVICES__MYSQL_URL", "mysql", "/confab"),
@@ -173,24 +183,12 @@ async fn a_password_in_a_url_never_shows_in_the_most_talkative_log(site: &Site) 
         ),
     ] {
         let url = format!("{scheme}://me:{SECRET}@127.0.0.1:{port}{path}");
-        let api = site
+        let api = fixture
             .spawn(&[(variable, &url), ("CONFAB_LOG__LEVEL", "trace")])
             .await;
         api.get("/application/00000000").await;
         let line = format!("{store} is unavailable");
-        settles(&line, true, async || api.output().contains(&line)).await;
+        eventually_eq(&line, true, async || api.output().contains(&line)).await;
         assert!(!api.output().contains(SECRET), "{}", api.output());
     }
 }
-
-on_each_backing!(
-    a_bad_setting_in_the_environment_stops_the_start_and_is_named,
-    a_bad_setting_in_a_file_stops_the_start_and_is_named,
-    the_environment_goes_before_the_file_and_the_file_before_the_defaults,
-);
-
-on_services!(
-    a_url_without_a_host_stops_the_start,
-    a_password_in_a_url_that_is_refused_never_shows,
-    a_password_in_a_url_never_shows_in_the_most_talkative_log,
-);

@@ -1,13 +1,14 @@
-//! `ChatsCount` counts what has been accepted, `MessagesCount` what has been stored.
+//! `ChatsCount` counts accepted chats, `MessagesCount` stored messages.
 
 use serde_json::{Value, json};
 
-use crate::support::{Chat, Site, on_each_backing, settles, together};
+use crate::support::{Chat, Fixture, apply, concurrently, eventually_eq, on_each_backend};
 
-async fn chats_count_counts_a_burst_of_chats_at_once(site: &Site) {
-    let processes = site.start_all().await;
+#[apply(on_each_backend!)]
+async fn chats_count_is_exact_immediately_after_a_burst(fixture: &Fixture) {
+    let processes = fixture.start_all().await;
     let app = processes[0].new_app().await;
-    together(20, |client| {
+    concurrently(20, |client| {
         let api = processes[client % processes.len()].client();
         let app = app.clone();
         async move { api.new_chat(&app).await }
@@ -16,13 +17,13 @@ async fn chats_count_counts_a_burst_of_chats_at_once(site: &Site) {
     for process in &processes {
         assert_eq!(process.get(&app).await.text_field("ChatsCount"), "20");
     }
-    // Once they are stored, the rows must not count a second time, nor less.
+    // After storing, the rows are neither counted twice nor missed.
     let stored = format!(
         "SELECT chats_count FROM applications WHERE id = '{}'",
         app.id
     );
-    settles("the stored count", Some(20), async || {
-        site.stored_number(&stored).await
+    eventually_eq("the stored count", Some(20), async || {
+        fixture.stored_number(&stored).await
     })
     .await;
     for process in &processes {
@@ -30,17 +31,18 @@ async fn chats_count_counts_a_burst_of_chats_at_once(site: &Site) {
     }
 }
 
-async fn messages_count_is_null_until_the_first_message_is_counted(site: &Site) {
-    let api = site
+#[apply(on_each_backend!)]
+async fn messages_count_is_null_until_the_first_message_is_counted(fixture: &Fixture) {
+    let api = fixture
         .start_with(&[("CONFAB_WORKERS__ENABLED", "false")])
         .await;
     let chat = api.new_app_and_chat().await;
     assert_eq!(api.messages_count(&chat).await, Value::Null);
-    api.say(&chat, "not counted yet").await;
+    api.create_message(&chat, "not counted yet").await;
     assert_eq!(api.messages_count(&chat).await, Value::Null);
     drop(api);
-    let api = site.start().await;
-    settles("the message is counted", json!(1), async || {
+    let api = fixture.start().await;
+    eventually_eq("the message is counted", json!(1), async || {
         let count = api.messages_count(&chat).await;
         assert!(count == Value::Null || count == 1, "{count}");
         count
@@ -48,21 +50,22 @@ async fn messages_count_is_null_until_the_first_message_is_counted(site: &Site) 
     .await;
 }
 
-async fn messages_count_is_exact_after_a_burst_into_one_chat(site: &Site) {
-    let processes = site.start_all().await;
+#[apply(on_each_backend!)]
+async fn messages_count_is_exact_after_a_burst_into_one_chat(fixture: &Fixture) {
+    let processes = fixture.start_all().await;
     let chat = processes[0].new_app_and_chat().await;
-    together(20, |client| {
+    concurrently(20, |client| {
         let api = processes[client % processes.len()].client();
         let chat = chat.clone();
         async move {
             for _ in 0..5 {
-                api.say(&chat, "one of a hundred").await;
+                api.create_message(&chat, "one of a hundred").await;
             }
         }
     })
     .await;
     let mut highest = 0;
-    settles("the count", json!(100), async || {
+    eventually_eq("the count", json!(100), async || {
         let count = processes[0].messages_count(&chat).await;
         let number = count.as_u64().unwrap_or(0);
         assert!(
@@ -78,16 +81,17 @@ async fn messages_count_is_exact_after_a_burst_into_one_chat(site: &Site) {
     }
 }
 
-async fn messages_count_is_exact_after_a_burst_into_twenty_chats(site: &Site) {
-    let processes = site.start_all().await;
+#[apply(on_each_backend!)]
+async fn messages_count_is_exact_after_a_burst_into_20_chats(fixture: &Fixture) {
+    let processes = fixture.start_all().await;
     let app = processes[0].new_app().await;
-    let chats: Vec<Chat> = together(20, |client| {
+    let chats: Vec<Chat> = concurrently(20, |client| {
         let api = processes[client % processes.len()].client();
         let app = app.clone();
         async move {
             let chat = api.new_chat(&app).await;
             for _ in 0..chat.number % 7 {
-                api.say(&chat, "hello").await;
+                api.create_message(&chat, "hello").await;
             }
             chat
         }
@@ -100,7 +104,7 @@ async fn messages_count_is_exact_after_a_burst_into_twenty_chats(site: &Site) {
             count => json!(count),
         })
         .collect();
-    settles("the counts in the list", expected, async || {
+    eventually_eq("the counts in the list", expected, async || {
         let list = processes[0].get(format!("{app}/chats")).await.json();
         let chats = list.as_array().expect("a list");
         chats
@@ -110,10 +114,3 @@ async fn messages_count_is_exact_after_a_burst_into_twenty_chats(site: &Site) {
     })
     .await;
 }
-
-on_each_backing!(
-    chats_count_counts_a_burst_of_chats_at_once,
-    messages_count_is_null_until_the_first_message_is_counted,
-    messages_count_is_exact_after_a_burst_into_one_chat,
-    messages_count_is_exact_after_a_burst_into_twenty_chats,
-);

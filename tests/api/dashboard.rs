@@ -1,10 +1,13 @@
-//! The dashboard in a real browser.
+//! The dashboard, in a real browser.
 
 use serde_json::{Map, Value, json};
 
 use crate::{
     jobs::{ONE_TRY, idle},
-    support::{Backing, Browser, Process, Site, in_a_browser, settles, together},
+    support::{
+        BackendKind, Browser, Fixture, Process, apply, concurrently, eventually_eq,
+        on_each_backend_in_browser,
+    },
 };
 
 const CLIENTS: usize = 16;
@@ -14,14 +17,14 @@ const KINDS: &str = "Object.fromEntries([...document.querySelectorAll('tr[data-k
      [row.dataset.kind, Object.fromEntries([...row.querySelectorAll('[data-state]')].map(cell => \
      [cell.dataset.state, Number(cell.textContent.replaceAll(',', ''))]))]))";
 
-/// A page of the admin listener.
+/// The URL of a page of the admin listener.
 fn page(api: &Process, path: &str) -> String {
     format!("http://127.0.0.1:{}{path}", api.admin().port)
 }
 
-/// How many jobs of each kind are where, as the command says, in the order of the dashboard.
-async fn printed(site: &Site) -> Value {
-    let stats = site.jobs(&["stats"]).await;
+/// The number of jobs by kind and state according to the command, in the order of the dashboard.
+async fn printed(fixture: &Fixture) -> Value {
+    let stats = fixture.jobs(&["stats"]).await;
     let kinds = stats["kinds"].as_array().expect("a list").iter();
     let kinds: Map<String, Value> = kinds
         .map(|kind| {
@@ -34,40 +37,41 @@ async fn printed(site: &Site) -> Value {
     Value::Object(kinds)
 }
 
-/// Whether a kind is paused, as the command says.
-async fn is_paused(site: &Site) -> bool {
-    site.jobs(&["stats"]).await["kinds"][2]["paused"] == true
+/// Whether a kind is paused, according to the command.
+async fn is_paused(fixture: &Fixture) -> bool {
+    fixture.jobs(&["stats"]).await["kinds"][2]["paused"] == true
 }
 
-/// The name of a test's pictures.
-fn picture(site: &Site, name: &str) -> String {
-    match site.backing() {
-        Backing::Embedded => format!("{name}-embedded"),
-        Backing::Services => format!("{name}-services"),
+/// The name of a test's screenshots.
+fn screenshot_name(fixture: &Fixture, name: &str) -> String {
+    match fixture.backend_kind() {
+        BackendKind::Embedded => format!("{name}-embedded"),
+        BackendKind::Services => format!("{name}-services"),
     }
 }
 
-async fn the_overview_says_what_the_command_says(site: &Site) {
-    let api = idle(site).await;
+#[apply(on_each_backend_in_browser!)]
+async fn overview_shows_what_the_command_prints(fixture: &Fixture) {
+    let api = idle(fixture).await;
     let chat = api.new_app_and_chat().await;
     for number in 1..=3 {
-        api.say(&chat, "hello").await;
-        api.change(&chat, number, "good bye").await;
+        api.create_message(&chat, "hello").await;
+        api.update_message(&chat, number, "good bye").await;
     }
     let mut browser = Browser::start().await;
     browser.open(page(&api, "/")).await;
-    let told = printed(site).await;
-    assert_eq!(told["create_message"]["waiting"], 3);
-    assert_eq!(browser.eval(KINDS).await, told);
+    let expected = printed(fixture).await;
+    assert_eq!(expected["create_message"]["waiting"], 3);
+    assert_eq!(browser.eval(KINDS).await, expected);
 
-    // The same page, kept up to date.
+    // The same page, refreshed automatically.
     browser.eval("window.isKept = true").await;
-    api.say(&chat, "hello again").await;
+    api.create_message(&chat, "hello again").await;
     browser.until("document.querySelector('[data-kind=create_message] [data-state=waiting]').innerText.trim() === '4'").await;
     assert_eq!(browser.eval("window.isKept").await, true);
-    assert_eq!(browser.eval(KINDS).await, printed(site).await);
+    assert_eq!(browser.eval(KINDS).await, printed(fixture).await);
 
-    // By keyboard alone.
+    // With the keyboard only.
     let focus = "document.activeElement.getAttribute('aria-label')";
     for _ in 0..100 {
         if browser.eval(focus).await == "pause create_message" {
@@ -80,10 +84,12 @@ async fn the_overview_says_what_the_command_says(site: &Site) {
     browser
         .until("document.body.innerText.includes('create_message is paused.')")
         .await;
-    assert!(is_paused(site).await);
-    browser.pictures(&picture(site, "paused")).await;
+    assert!(is_paused(fixture).await);
+    browser
+        .screenshots(&screenshot_name(fixture, "paused"))
+        .await;
     browser.follow("[aria-label='resume create_message']").await;
-    assert!(!is_paused(site).await);
+    assert!(!is_paused(fixture).await);
 
     browser
         .open(page(
@@ -104,31 +110,34 @@ async fn the_overview_says_what_the_command_says(site: &Site) {
             .await,
         2
     );
-    browser.pictures(&picture(site, "waiting")).await;
+    browser
+        .screenshots(&screenshot_name(fixture, "waiting"))
+        .await;
 }
 
-async fn a_poisoned_job_among_twenty_thousand_is_seen_opened_retried_and_gone(site: &Site) {
-    let api = site.start_with(&ONE_TRY).await;
+#[apply(on_each_backend_in_browser!)]
+async fn failing_job_among_20000_is_listed_opened_and_retried(fixture: &Fixture) {
+    let api = fixture.start_with(&ONE_TRY).await;
     let chat = api.new_app_and_chat().await;
-    site.refuse_what_is_spoilt().await;
+    fixture.reject_unstorable_messages().await;
     let mut browser = Browser::start().await;
     browser.open(page(&api, "/")).await;
-    together(CLIENTS, |client| {
+    concurrently(CLIENTS, |client| {
         let (api, chat) = (api.client(), chat.clone());
         async move {
             for n in 0..MESSAGES / CLIENTS {
-                let is_spoilt = client == 7 && n == MESSAGES / CLIENTS / 2;
-                let text = if is_spoilt {
-                    "spoilt"
+                let is_unstorable = client == 7 && n == MESSAGES / CLIENTS / 2;
+                let text = if is_unstorable {
+                    "unstorable"
                 } else {
                     "How are you today?"
                 };
-                api.say(&chat, text).await;
+                api.create_message(&chat, text).await;
             }
         }
     })
     .await;
-    // Nobody reloads the page.
+    // The page is not reloaded.
     for (state, jobs) in [("dead", 1), ("waiting", 0), ("leased", 0)] {
         browser
             .until(&format!(
@@ -136,41 +145,43 @@ async fn a_poisoned_job_among_twenty_thousand_is_seen_opened_retried_and_gone(si
             ))
             .await;
     }
-    settles("all others are counted", json!(MESSAGES - 1), async || {
+    eventually_eq("all others are counted", json!(MESSAGES - 1), async || {
         api.messages_count(&chat).await
     })
     .await;
-    assert_eq!(browser.eval(KINDS).await, printed(site).await);
-    browser.pictures(&picture(site, "drained")).await;
+    assert_eq!(browser.eval(KINDS).await, printed(fixture).await);
+    browser
+        .screenshots(&screenshot_name(fixture, "drained"))
+        .await;
 
-    let ids = site.dead(1).await;
+    let ids = fixture.dead(1).await;
     browser.follow(".tile[href='/jobs?state=dead']").await;
-    browser.pictures(&picture(site, "dead")).await;
+    browser.screenshots(&screenshot_name(fixture, "dead")).await;
     browser.follow("tbody a").await;
     let seen = browser.text().await;
-    let job = site.jobs(&["show", &ids[0]]).await;
-    for told in [
+    let job = fixture.jobs(&["show", &ids[0]]).await;
+    for expected in [
         &ids[0],
         job["error"].as_str().expect("an error"),
         "create_message",
-        "\"spoilt\"",
+        "\"unstorable\"",
     ] {
-        assert!(seen.contains(told), "no {told} in {seen}");
+        assert!(seen.contains(expected), "no {expected} in {seen}");
     }
-    browser.pictures(&picture(site, "job")).await;
+    browser.screenshots(&screenshot_name(fixture, "job")).await;
 
-    site.take_everything().await;
+    fixture.take_everything().await;
     browser.follow("form[action$='/retry'] button").await;
     browser
         .until("document.body.innerText.includes('No dead jobs.')")
         .await;
     assert!(browser.text().await.contains("The job will be retried."));
-    settles(
+    eventually_eq(
         "it is stored",
         vec![json!(0), json!(MESSAGES)],
         async || {
             vec![
-                printed(site).await["create_message"]["dead"].clone(),
+                printed(fixture).await["create_message"]["dead"].clone(),
                 api.messages_count(&chat).await,
             ]
         },
@@ -180,14 +191,15 @@ async fn a_poisoned_job_among_twenty_thousand_is_seen_opened_retried_and_gone(si
     assert!(browser.text().await.contains("there is no job"));
 }
 
-async fn without_a_script_it_works_all_the_same(site: &Site) {
-    let api = site.start_with(&ONE_TRY).await;
+#[apply(on_each_backend_in_browser!)]
+async fn dashboard_works_without_javascript(fixture: &Fixture) {
+    let api = fixture.start_with(&ONE_TRY).await;
     let chat = api.new_app_and_chat().await;
-    site.refuse_what_is_spoilt().await;
+    fixture.reject_unstorable_messages().await;
     for _ in 0..3 {
-        api.say(&chat, "spoilt").await;
+        api.create_message(&chat, "unstorable").await;
     }
-    let ids = site.dead(3).await;
+    let ids = fixture.dead(3).await;
     let mut browser = Browser::start().await;
     browser
         .send(
@@ -196,22 +208,22 @@ async fn without_a_script_it_works_all_the_same(site: &Site) {
         )
         .await;
     browser.open(page(&api, "/")).await;
-    assert_eq!(browser.eval(KINDS).await, printed(site).await);
+    assert_eq!(browser.eval(KINDS).await, printed(fixture).await);
     browser.follow("[aria-label='pause create_message']").await;
-    assert!(is_paused(site).await);
+    assert!(is_paused(fixture).await);
     browser.follow("[aria-label='resume create_message']").await;
-    assert!(!is_paused(site).await);
+    assert!(!is_paused(fixture).await);
 
     browser.follow("nav a[href='/jobs?state=dead']").await;
     browser
         .follow(&format!("tbody a[href='/jobs/{}']", ids[1]))
         .await;
     browser.follow("a[href$='/kill']").await;
-    browser.pictures(&picture(site, "kill")).await;
-    // Only the form does it.
-    assert_eq!(site.dead(3).await, ids);
+    browser.screenshots(&screenshot_name(fixture, "kill")).await;
+    // Only submitting the form discards the job.
+    assert_eq!(fixture.dead(3).await, ids);
     browser.follow("form[action$='/kill'] button").await;
-    assert_eq!(site.dead(2).await, [ids[0].clone(), ids[2].clone()]);
+    assert_eq!(fixture.dead(2).await, [ids[0].clone(), ids[2].clone()]);
     assert_eq!(
         browser
             .eval("document.querySelectorAll('tbody tr').length")
@@ -219,7 +231,7 @@ async fn without_a_script_it_works_all_the_same(site: &Site) {
         2
     );
 
-    site.take_everything().await;
+    fixture.take_everything().await;
     browser.follow("a[href='/jobs/retry']").await;
     browser.follow("form[action='/jobs/retry'] button").await;
     assert!(
@@ -228,40 +240,41 @@ async fn without_a_script_it_works_all_the_same(site: &Site) {
             .await
             .contains("2 dead letters will be retried.")
     );
-    settles("both are found", vec![1, 3], async || {
-        api.found(&chat, "spoilt").await
+    eventually_eq("both are found", vec![1, 3], async || {
+        api.search_numbers(&chat, "unstorable").await
     })
     .await;
 }
 
-/// What would say so if it ran.
+/// Would open a dialog if it was executed.
 const HOSTILE: &str = "</pre><script>alert(1)</script><img src=x onerror=alert(2)>";
 
-async fn nothing_hostile_gets_in_by_a_text_or_from_another_site(site: &Site) {
-    let api = site.start_with(&ONE_TRY).await;
+#[apply(on_each_backend_in_browser!)]
+async fn hostile_texts_and_cross_site_requests_have_no_effect(fixture: &Fixture) {
+    let api = fixture.start_with(&ONE_TRY).await;
     let chat = api.new_app_and_chat().await;
-    site.execute(match site.backing() {
-        Backing::Services => {
+    fixture.execute(match fixture.backend_kind() {
+        BackendKind::Services => {
             "ALTER TABLE messages ADD CONSTRAINT `</pre><img src=x onerror=alert(3)>` CHECK (text NOT LIKE '%alert%')"
         }
-        Backing::Embedded => {
+        BackendKind::Embedded => {
             "CREATE TRIGGER poison BEFORE INSERT ON messages WHEN NEW.text LIKE '%alert%' \
              BEGIN SELECT RAISE(ABORT, 'string or blob too big: </pre><img src=x onerror=alert(3)>'); END"
         }
     })
     .await;
-    site.jobs(&["pause", "create_application"]).await;
+    fixture.jobs(&["pause", "create_application"]).await;
     let named = api
         .post("/application", &json!({"username": HOSTILE}))
         .await;
     named.expect_status(201);
-    api.say(&chat, HOSTILE).await;
-    let dead = site.dead(1).await;
-    let waiting = site.jobs(&["list", "--state", "waiting"]).await;
+    api.create_message(&chat, HOSTILE).await;
+    let dead = fixture.dead(1).await;
+    let waiting = fixture.jobs(&["list", "--state", "waiting"]).await;
     let waiting = waiting["jobs"][0]["id"].as_str().expect("a job").to_owned();
 
     let mut browser = Browser::start().await;
-    for (path, told) in [
+    for (path, expected) in [
         (format!("/jobs/{}", dead[0]), "onerror=alert(2)"),
         (format!("/jobs/{}", dead[0]), "onerror=alert(3)"),
         (format!("/jobs/{waiting}"), "onerror=alert(2)"),
@@ -277,13 +290,13 @@ async fn nothing_hostile_gets_in_by_a_text_or_from_another_site(site: &Site) {
     ] {
         browser.open(page(&api, &path)).await;
         let seen = browser.text().await;
-        assert!(seen.contains(told), "{path} has no {told}: {seen}");
+        assert!(seen.contains(expected), "{path} has no {expected}: {seen}");
         let foreign = browser
             .eval("document.querySelectorAll('main script, main img, [onerror]').length")
             .await;
         assert_eq!(foreign, 0, "{path}");
     }
-    // Even what got into a page would not run.
+    // A script injected into a page is not executed.
     browser
         .eval("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=alert(6)>')")
         .await;
@@ -292,7 +305,7 @@ async fn nothing_hostile_gets_in_by_a_text_or_from_another_site(site: &Site) {
         .await;
     assert_eq!(browser.dialogs, [""; 0]);
 
-    // The API's port of the same machine is another site.
+    // Another port of the same machine is another origin.
     browser
         .open(format!("http://127.0.0.1:{}/up", api.port))
         .await;
@@ -305,12 +318,5 @@ async fn nothing_hostile_gets_in_by_a_text_or_from_another_site(site: &Site) {
     browser
         .until("document.body.innerText.includes('Rejected: sent by another site')")
         .await;
-    assert!(!is_paused(site).await);
+    assert!(!is_paused(fixture).await);
 }
-
-in_a_browser!(
-    the_overview_says_what_the_command_says,
-    a_poisoned_job_among_twenty_thousand_is_seen_opened_retried_and_gone,
-    without_a_script_it_works_all_the_same,
-    nothing_hostile_gets_in_by_a_text_or_from_another_site,
-);

@@ -1,21 +1,23 @@
-//! What the API says of itself is what it does.
+//! The API behaves as its OpenAPI description says.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Process, Site, on_each_backing, on_embedded, settles};
+use crate::support::{
+    Fixture, Process, Response, apply, eventually_eq, on_each_backend, on_embedded,
+};
 
-/// The description that a process gives of itself.
+/// The description that a process serves.
 struct Description(Value);
 
 impl Description {
     async fn of(api: &Process) -> Self {
-        let answer = api.get("/openapi.json").await;
-        answer.expect_status(200);
-        let mut document = answer.json();
+        let response = api.get("/openapi.json").await;
+        response.expect_status(200);
+        let mut document = response.json();
         assert_eq!(document["openapi"], "3.1.0");
-        // A field that nobody told of is a difference, too, although clients are asked to pass over it.
+        // Undocumented fields are errors here, although clients are asked to ignore them.
         let schemas = document["components"]["schemas"].as_object_mut();
         for schema in schemas.expect("schemas").values_mut() {
             if schema["type"] == "object" {
@@ -25,18 +27,20 @@ impl Description {
         Self(document)
     }
 
-    /// Every method of every path, with what is said of it.
+    /// Every method of every path, with its description.
     fn operations(&self) -> Vec<(String, String, &Value)> {
         let paths = self.0["paths"].as_object().expect("paths").iter();
         paths
             .flat_map(|(path, item)| {
                 let item = item.as_object().expect("methods").iter();
-                item.map(move |(method, told)| (method.to_uppercase(), path.clone(), told))
+                item.map(move |(method, documented)| {
+                    (method.to_uppercase(), path.clone(), documented)
+                })
             })
             .collect()
     }
 
-    /// Fails unless a value is as a schema says.
+    /// Fails unless a value matches a schema.
     fn validate(&self, schema: &Value, value: &Value, what: &str) {
         let mut schema = schema.clone();
         schema["components"] = self.0["components"].clone();
@@ -51,51 +55,57 @@ impl Description {
         assert!(errors.is_empty(), "{what}: {errors:?} in {value:#}");
     }
 
-    /// Fails unless an answer is one of those that are told of this method and path.
-    fn check(&self, method: &str, path: &str, answer: &Answer) {
-        let what = format!("{method} {path}, {answer}");
-        let told = &self.0["paths"][path][method.to_lowercase()];
-        let response = &told["responses"][answer.status.to_string()];
-        assert!(response.is_object(), "{what}: nobody told of it");
-        let content = response["content"].as_object();
+    /// Fails unless a response is documented for this method and path.
+    fn check(&self, method: &str, path: &str, response: &Response) {
+        let what = format!("{method} {path}, {response}");
+        let documented = &self.0["paths"][path][method.to_lowercase()];
+        let documented_response = &documented["responses"][response.status.to_string()];
+        assert!(
+            documented_response.is_object(),
+            "{what}: an undocumented response"
+        );
+        let content = documented_response["content"].as_object();
         let Some((media, content)) = content.and_then(|content| content.iter().next()) else {
-            assert_eq!(answer.body, "", "{what}");
+            assert_eq!(response.body, "", "{what}");
             return;
         };
         assert_eq!(
-            answer.header("content-type"),
+            response.header("content-type"),
             Some(media.as_str()),
             "{what}"
         );
-        self.validate(&content["schema"], &answer.json(), &what);
+        self.validate(&content["schema"], &response.json(), &what);
         for name in ["etag", "location", "link", "retry-after", "confab-state"] {
-            if let Some(value) = answer.header(name) {
-                let told = response["headers"].as_object().expect("headers");
-                let told = told.iter().find(|(told, _)| told.to_lowercase() == name);
-                assert!(told.is_some(), "{what}: {name}: {value}");
+            if let Some(value) = response.header(name) {
+                let documented = documented_response["headers"].as_object().expect("headers");
+                let documented = documented
+                    .iter()
+                    .find(|(documented, _)| documented.to_lowercase() == name);
+                assert!(documented.is_some(), "{what}: {name}: {value}");
             }
         }
-        // The texts of errors are told one by one.
+        // The texts of errors are documented one by one.
         if let Some(examples) = content["examples"].as_object() {
-            let body = answer.json();
+            let body = response.json();
             let known = examples.values().any(|example| example["value"] == body);
-            assert!(known, "{what}: a text that nobody told of");
+            assert!(known, "{what}: an undocumented error text");
         }
     }
 }
 
-/// A walk through the API: each step a method, a path's template, what is put into it, and a body.
-async fn each_answer_is_one_that_is_told(site: &Site) {
-    let api = site.start().await;
+/// A tour of the API. Each step is a method, a path template, its parameters, and a body.
+#[apply(on_each_backend!)]
+async fn every_response_is_documented(fixture: &Fixture) {
+    let api = fixture.start().await;
     let description = Description::of(&api).await;
     let chat = api.new_app_and_chat().await;
-    api.say(&chat, "hello").await;
-    api.say(&chat, "hello again").await;
-    settles("search", vec![1, 2], async || {
-        api.found(&chat, "hello").await
+    api.create_message(&chat, "hello").await;
+    api.create_message(&chat, "hello again").await;
+    eventually_eq("search", vec![1, 2], async || {
+        api.search_numbers(&chat, "hello").await
     })
     .await;
-    api.change(&chat, 1, "hello, changed").await;
+    api.update_message(&chat, 1, "hello, changed").await;
 
     const APP: &str = "/application/{app}";
     const CHAT: &str = "/application/{app}/chat/{chat}";
@@ -131,25 +141,25 @@ async fn each_answer_is_one_that_is_told(site: &Site) {
         ("GET", &search, "?limit=101", "", 400),
     ] {
         let path = filled(template, &chat.app, "1");
-        let answer = api.send(method, format!("{path}{query}"), &[], body).await;
-        answer.expect_status(status);
-        description.check(method, template, &answer);
+        let response = api.send(method, format!("{path}{query}"), &[], body).await;
+        response.expect_status(status);
+        description.check(method, template, &response);
         walked.insert((method.to_owned(), template.to_owned()));
     }
-    // Whatever was told was walked to.
-    let told = description.operations().into_iter();
-    let told: BTreeSet<_> = told.map(|(method, path, _)| (method, path)).collect();
-    assert_eq!(walked, told);
+    // Every documented operation was called.
+    let documented = description.operations().into_iter();
+    let documented: BTreeSet<_> = documented.map(|(method, path, _)| (method, path)).collect();
+    assert_eq!(walked, documented);
 
-    for (method, template, told) in description.operations() {
+    for (method, template, documented) in description.operations() {
         let path = filled(&template, &chat.app, "1");
         if template.contains('{') {
             let nowhere = filled(&template, "00000000", "007");
-            let answer = api.send(&method, nowhere, &[], text).await;
-            answer.expect_status(404);
-            description.check(&method, &template, &answer);
+            let response = api.send(&method, nowhere, &[], text).await;
+            response.expect_status(404);
+            description.check(&method, &template, &response);
         }
-        if told["requestBody"].is_object() {
+        if documented["requestBody"].is_object() {
             for (declared, body, status) in [
                 ("application/json", "", 400),
                 ("application/json", "{}", 400),
@@ -166,15 +176,15 @@ async fn each_answer_is_one_that_is_told(site: &Site) {
                 ("text/plain", text, 415),
             ] {
                 let headers = [("content-type", declared)];
-                let answer = api.send(&method, &path, &headers, body).await;
-                answer.expect_status(status);
-                description.check(&method, &template, &answer);
+                let response = api.send(&method, &path, &headers, body).await;
+                response.expect_status(status);
+                description.check(&method, &template, &response);
             }
         }
-        // HEAD is what GET is without the body, and OPTIONS tells of all.
-        let answer = api.raw("OPTIONS", &path, "").await;
-        answer.expect_status(204);
-        let allow: BTreeSet<_> = answer
+        // HEAD is GET without the body, and OPTIONS is documented once for all paths.
+        let response = api.raw("OPTIONS", &path, "").await;
+        response.expect_status(204);
+        let allow: BTreeSet<_> = response
             .header("allow")
             .expect("methods")
             .split(", ")
@@ -206,35 +216,36 @@ fn filled(template: &str, app: &str, number: &str) -> String {
         .replace("{query}", "hello")
 }
 
-async fn everything_has_an_example_that_is_right(site: &Site) {
-    let api = site.start().await;
+#[apply(on_embedded!)]
+async fn every_operation_has_a_valid_example(fixture: &Fixture) {
+    let api = fixture.start().await;
     let description = Description::of(&api).await;
     let mut ids = BTreeSet::new();
-    for (method, path, told) in description.operations() {
+    for (method, path, documented) in description.operations() {
         let what = format!("{method} {path}");
-        assert!(told["summary"].is_string(), "{what}");
-        assert!(told["tags"][0].is_string(), "{what}");
-        assert!(ids.insert(told["operationId"].to_string()), "{what}");
-        for parameter in told["parameters"].as_array().unwrap_or(&Vec::new()) {
+        assert!(documented["summary"].is_string(), "{what}");
+        assert!(documented["tags"][0].is_string(), "{what}");
+        assert!(ids.insert(documented["operationId"].to_string()), "{what}");
+        for parameter in documented["parameters"].as_array().unwrap_or(&Vec::new()) {
             let what = format!("{what}: {}", parameter["name"]);
             assert!(parameter["description"].is_string(), "{what}");
             description.validate(&parameter["schema"], &parameter["example"], &what);
         }
-        let responses = told["responses"].as_object().expect("responses");
-        for (status, response) in responses {
+        let responses = documented["responses"].as_object().expect("responses");
+        for (status, documented_response) in responses {
             let what = format!("{what}, {status}");
-            let headers = response["headers"].as_object();
+            let headers = documented_response["headers"].as_object();
             for (name, header) in headers.into_iter().flatten() {
                 let what = format!("{what}: {name}");
                 assert!(header["description"].is_string(), "{what}");
                 description.validate(&header["schema"], &header["example"], &what);
             }
-            let content = response["content"].as_object();
+            let content = documented_response["content"].as_object();
             for content in content.into_iter().flat_map(|content| content.values()) {
                 description.check_examples(content, &what);
             }
         }
-        if let Some(content) = told["requestBody"]["content"].as_object() {
+        if let Some(content) = documented["requestBody"]["content"].as_object() {
             for content in content.values() {
                 description.check_examples(content, &what);
             }
@@ -243,7 +254,7 @@ async fn everything_has_an_example_that_is_right(site: &Site) {
 }
 
 impl Description {
-    /// Examples stand beside a schema, or in the one that it refers to.
+    /// An example is next to a schema, or in the schema that it refers to.
     fn check_examples(&self, content: &Value, what: &str) {
         let schema = &content["schema"];
         let mut examples = Vec::new();
@@ -268,14 +279,18 @@ impl Description {
     }
 }
 
-async fn the_bounds_that_are_told_are_those_that_hold(site: &Site) {
-    let api = site.start().await;
+#[apply(on_each_backend!)]
+async fn documented_bounds_are_enforced(fixture: &Fixture) {
+    let api = fixture.start().await;
     let description = Description::of(&api).await;
     let chat = api.new_app_and_chat().await;
-    api.say(&chat, "hello").await;
-    settles("search", vec![1], async || api.found(&chat, "hello").await).await;
-    for (method, template, told) in description.operations() {
-        for parameter in told["parameters"].as_array().unwrap_or(&Vec::new()) {
+    api.create_message(&chat, "hello").await;
+    eventually_eq("search", vec![1], async || {
+        api.search_numbers(&chat, "hello").await
+    })
+    .await;
+    for (method, template, documented) in description.operations() {
+        for parameter in documented["parameters"].as_array().unwrap_or(&Vec::new()) {
             if parameter["in"] != "query" || parameter["schema"]["type"] != "integer" {
                 continue;
             }
@@ -288,24 +303,26 @@ async fn the_bounds_that_are_told_are_those_that_hold(site: &Site) {
             for (value, status) in [(least - 1, 400), (least, 200), (most, 200), (most + 1, 400)] {
                 let path = filled(&template, &chat.app, "1");
                 let path = format!("{path}?{name}={value}");
-                let answer = api.send(&method, path, &[], "").await;
-                answer.expect_status(status);
-                description.check(&method, &template, &answer);
+                let response = api.send(&method, path, &[], "").await;
+                response.expect_status(status);
+                description.check(&method, &template, &response);
             }
         }
     }
 }
 
-async fn the_command_prints_it(site: &Site) {
-    let api = site.start().await;
-    let printed = site.confab(&["openapi"]).await;
+#[apply(on_embedded!)]
+async fn openapi_command_prints_the_description(fixture: &Fixture) {
+    let api = fixture.start().await;
+    let printed = fixture.confab(&["openapi"]).await;
     printed.expect_code(0);
     let printed: Value = serde_json::from_str(&printed.stdout).expect("JSON");
     assert_eq!(printed, api.get("/openapi.json").await.json());
 }
 
-async fn the_page_needs_nothing_from_elsewhere(site: &Site) {
-    let api = site.start().await;
+#[apply(on_embedded!)]
+async fn docs_page_loads_nothing_from_other_hosts(fixture: &Fixture) {
+    let api = fixture.start().await;
     let entered = api.get("/docs").await;
     entered.expect_status(308);
     assert_eq!(entered.header("location"), Some("/docs/"));
@@ -319,9 +336,11 @@ async fn the_page_needs_nothing_from_elsewhere(site: &Site) {
     }
     assert!(files.len() > 4, "{files:?}");
     for file in files.iter().map(String::as_str).chain([""]) {
-        let answer = api.get(format!("/docs/{file}")).await;
-        answer.expect_status(200);
-        let policy = answer.header("content-security-policy").expect("a policy");
+        let response = api.get(format!("/docs/{file}")).await;
+        response.expect_status(200);
+        let policy = response
+            .header("content-security-policy")
+            .expect("a policy");
         for rule in [
             "default-src 'none'",
             "connect-src 'self'",
@@ -330,8 +349,8 @@ async fn the_page_needs_nothing_from_elsewhere(site: &Site) {
             assert!(policy.contains(rule), "{policy}");
         }
         assert!(policy.contains("script-src 'self';"), "{policy}");
-        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
-        assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
+        assert_eq!(response.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(response.header("referrer-policy"), Some("no-referrer"));
     }
     let script = api.get("/docs/swagger-initializer.js").await.body;
     assert!(script.contains("/openapi.json"), "{script}");
@@ -346,14 +365,3 @@ async fn the_page_needs_nothing_from_elsewhere(site: &Site) {
             .expect_error(404, "Not found");
     }
 }
-
-on_each_backing!(
-    each_answer_is_one_that_is_told,
-    the_bounds_that_are_told_are_those_that_hold,
-);
-
-on_embedded!(
-    everything_has_an_example_that_is_right,
-    the_command_prints_it,
-    the_page_needs_nothing_from_elsewhere,
-);

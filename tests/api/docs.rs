@@ -1,11 +1,11 @@
-//! The page on which the API is tried out, in a real browser.
+//! The API documentation page, in a real browser.
 
 use serde_json::Value;
 
-use crate::support::{Browser, Site, eventually, in_a_browser};
+use crate::support::{Browser, Fixture, apply, eventually, on_each_backend_in_browser};
 
-/// Opens a creation on the page, fills in its path and executes it with the body that the description gives as an example;
-/// what the page shows of the answer, which must be a 201.
+/// Opens a creation on the page, fills in its path and executes it with the example body. Returns the response shown on
+/// the page, which must be a 201.
 async fn execute(browser: &mut Browser, path: &str, parameters: &[(&str, &str)]) -> Value {
     let block = format!("document.querySelector('.opblock-post:has([data-path=\"{path}\"])')");
     browser.click(&format!("[data-path=\"{path}\"] > a")).await;
@@ -14,7 +14,7 @@ async fn execute(browser: &mut Browser, path: &str, parameters: &[(&str, &str)])
         .fold(path.to_owned(), |at, (name, value)| {
             at.replace(&format!("{{{name}}}"), value)
         });
-    let told = format!(
+    let script = format!(
         "(block => ({{ \
              ready: !!block?.querySelector('button.execute') && !block.querySelector('.loading-container'), \
              url: block?.querySelector('.request-url pre')?.innerText, \
@@ -23,19 +23,19 @@ async fn execute(browser: &mut Browser, path: &str, parameters: &[(&str, &str)])
          }}))({block})"
     );
     eventually(path, async || {
-        let seen = browser.eval(&told).await;
-        let told = |what: &str| seen[what].as_str().unwrap_or_default().trim();
-        if told("url").ends_with(&at) && told("status").starts_with("201") {
-            return Ok(serde_json::from_str(told("body")).expect("JSON"));
+        let seen = browser.eval(&script).await;
+        let field = |what: &str| seen[what].as_str().unwrap_or_default().trim();
+        if field("url").ends_with(&at) && field("status").starts_with("201") {
+            return Ok(serde_json::from_str(field("body")).expect("JSON"));
         }
-        // The page may be laid out anew under what is typed into it: then it is done again.
+        // The page may be rendered again while text is typed; then repeat.
         if seen["ready"] == true {
             for (name, value) in parameters {
                 let input = format!("{block}?.querySelector('[data-param-name={name}] input')");
                 browser.eval(&format!("{input}?.select()")).await;
                 let text = serde_json::json!({"text": value});
                 browser.send("Input.insertText", text).await;
-                // Without it the page takes what was typed a third of a second later.
+                // Without it, the page reads the input a third of a second later.
                 browser.press("Enter").await;
             }
             let button = format!("{block}?.querySelector('button.execute')?.click()");
@@ -46,8 +46,9 @@ async fn execute(browser: &mut Browser, path: &str, parameters: &[(&str, &str)])
     .await
 }
 
-async fn the_first_message_is_sent_from_the_page(site: &Site) {
-    let api = site.start().await;
+#[apply(on_each_backend_in_browser!)]
+async fn docs_page_sends_a_message(fixture: &Fixture) {
+    let api = fixture.start().await;
     let mut browser = Browser::start().await;
     let page = format!("http://127.0.0.1:{}/docs", api.port);
     browser.open(page).await;
@@ -69,5 +70,3 @@ async fn the_first_message_is_sent_from_the_page(site: &Site) {
     read.expect_status(200);
     assert_eq!(read.json()["Message"], said["Message"]);
 }
-
-in_a_browser!(the_first_message_is_sent_from_the_page);

@@ -1,4 +1,4 @@
-//! What was answered with success survives the death of the process.
+//! Acknowledged writes survive a crash of the process.
 
 use std::{
     collections::BTreeMap,
@@ -10,23 +10,26 @@ use std::{
 
 use serde_json::json;
 
-use crate::support::{Answer, Chat, Client, Site, eventually, on_each_backing, settles};
+use crate::support::{
+    Chat, Client, Fixture, Response, apply, eventually, eventually_eq, on_each_backend,
+};
 
-/// What a client was told about its messages: number → the last text that was answered with success, and the one that
-/// was sent last.
-type Told = BTreeMap<u64, (String, String)>;
+/// The messages of a client by number: the last acknowledged text, and the last text sent.
+type Acknowledged = BTreeMap<u64, (String, String)>;
 
-/// Creates and updates until the process dies.
+/// Creates and updates messages until the process is killed.
 async fn write_until_the_end(
     api: Client,
     chat: Chat,
     client: usize,
-    answers: Arc<AtomicUsize>,
-) -> Told {
-    let success = |answer: reqwest::Result<Answer>, status| {
-        answer.ok().inspect(|answer| answer.expect_status(status))
+    responses: Arc<AtomicUsize>,
+) -> Acknowledged {
+    let success = |response: reqwest::Result<Response>, status| {
+        response
+            .ok()
+            .inspect(|response| response.expect_status(status))
     };
-    let mut told = Told::new();
+    let mut acknowledged = Acknowledged::new();
     for turn in 0.. {
         let text = format!("client {client} turn {turn}");
         let created = api
@@ -36,11 +39,11 @@ async fn write_until_the_end(
             break;
         };
         let number = created.number_field("MessageID");
-        told.insert(number, (text.clone(), text));
-        answers.fetch_add(1, Ordering::Relaxed);
+        acknowledged.insert(number, (text.clone(), text));
+        responses.fetch_add(1, Ordering::Relaxed);
         if turn % 3 == 0 {
             let text = format!("client {client} turn {turn} changed");
-            let entry = told.get_mut(&number).expect("just inserted");
+            let entry = acknowledged.get_mut(&number).expect("just inserted");
             entry.1.clone_from(&text);
             let changed = api
                 .try_put(chat.message(number), &json!({"message": text}))
@@ -51,31 +54,32 @@ async fn write_until_the_end(
             entry.0 = text;
         }
     }
-    told
+    acknowledged
 }
 
-async fn kill_9_under_load_loses_nothing_that_was_answered(site: &Site) {
+#[apply(on_each_backend!)]
+async fn sigkill_under_load_loses_no_acknowledged_write(fixture: &Fixture) {
     const CLIENTS: usize = 6;
     const ROUNDS: usize = 3;
-    // What the dead held is taken over soon.
+    // Jobs of the killed process are recovered soon.
     let settings = [("CONFAB_WORKERS__LEASE_MS", "2000")];
-    let mut processes = site.start_all_with(&settings).await;
+    let mut processes = fixture.start_all_with(&settings).await;
     let chat = processes[0].new_app_and_chat().await;
-    let mut told = Told::new();
+    let mut acknowledged = Acknowledged::new();
     for round in 0..ROUNDS {
         let victim = processes.remove(0);
-        let answers = Arc::new(AtomicUsize::new(0));
+        let responses = Arc::new(AtomicUsize::new(0));
         let writers: Vec<_> = (0..CLIENTS)
             .map(|client| {
                 let writing =
-                    write_until_the_end(victim.client(), chat.clone(), client, answers.clone());
+                    write_until_the_end(victim.client(), chat.clone(), client, responses.clone());
                 tokio::spawn(writing)
             })
             .collect();
-        // Long enough for batches to be in hand, and never the same.
+        // A random time, long enough for batches to be in flight.
         let load = 100 + 37 * round;
         eventually("there is load", async || {
-            let answered = answers.load(Ordering::Relaxed);
+            let answered = responses.load(Ordering::Relaxed);
             if answered >= load {
                 Ok(())
             } else {
@@ -87,14 +91,17 @@ async fn kill_9_under_load_loses_nothing_that_was_answered(site: &Site) {
         for writer in writers {
             let more = writer.await.expect("answers before the kill are right");
             for number in more.keys() {
-                assert!(!told.contains_key(number), "{number} was given twice");
+                assert!(
+                    !acknowledged.contains_key(number),
+                    "{number} was given twice"
+                );
             }
-            told.extend(more);
+            acknowledged.extend(more);
         }
-        processes.push(site.start_with(&settings).await);
+        processes.push(fixture.start_with(&settings).await);
     }
 
-    // At once, though jobs of the dead may still wait for their leases to end.
+    // Immediately, although jobs of the killed process may still be leased.
     let api = &processes[0];
     let pages = api
         .follow(format!("{chat}/messages?limit=1000"), "next")
@@ -108,20 +115,23 @@ async fn kill_9_under_load_loses_nothing_that_was_answered(site: &Site) {
     for page in &pages {
         for item in page.json().as_array().expect("a list") {
             let number = item["messageID"].as_u64().expect("a number");
-            if let Some((answered, sent)) = told.get(&number) {
+            if let Some((answered, sent)) = acknowledged.get(&number) {
                 let text = item["message"].as_str().expect("a text");
-                // An update that was not answered may have been accepted.
+                // An unacknowledged update may have been accepted.
                 assert!(text == answered || text == sent, "{number}: {text:?}");
             }
         }
     }
-    let last = told.keys().next_back().expect("something was answered");
+    let last = acknowledged
+        .keys()
+        .next_back()
+        .expect("something was answered");
     assert!(all.contains(last), "{last} was answered");
-    let next = api.say(&chat, "life goes on").await;
+    let next = api.create_message(&chat, "life goes on").await;
     assert_eq!(next, all.len() as u64 + 1);
 
-    // In the end all of it is stored, once, counted and found.
-    settles("the count", json!(next), async || {
+    // Finally everything is stored once, counted and searchable.
+    eventually_eq("the count", json!(next), async || {
         api.messages_count(&chat).await
     })
     .await;
@@ -131,14 +141,14 @@ async fn kill_9_under_load_loses_nothing_that_was_answered(site: &Site) {
         .map(|item| item["message"].as_str().expect("a text").to_owned())
         .chain(["life goes on".to_owned()])
         .collect();
-    settles("the stored texts", true, async || {
-        let stored = site.stored_messages(&chat).await;
+    eventually_eq("the stored texts", true, async || {
+        let stored = fixture.stored_messages(&chat).await;
         stored.iter().map(|(_, text)| text).eq(&texts)
     })
     .await;
     let with_client: Vec<_> = numbers.iter().rev().take(100).rev().copied().collect();
     eventually("search finds the newest", async || {
-        let found = api.found(&chat, "client").await;
+        let found = api.search_numbers(&chat, "client").await;
         if found == with_client {
             Ok(())
         } else {
@@ -147,5 +157,3 @@ async fn kill_9_under_load_loses_nothing_that_was_answered(site: &Site) {
     })
     .await;
 }
-
-on_each_backing!(kill_9_under_load_loses_nothing_that_was_answered);

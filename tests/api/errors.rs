@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use crate::support::{App, Chat, Client, Site, on_each_backing};
+use crate::support::{App, Chat, Client, Fixture, apply, on_each_backend};
 
-/// A request that takes a text, and how the contract calls that text.
+/// A request with a text, and the names of that text.
 struct Route {
     method: &'static str,
     path: String,
@@ -17,7 +17,7 @@ struct Route {
 /// Every request with a body.
 async fn routes_with_a_body(api: &Client) -> Vec<Route> {
     let chat = api.new_app_and_chat().await;
-    api.say(&chat, "as created").await;
+    api.create_message(&chat, "as created").await;
     let message = |method, path| Route {
         method,
         path,
@@ -36,10 +36,11 @@ async fn routes_with_a_body(api: &Client) -> Vec<Route> {
     ]
 }
 
-async fn a_body_that_breaks_a_rule_is_a_400_that_names_the_field_and_the_rule(site: &Site) {
+#[apply(on_each_backend!)]
+async fn invalid_body_returns_400_naming_the_field_and_the_rule(fixture: &Fixture) {
     const NOT_JSON: &str = "Body must be valid JSON in UTF-8";
     const NO_OBJECT: &str = "Body must be a JSON object";
-    let api = site.start().await;
+    let api = fixture.start().await;
     // FIELD and NAME are the route's.
     let text_bodies = [
         ("", "NAME is required"),
@@ -50,7 +51,7 @@ async fn a_body_that_breaks_a_rule_is_a_400_that_names_the_field_and_the_rule(si
         (r#"{"FIELD":" "}"#, "NAME is required"),
         (r#"{"FIELD":" \t\r\n"}"#, "NAME is required"),
         (r#"{"FIELD":"\u00a0\u2003\u3000"}"#, "NAME is required"),
-        // Fields are told apart by case.
+        // Field names are case-sensitive.
         (r#"{"NAME":"text"}"#, "NAME is required"),
         (r#"{"FIELD":0}"#, "NAME must be a string"),
         (r#"{"FIELD":-1.5e3}"#, "NAME must be a string"),
@@ -81,7 +82,7 @@ async fn a_body_that_breaks_a_rule_is_a_400_that_names_the_field_and_the_rule(si
         ("FIELD=text", NOT_JSON),
         ("{", NOT_JSON),
         ("]", NOT_JSON),
-        // Halves of a surrogate pair: no text has them.
+        // Unpaired surrogates, which no text contains.
         (r#"{"FIELD":"\ud800"}"#, NOT_JSON),
         (r#"{"FIELD":"\udfff"}"#, NOT_JSON),
         (r#"{"FIELD":"\ud83dtext"}"#, NOT_JSON),
@@ -94,15 +95,15 @@ async fn a_body_that_breaks_a_rule_is_a_400_that_names_the_field_and_the_rule(si
         ("true", NO_OBJECT),
         ("42", NO_OBJECT),
     ];
-    // What stands after `{"FIELD":` and before `}`.
+    // The part between `{"FIELD":` and `}`.
     let values: [&[u8]; 5] = [
         b"\"\xff\"",
-        // Overlong, and half of a surrogate pair.
+        // Overlong encoding, and an unpaired surrogate.
         b"\"\xc0\xaf\"",
         b"\"\xed\xa0\x80\"",
-        // Cut off.
+        // Truncated.
         b"\"\xf0\x9f\x98\"",
-        // Bodies are UTF-8 as a whole.
+        // The whole body must be UTF-8.
         b"\"text\",\"other\":\"\xff\"",
     ];
     let mut wrong = Vec::new();
@@ -121,21 +122,22 @@ async fn a_body_that_breaks_a_rule_is_a_400_that_names_the_field_and_the_rule(si
         for (body, error) in bodies {
             let json = [("content-type", "application/json")];
             let shown = String::from_utf8_lossy(&body).into_owned();
-            let answer = api.send(route.method, &route.path, &json, body).await;
-            // All rows are looked at, whatever is wrong with one.
-            if !answer.is_error(400, &error) {
-                wrong.push(format!("{shown} {answer} instead of {error:?}"));
+            let response = api.send(route.method, &route.path, &json, body).await;
+            // Checks all cases even if one fails.
+            if !response.is_error(400, &error) {
+                wrong.push(format!("{shown} {response} instead of {error:?}"));
             }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-async fn what_is_turned_away_changes_nothing(site: &Site) {
-    let api = site.start().await;
+#[apply(on_each_backend!)]
+async fn rejected_requests_change_nothing(fixture: &Fixture) {
+    let api = fixture.start().await;
     let app = api.new_app().await;
     let chat = api.new_chat(&app).await;
-    api.say(&chat, "as created").await;
+    api.create_message(&chat, "as created").await;
     let path = chat.message(1);
     let before = api.get(&path).await.body;
     for body in [json!({"message": ""}), json!({"message": 1}), json!([])] {
@@ -147,14 +149,16 @@ async fn what_is_turned_away_changes_nothing(site: &Site) {
     assert_eq!(api.get(&path).await.body, before);
     let list = api.get(format!("{chat}/messages")).await;
     assert_eq!(list.numbers("messageID"), [1]);
-    assert_eq!(api.say(&chat, "the next").await, 2);
+    assert_eq!(api.create_message(&chat, "the next").await, 2);
     assert_eq!(api.get(&app).await.text_field("ChatsCount"), "1");
 }
 
-async fn what_does_not_exist_is_a_404_with_the_text_of_its_row(site: &Site) {
-    let api = site.start().await;
+#[apply(on_each_backend!)]
+async fn missing_resources_return_404_with_the_documented_text(fixture: &Fixture) {
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
-    api.say(&chat, "the only one").await;
+    api.create_message(&chat, "no other process serves the file")
+        .await;
     let nobody = App {
         id: "00000000".into(),
     };
@@ -175,8 +179,8 @@ async fn what_does_not_exist_is_a_404_with_the_text_of_its_row(site: &Site) {
         ("POST", format!("{nobody}/chats")),
     ];
     for (method, path) in application {
-        let answer = api.send(method, path, &[], "").await;
-        answer.expect_error(404, "Application not found");
+        let response = api.send(method, path, &[], "").await;
+        response.expect_error(404, "Application not found");
     }
     let message = json!({"message": "Hello, World!"});
     for chat in &no_chats {
@@ -189,8 +193,8 @@ async fn what_does_not_exist_is_a_404_with_the_text_of_its_row(site: &Site) {
         ] {
             api.get(path).await.expect_error(404, "Chat not found");
         }
-        let answer = api.post(format!("{chat}/message"), &message).await;
-        answer.expect_error(404, "Chat not found");
+        let response = api.post(format!("{chat}/message"), &message).await;
+        response.expect_error(404, "Chat not found");
     }
     for path in [
         no_chats[0].message(1),
@@ -198,13 +202,14 @@ async fn what_does_not_exist_is_a_404_with_the_text_of_its_row(site: &Site) {
         chat.message(2),
     ] {
         api.get(&path).await.expect_error(404, "Message not found");
-        let answer = api.put(&path, &message).await;
-        answer.expect_error(404, "Message not found");
+        let response = api.put(&path, &message).await;
+        response.expect_error(404, "Message not found");
     }
 }
 
-async fn a_bad_body_is_a_400_even_where_nothing_exists(site: &Site) {
-    let api = site.start().await;
+#[apply(on_each_backend!)]
+async fn invalid_body_returns_400_even_for_missing_resources(fixture: &Fixture) {
+    let api = fixture.start().await;
     let empty = json!({"message": ""});
     api.post("/application/00000000/chat/1/message", &empty)
         .await
@@ -213,10 +218,3 @@ async fn a_bad_body_is_a_400_even_where_nothing_exists(site: &Site) {
         .await
         .expect_error(400, "Message is required");
 }
-
-on_each_backing!(
-    a_body_that_breaks_a_rule_is_a_400_that_names_the_field_and_the_rule,
-    what_is_turned_away_changes_nothing,
-    what_does_not_exist_is_a_404_with_the_text_of_its_row,
-    a_bad_body_is_a_400_even_where_nothing_exists,
-);

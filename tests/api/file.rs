@@ -1,30 +1,31 @@
-//! The one file of the embedded backing: whose it is, what may be wrong with it, and how it is mended.
+//! The file of the embedded backend: exclusive use, errors, and repair.
 
 use std::fs;
 
 use serde_json::json;
 
-use crate::support::{Finished, Site, on_embedded, settles};
+use crate::support::{CommandOutput, Fixture, apply, eventually_eq, on_embedded};
 
-/// Fails unless the program refused to start with one line that names the file and holds these words.
+/// Fails unless startup failed with one line that contains the name of the file and these words.
 #[track_caller]
-fn refused(site: &Site, finished: &Finished, words: &[&str]) {
+fn refused(fixture: &Fixture, finished: &CommandOutput, words: &[&str]) {
     finished.expect_code(1);
     let lines: Vec<_> = finished.stderr.lines().collect();
     assert_eq!(lines.len(), 1, "{finished:#?}");
-    let file = site.file();
+    let file = fixture.file();
     let file = file.to_str().expect("a path in UTF-8");
     for word in [file].iter().chain(words) {
         assert!(lines[0].contains(word), "no {word:?} in it: {finished:#?}");
     }
 }
 
-async fn one_process_serves_a_file_and_commands_work_beside_it(site: &Site) {
-    let api = site.start().await;
+#[apply(on_embedded!)]
+async fn only_one_process_serves_a_file_and_commands_work_beside_it(fixture: &Fixture) {
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
-    api.say(&chat, "hello").await;
-    let finished = site.confab(&["serve"]).await;
-    refused(site, &finished, &["already"]);
+    api.create_message(&chat, "hello").await;
+    let finished = fixture.confab(&["serve"]).await;
+    refused(fixture, &finished, &["already"]);
     for command in [
         &["migrate"] as &[&str],
         &["jobs", "stats"],
@@ -32,20 +33,21 @@ async fn one_process_serves_a_file_and_commands_work_beside_it(site: &Site) {
         &["search", "rebuild"],
         &["counts", "verify", "--fix"],
     ] {
-        site.confab(command).await.expect_code(0);
+        fixture.confab(command).await.expect_code(0);
     }
-    assert_eq!(api.say(&chat, "hello again").await, 2);
+    assert_eq!(api.create_message(&chat, "hello again").await, 2);
     api.kill();
-    // What a process that died held is nobody's.
-    let api = site.start().await;
-    assert_eq!(api.say(&chat, "and again").await, 3);
+    // Leases of a killed process have no owner.
+    let api = fixture.start().await;
+    assert_eq!(api.create_message(&chat, "and again").await, 3);
 }
 
-async fn the_start_says_where_the_data_is_and_what_to_try(site: &Site) {
-    let api = site.start_with(&[("CONFAB_LOG__LEVEL", "info")]).await;
+#[apply(on_embedded!)]
+async fn startup_prints_data_path_address_and_example_request(fixture: &Fixture) {
+    let api = fixture.start_with(&[("CONFAB_LOG__LEVEL", "info")]).await;
     let output = api.output();
     for words in [
-        &*site.file().display().to_string(),
+        &*fixture.file().display().to_string(),
         "listening on http://127.0.0.1:",
         "try: curl ",
     ] {
@@ -53,39 +55,42 @@ async fn the_start_says_where_the_data_is_and_what_to_try(site: &Site) {
     }
 }
 
-async fn a_file_that_is_no_database_is_refused_and_left_alone(site: &Site) {
-    let folder = site.folder().join("data");
+#[apply(on_embedded!)]
+async fn file_that_is_not_a_database_is_rejected_unchanged(fixture: &Fixture) {
+    let folder = fixture.folder().join("data");
     fs::create_dir(&folder).expect("a folder");
     let text = "dear diary, ".repeat(500);
-    fs::write(site.file(), &text).expect("a file");
+    fs::write(fixture.file(), &text).expect("a file");
     refused(
-        site,
-        &site.confab(&["serve"]).await,
+        fixture,
+        &fixture.confab(&["serve"]).await,
         &["not a database", "backup"],
     );
-    assert_eq!(fs::read_to_string(site.file()).expect("a file"), text);
+    assert_eq!(fs::read_to_string(fixture.file()).expect("a file"), text);
 }
 
-async fn a_file_of_a_newer_version_is_refused(site: &Site) {
-    site.confab(&["migrate"]).await.expect_code(0);
+#[apply(on_embedded!)]
+async fn file_of_a_newer_version_is_rejected(fixture: &Fixture) {
+    fixture.confab(&["migrate"]).await.expect_code(0);
     let newer = "INSERT INTO __diesel_schema_migrations (version) VALUES ('99990101000000')";
-    assert_eq!(site.execute(newer).await, 1);
+    assert_eq!(fixture.execute(newer).await, 1);
     for command in [&["serve"] as &[&str], &["migrate"], &["jobs", "stats"]] {
         refused(
-            site,
-            &site.confab(command).await,
+            fixture,
+            &fixture.confab(command).await,
             &["newer", "99990101000000"],
         );
     }
 }
 
-async fn a_folder_that_cannot_be_made_is_named(site: &Site) {
+#[apply(on_embedded!)]
+async fn error_names_a_folder_that_cannot_be_created(fixture: &Fixture) {
     fs::write(
-        site.folder().join("data"),
+        fixture.folder().join("data"),
         "a file where the folder should be",
     )
     .expect("a file");
-    let finished = site.confab(&["serve"]).await;
+    let finished = fixture.confab(&["serve"]).await;
     finished.expect_code(1);
     assert!(
         finished.stderr.contains("cannot create the folder"),
@@ -94,22 +99,24 @@ async fn a_folder_that_cannot_be_made_is_named(site: &Site) {
     assert!(finished.stderr.contains("embedded.path"), "{finished:#?}");
 }
 
-async fn a_command_makes_no_file(site: &Site) {
+#[apply(on_embedded!)]
+async fn commands_do_not_create_a_file(fixture: &Fixture) {
     refused(
-        site,
-        &site.confab(&["jobs", "stats"]).await,
+        fixture,
+        &fixture.confab(&["jobs", "stats"]).await,
         &["confab migrate"],
     );
-    assert!(!site.file().exists());
+    assert!(!fixture.file().exists());
 }
 
-async fn what_is_wrong_with_the_full_text_is_found_and_mended(site: &Site) {
-    let api = site.start().await;
+#[apply(on_embedded!)]
+async fn full_text_errors_are_found_and_repaired(fixture: &Fixture) {
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
     for text in ["hello", "hello outdated", "hello"] {
-        api.say(&chat, text).await;
+        api.create_message(&chat, text).await;
     }
-    settles("the count", json!(3), async || {
+    eventually_eq("the count", json!(3), async || {
         api.messages_count(&chat).await
     })
     .await;
@@ -126,58 +133,49 @@ async fn what_is_wrong_with_the_full_text_is_found_and_mended(site: &Site) {
         ),
         format!("DELETE FROM messages WHERE id = {}", of(3)),
     ] {
-        site.execute(&damage).await;
+        fixture.execute(&damage).await;
     }
-    let report = site.confab(&["search", "verify"]).await;
+    let report = fixture.confab(&["search", "verify"]).await;
     report.expect_code(1);
     for problem in ["1 Missing", "2 Stale", "3 Dangling"] {
         assert!(report.stdout.contains(problem), "{report:#?}");
     }
-    site.confab(&["search", "verify", "--fix"])
+    fixture
+        .confab(&["search", "verify", "--fix"])
         .await
         .expect_code(0);
-    site.confab(&["search", "verify"]).await.expect_code(0);
+    fixture.confab(&["search", "verify"]).await.expect_code(0);
     let idle = [("CONFAB_WORKERS__ENABLED", "false")];
-    let api = site.start_with(&idle).await;
-    assert_eq!(api.found(&chat, "hello").await, [1, 2]);
-    assert_eq!(api.found(&chat, "outdated").await, [0; 0]);
+    let api = fixture.start_with(&idle).await;
+    assert_eq!(api.search_numbers(&chat, "hello").await, [1, 2]);
+    assert_eq!(api.search_numbers(&chat, "outdated").await, [0; 0]);
 }
 
-async fn a_rebuild_that_died_is_finished_by_the_next_start(site: &Site) {
-    let api = site.start().await;
+#[apply(on_embedded!)]
+async fn interrupted_rebuild_is_completed_at_the_next_start(fixture: &Fixture) {
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
     for _ in 0..3 {
-        api.say(&chat, "hello").await;
+        api.create_message(&chat, "hello").await;
     }
-    settles("the count", json!(3), async || {
+    eventually_eq("the count", json!(3), async || {
         api.messages_count(&chat).await
     })
     .await;
-    // As if it had just begun.
+    // As if the rebuild had just begun.
     for sql in [
         "CREATE VIRTUAL TABLE words_2 USING fts5 (words, revision UNINDEXED, content = '', \
          contentless_delete = 1, contentless_unindexed = 1, tokenize = 'ascii')",
         "INSERT INTO search_indexes (name, role) VALUES ('words_2', 'building')",
         "INSERT INTO index_build (id, target) VALUES (1, 'words_2')",
     ] {
-        site.execute(sql).await;
+        fixture.execute(sql).await;
     }
     let built = "SELECT COUNT(*) FROM search_indexes WHERE name = 'words_2' AND role = 'current'";
-    settles("the new index is in use", Some(1), async || {
-        site.stored_number(built).await
+    eventually_eq("the new index is in use", Some(1), async || {
+        fixture.stored_number(built).await
     })
     .await;
-    assert_eq!(api.found(&chat, "hello").await, [1, 2, 3]);
-    site.confab(&["search", "verify"]).await.expect_code(0);
+    assert_eq!(api.search_numbers(&chat, "hello").await, [1, 2, 3]);
+    fixture.confab(&["search", "verify"]).await.expect_code(0);
 }
-
-on_embedded!(
-    one_process_serves_a_file_and_commands_work_beside_it,
-    the_start_says_where_the_data_is_and_what_to_try,
-    a_file_that_is_no_database_is_refused_and_left_alone,
-    a_file_of_a_newer_version_is_refused,
-    a_folder_that_cannot_be_made_is_named,
-    a_command_makes_no_file,
-    what_is_wrong_with_the_full_text_is_found_and_mended,
-    a_rebuild_that_died_is_finished_by_the_next_start,
-);

@@ -1,13 +1,14 @@
-//! What HTTP itself asks for: methods, media types, paths, and a server that outlives what is no HTTP.
+//! HTTP itself: methods, media types, paths, and malformed requests.
 
 use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::support::{Client, Site, on_each_backing};
+use crate::support::{Client, Fixture, apply, on_each_backend};
 
-async fn an_unknown_path_is_a_404_with_every_method(site: &Site) {
-    let api = site.start().await;
+#[apply(on_each_backend!)]
+async fn unknown_path_returns_404_for_every_method(fixture: &Fixture) {
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
     let app = &chat.app;
     for path in [
@@ -25,16 +26,17 @@ async fn an_unknown_path_is_a_404_with_every_method(site: &Site) {
         &format!("/application/{app}/chat/1/search/and/or"),
     ] {
         for method in ["GET", "POST", "PUT", "DELETE", "PATCH"] {
-            let answer = api.send(method, path, &[], "").await;
-            answer.expect_error(404, "Not found");
+            let response = api.send(method, path, &[], "").await;
+            response.expect_error(404, "Not found");
         }
     }
 }
 
-async fn a_wrong_method_is_a_405_that_lists_the_right_ones(site: &Site) {
-    let api = site.start().await;
+#[apply(on_each_backend!)]
+async fn wrong_method_returns_405_listing_the_allowed_ones(fixture: &Fixture) {
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
-    api.say(&chat, "hello").await;
+    api.create_message(&chat, "hello").await;
     let app = format!("/application/{}", chat.app);
     let routes: [(&str, &[&str]); 12] = [
         ("/up", &["GET"]),
@@ -48,7 +50,7 @@ async fn a_wrong_method_is_a_405_that_lists_the_right_ones(site: &Site) {
         (&format!("{app}/chat/1/messages"), &["GET"]),
         (&format!("{app}/chat/1/search"), &["GET"]),
         (&format!("{app}/chat/1/search/hello"), &["GET"]),
-        // As little as with any other value.
+        // As for any other value.
         (&format!("{app}/chat/2"), &["GET"]),
     ];
     for (path, right) in routes {
@@ -56,23 +58,23 @@ async fn a_wrong_method_is_a_405_that_lists_the_right_ones(site: &Site) {
             if right.contains(&method) {
                 continue;
             }
-            let answer = api.raw(method, path, "").await;
-            answer.expect_error(405, "Method not allowed");
-            let allow = answer.header("allow").expect("an Allow header");
-            // HEAD and OPTIONS may be there for the asking.
+            let response = api.raw(method, path, "").await;
+            response.expect_error(405, "Method not allowed");
+            let allow = response.header("allow").expect("an Allow header");
+            // HEAD and OPTIONS may be listed too.
             let allowed: BTreeSet<_> = allow
                 .split(", ")
                 .filter(|method| !["HEAD", "OPTIONS"].contains(method))
                 .collect();
-            assert_eq!(allowed, right.iter().copied().collect(), "{answer:#?}");
+            assert_eq!(allowed, right.iter().copied().collect(), "{response:#?}");
         }
     }
 }
 
-/// The requests that read a body.
+/// The requests with a body.
 async fn routes_with_a_body(api: &Client) -> [(&'static str, String, String); 3] {
     let chat = api.new_app_and_chat().await;
-    api.say(&chat, "as created").await;
+    api.create_message(&chat, "as created").await;
     let message = json!({"message": "Hello, World!"}).to_string();
     let username = json!({"username": "Shetewi"}).to_string();
     [
@@ -82,8 +84,9 @@ async fn routes_with_a_body(api: &Client) -> [(&'static str, String, String); 3]
     ]
 }
 
-async fn json_may_be_declared_in_every_way_or_not_at_all(site: &Site) {
-    let api = site.start().await;
+#[apply(on_each_backend!)]
+async fn json_content_types_and_a_missing_one_are_accepted(fixture: &Fixture) {
+    let api = fixture.start().await;
     for (method, path, body) in routes_with_a_body(&api).await {
         for declared in [
             None,
@@ -95,15 +98,16 @@ async fn json_may_be_declared_in_every_way_or_not_at_all(site: &Site) {
             Some("application/merge-patch+json; charset=utf-8"),
         ] {
             let headers: Vec<_> = declared.map(|d| ("content-type", d)).into_iter().collect();
-            let answer = api.send(method, &path, &headers, body.as_str()).await;
+            let response = api.send(method, &path, &headers, body.as_str()).await;
             let success = if method == "POST" { 201 } else { 200 };
-            assert_eq!(answer.status, success, "{declared:?}: {answer:#?}");
+            assert_eq!(response.status, success, "{declared:?}: {response:#?}");
         }
     }
 }
 
-async fn another_declaration_than_json_is_a_415(site: &Site) {
-    let api = site.start().await;
+#[apply(on_each_backend!)]
+async fn content_types_other_than_json_return_415(fixture: &Fixture) {
+    let api = fixture.start().await;
     for (method, path, body) in routes_with_a_body(&api).await {
         for declared in [
             "text/plain",
@@ -122,17 +126,18 @@ async fn another_declaration_than_json_is_a_415(site: &Site) {
                 .await
                 .expect_error(415, "Content-Type must be application/json");
         }
-        // Without a body there is nothing to declare.
-        let answer = api
+        // Without a body no media type is needed.
+        let response = api
             .send(method, &path, &[("content-type", "text/plain")], "")
             .await;
-        answer.expect_status(400);
-        assert!(answer.body.contains(" is required"), "{answer:#?}");
+        response.expect_status(400);
+        assert!(response.body.contains(" is required"), "{response:#?}");
     }
 }
 
-async fn what_is_no_http_does_not_hurt(site: &Site) {
-    let api = site.start().await;
+#[apply(on_each_backend!)]
+async fn malformed_http_does_not_affect_other_requests(fixture: &Fixture) {
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
     let path = format!("{chat}/message");
     let start = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
@@ -147,28 +152,20 @@ async fn what_is_no_http_does_not_hurt(site: &Site) {
         format!("{start}Transfer-Encoding: chunked\r\n\r\nno size\r\n").into(),
     ];
     for request in requests {
-        if let Some(answer) = api.raw_bytes(&request).await {
-            assert!((400..500).contains(&answer.status), "{answer:#?}");
+        if let Some(response) = api.raw_bytes(&request).await {
+            assert!((400..500).contains(&response.status), "{response:#?}");
         }
         api.get("/up").await.expect_status(200);
     }
     assert_eq!(api.get(format!("{path}s")).await.body, "[]");
 }
 
-async fn a_body_in_chunks_is_a_body(site: &Site) {
-    let api = site.start().await;
+#[apply(on_each_backend!)]
+async fn chunked_bodies_are_accepted(fixture: &Fixture) {
+    let api = fixture.start().await;
     let request = "POST /application HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n\
                    d\r\n{\"username\":\"\r\n9\r\nShetewi\"}\r\n0\r\n\r\n";
-    let answer = api.raw_bytes(request.as_bytes()).await.expect("an answer");
-    answer.expect_status(201);
-    assert_eq!(answer.text_field("Username"), "Shetewi");
+    let response = api.raw_bytes(request.as_bytes()).await.expect("a response");
+    response.expect_status(201);
+    assert_eq!(response.text_field("Username"), "Shetewi");
 }
-
-on_each_backing!(
-    an_unknown_path_is_a_404_with_every_method,
-    a_wrong_method_is_a_405_that_lists_the_right_ones,
-    json_may_be_declared_in_every_way_or_not_at_all,
-    another_declaration_than_json_is_a_415,
-    what_is_no_http_does_not_hurt,
-    a_body_in_chunks_is_a_body,
-);

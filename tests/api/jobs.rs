@@ -1,38 +1,40 @@
-//! The operator's commands on jobs, beside a running process.
+//! The operator's job commands, beside a running process.
 
 use serde_json::Value;
 
-use crate::support::{Backing, Finished, Process, Site, eventually, on_each_backing, settles};
+use crate::support::{
+    BackendKind, CommandOutput, Fixture, Process, apply, eventually, eventually_eq, on_each_backend,
+};
 
-/// A failure makes a dead letter at once.
+/// A failed job becomes a dead letter at once.
 pub const ONE_TRY: [(&str, &str); 1] = [("CONFAB_WORKERS__TRIES", "1")];
 
-impl Site {
-    /// Makes the database refuse messages that say "spoilt".
-    pub async fn refuse_what_is_spoilt(&self) {
-        self.execute(match self.backing() {
-            Backing::Services => {
-                "ALTER TABLE messages ADD CONSTRAINT poison CHECK (text <> 'spoilt')"
+impl Fixture {
+    /// Makes the database reject messages that contain "unstorable".
+    pub async fn reject_unstorable_messages(&self) {
+        self.execute(match self.backend_kind() {
+            BackendKind::Services => {
+                "ALTER TABLE messages ADD CONSTRAINT poison CHECK (text <> 'unstorable')"
             }
-            // In the words of an error that says that it is the data's fault.
-            Backing::Embedded => {
-                "CREATE TRIGGER poison BEFORE INSERT ON messages WHEN NEW.text = 'spoilt' \
+            // With an error that is classified as a data error.
+            BackendKind::Embedded => {
+                "CREATE TRIGGER poison BEFORE INSERT ON messages WHEN NEW.text = 'unstorable' \
                  BEGIN SELECT RAISE(ABORT, 'string or blob too big'); END"
             }
         })
         .await;
     }
 
-    /// Makes it take them again.
+    /// Makes the database accept them again.
     pub async fn take_everything(&self) {
-        self.execute(match self.backing() {
-            Backing::Services => "ALTER TABLE messages DROP CHECK poison",
-            Backing::Embedded => "DROP TRIGGER poison",
+        self.execute(match self.backend_kind() {
+            BackendKind::Services => "ALTER TABLE messages DROP CHECK poison",
+            BackendKind::Embedded => "DROP TRIGGER poison",
         })
         .await;
     }
 
-    /// Runs a command on jobs, which must succeed, and reads what it prints.
+    /// Runs a job command, which must succeed, and parses its output.
     pub async fn jobs(&self, arguments: &[&str]) -> Value {
         let finished = self
             .confab(&[&["jobs", "--json"], arguments].concat())
@@ -42,7 +44,7 @@ impl Site {
             .unwrap_or_else(|error| panic!("{error}: {finished:#?}"))
     }
 
-    /// Waits until there are so many dead letters, and gives their ids.
+    /// Waits for a number of dead letters and returns their IDs.
     pub async fn dead(&self, count: usize) -> Vec<String> {
         eventually("dead letters", async || {
             let listed = self.jobs(&["list"]).await;
@@ -62,116 +64,120 @@ fn text(value: &Value) -> String {
     value.as_str().expect("a string").to_owned()
 }
 
-/// Fails unless the command was refused in these words.
+/// Fails unless the command was rejected with this text.
 #[track_caller]
-fn expect_refusal(finished: &Finished, words: &str) {
+fn expect_refusal(finished: &CommandOutput, words: &str) {
     finished.expect_code(1);
     assert!(finished.stderr.contains(words), "{finished:#?}");
 }
 
-async fn a_dead_letter_is_seen_and_stored_once_its_cause_is_gone(site: &Site) {
-    let api = site.start_with(&ONE_TRY).await;
+#[apply(on_each_backend!)]
+async fn dead_letter_is_listed_and_stored_after_its_cause_is_removed(fixture: &Fixture) {
+    let api = fixture.start_with(&ONE_TRY).await;
     let chat = api.new_app_and_chat().await;
-    api.say(&chat, "before").await;
-    site.refuse_what_is_spoilt().await;
-    api.say(&chat, "spoilt").await;
-    api.say(&chat, "after").await;
-    let ids = site.dead(1).await;
+    api.create_message(&chat, "before").await;
+    fixture.reject_unstorable_messages().await;
+    api.create_message(&chat, "unstorable").await;
+    api.create_message(&chat, "after").await;
+    let ids = fixture.dead(1).await;
 
-    // It harms nobody else, and can be read.
+    // Other jobs are not affected, and the message can be read.
     let others = vec![(1, "before".to_owned()), (3, "after".to_owned())];
-    settles("the others", others, async || {
-        site.stored_messages(&chat).await
+    eventually_eq("the others", others, async || {
+        fixture.stored_messages(&chat).await
     })
     .await;
-    assert_eq!(api.text(&chat, 2).await, "spoilt");
+    assert_eq!(api.text(&chat, 2).await, "unstorable");
 
-    let listed = site.confab(&["jobs", "list"]).await;
+    let listed = fixture.confab(&["jobs", "list"]).await;
     listed.expect_code(0);
     assert!(listed.stdout.contains(&ids[0]), "{listed:#?}");
-    assert!(!listed.stdout.contains("spoilt"), "{listed:#?}");
-    let shown = site.jobs(&["show", &ids[0]]).await;
+    assert!(!listed.stdout.contains("unstorable"), "{listed:#?}");
+    let shown = fixture.jobs(&["show", &ids[0]]).await;
     assert_eq!(shown["id"], ids[0]);
     assert_eq!(shown["kind"], "create_message");
     assert_eq!(shown["state"], "dead");
     assert_eq!(shown["target"], format!("{}:{}:2", chat.app, chat.number));
     assert_eq!(shown["tries"], 1);
     assert!(!text(&shown["error"]).is_empty(), "{shown}");
-    assert!(text(&shown["payload"]).contains("spoilt"), "{shown}");
-    let shown = site.confab(&["jobs", "show", &ids[0]]).await;
-    assert!(shown.stdout.contains("spoilt"), "{shown:#?}");
+    assert!(text(&shown["payload"]).contains("unstorable"), "{shown}");
+    let shown = fixture.confab(&["jobs", "show", &ids[0]]).await;
+    assert!(shown.stdout.contains("unstorable"), "{shown:#?}");
 
-    site.take_everything().await;
-    assert_eq!(site.jobs(&["retry", &ids[0]]).await["retried"], 1);
-    settles("it is found", vec![2], async || {
-        api.found(&chat, "spoilt").await
+    fixture.take_everything().await;
+    assert_eq!(fixture.jobs(&["retry", &ids[0]]).await["retried"], 1);
+    eventually_eq("it is found", vec![2], async || {
+        api.search_numbers(&chat, "unstorable").await
     })
     .await;
-    assert_eq!(site.dead(0).await, [""; 0]);
-    let again = site.confab(&["jobs", "retry", &ids[0]]).await;
+    assert_eq!(fixture.dead(0).await, [""; 0]);
+    let again = fixture.confab(&["jobs", "retry", &ids[0]]).await;
     expect_refusal(&again, "there is no job");
 }
 
-async fn all_dead_letters_are_retried_together(site: &Site) {
-    let api = site.start_with(&ONE_TRY).await;
+#[apply(on_each_backend!)]
+async fn retry_all_retries_every_dead_letter(fixture: &Fixture) {
+    let api = fixture.start_with(&ONE_TRY).await;
     let chat = api.new_app_and_chat().await;
-    site.refuse_what_is_spoilt().await;
+    fixture.reject_unstorable_messages().await;
     for _ in 0..5 {
-        api.say(&chat, "spoilt").await;
+        api.create_message(&chat, "unstorable").await;
     }
-    let ids = site.dead(5).await;
+    let ids = fixture.dead(5).await;
     assert!(ids.is_sorted(), "{ids:?}");
     let page = ["list", "--limit", "2", "--after", &ids[1]];
-    let page = site.jobs(&page).await;
+    let page = fixture.jobs(&page).await;
     assert_eq!(page["jobs"].as_array().expect("a list").len(), 2);
     assert_eq!(page["jobs"][0]["id"], ids[2]);
-    let none = site.jobs(&["list", "--kind", "update_message"]).await;
+    let none = fixture.jobs(&["list", "--kind", "update_message"]).await;
     assert_eq!(none["jobs"], Value::Array(vec![]));
 
-    site.take_everything().await;
-    assert_eq!(site.jobs(&["retry", "--all"]).await["retried"], 5);
-    settles("they are found", vec![1, 2, 3, 4, 5], async || {
-        api.found(&chat, "spoilt").await
+    fixture.take_everything().await;
+    assert_eq!(fixture.jobs(&["retry", "--all"]).await["retried"], 5);
+    eventually_eq("they are found", vec![1, 2, 3, 4, 5], async || {
+        api.search_numbers(&chat, "unstorable").await
     })
     .await;
-    assert_eq!(site.jobs(&["retry", "--all"]).await["retried"], 0);
+    assert_eq!(fixture.jobs(&["retry", "--all"]).await["retried"], 0);
 }
 
-async fn a_killed_dead_letter_is_gone_and_makes_room(site: &Site) {
-    let api = site
+#[apply(on_each_backend!)]
+async fn discarded_dead_letter_is_gone_and_frees_capacity(fixture: &Fixture) {
+    let api = fixture
         .start_with(&[ONE_TRY[0], ("CONFAB_LIMITS__DEAD_LETTERS", "1")])
         .await;
     let chat = api.new_app_and_chat().await;
-    site.refuse_what_is_spoilt().await;
-    api.say(&chat, "spoilt").await;
-    let ids = site.dead(1).await;
-    assert_eq!(api.text(&chat, 1).await, "spoilt");
+    fixture.reject_unstorable_messages().await;
+    api.create_message(&chat, "unstorable").await;
+    let ids = fixture.dead(1).await;
+    assert_eq!(api.text(&chat, 1).await, "unstorable");
     let path = format!("{chat}/message");
     let body = serde_json::json!({"message": "hello"});
     api.post(&path, &body).await.expect_status(503);
 
-    assert_eq!(site.jobs(&["kill", &ids[0]]).await["killed"], 1);
+    assert_eq!(fixture.jobs(&["kill", &ids[0]]).await["killed"], 1);
     api.get(chat.message(1)).await.expect_status(404);
-    assert_eq!(api.say(&chat, "hello").await, 2);
-    let again = site.confab(&["jobs", "kill", &ids[0]]).await;
+    assert_eq!(api.create_message(&chat, "hello").await, 2);
+    let again = fixture.confab(&["jobs", "kill", &ids[0]]).await;
     expect_refusal(&again, "there is no job");
-    assert_eq!(site.jobs(&["list"]).await["jobs"], Value::Array(vec![]));
+    assert_eq!(fixture.jobs(&["list"]).await["jobs"], Value::Array(vec![]));
 }
 
-async fn only_dead_letters_are_killed(site: &Site) {
-    let api = idle(site).await;
+#[apply(on_each_backend!)]
+async fn only_dead_letters_can_be_discarded(fixture: &Fixture) {
+    let api = idle(fixture).await;
     let chat = api.new_app_and_chat().await;
-    api.say(&chat, "hello").await;
+    api.create_message(&chat, "hello").await;
     let waiting = ["list", "--state", "waiting", "--kind", "create_message"];
-    let id = text(&site.jobs(&waiting).await["jobs"][0]["id"]);
-    let killed = site.confab(&["jobs", "kill", &id]).await;
+    let id = text(&fixture.jobs(&waiting).await["jobs"][0]["id"]);
+    let killed = fixture.confab(&["jobs", "kill", &id]).await;
     expect_refusal(&killed, "is waiting: only dead letters can be discarded");
-    let retried = site.confab(&["jobs", "retry", &id]).await;
+    let retried = fixture.confab(&["jobs", "retry", &id]).await;
     expect_refusal(&retried, "is waiting: only dead letters and delayed");
     for command in ["show", "retry", "kill"] {
-        let unknown = site.confab(&["jobs", command, "0000010000ffffff"]).await;
+        let unknown = fixture.confab(&["jobs", command, "0000010000ffffff"]).await;
         expect_refusal(&unknown, "there is no job 0000010000ffffff");
-        let no_id = site.confab(&["jobs", command, "7"]).await;
+        let no_id = fixture.confab(&["jobs", command, "7"]).await;
         no_id.expect_code(2);
         assert!(no_id.stderr.contains("16 hexadecimal"), "{no_id:#?}");
     }
@@ -183,57 +189,51 @@ async fn only_dead_letters_are_killed(site: &Site) {
         &["retry"],
         &["retry", &id, "--all"],
     ] {
-        let refused = site.confab(&[&["jobs"], wrong].concat()).await;
+        let refused = fixture.confab(&[&["jobs"], wrong].concat()).await;
         refused.expect_code(2);
     }
     assert_eq!(api.text(&chat, 1).await, "hello");
 }
 
-/// A process that accepts and stores nothing.
-pub async fn idle(site: &Site) -> Process {
-    site.start_with(&[("CONFAB_WORKERS__ENABLED", "false")])
+/// A process that accepts writes but stores nothing.
+pub async fn idle(fixture: &Fixture) -> Process {
+    fixture
+        .start_with(&[("CONFAB_WORKERS__ENABLED", "false")])
         .await
 }
 
-async fn a_paused_kind_waits_until_it_is_resumed(site: &Site) {
-    let processes = site.start_all().await;
+#[apply(on_each_backend!)]
+async fn jobs_of_a_paused_kind_wait_until_it_is_resumed(fixture: &Fixture) {
+    let processes = fixture.start_all().await;
     let api = &processes[0];
     let chat = api.new_app_and_chat().await;
-    site.jobs(&["pause", "create_message"]).await;
-    // Whatever was claimed before the pause is stored; this comes later.
+    fixture.jobs(&["pause", "create_message"]).await;
+    // Jobs claimed before the pause are stored; this one comes later.
     for process in &processes {
-        let number = process.say(&chat, "hello").await;
+        let number = process.create_message(&chat, "hello").await;
         assert_eq!(process.text(&chat, number).await, "hello");
     }
-    let stats = site.jobs(&["stats"]).await;
+    let stats = fixture.jobs(&["stats"]).await;
     assert_eq!(stats["kinds"][2]["kind"], "create_message");
     assert_eq!(stats["kinds"][2]["paused"], true);
     assert_eq!(stats["kinds"][1]["paused"], false);
-    let shown = site.confab(&["jobs", "stats"]).await;
+    let shown = fixture.confab(&["jobs", "stats"]).await;
     assert!(shown.stdout.contains("paused"), "{shown:#?}");
-    // Other kinds go on; by then these would long have been stored too.
+    // Other kinds continue; when they are stored, these would have been stored too.
     let other = api.new_app_and_chat().await;
     let row = format!("SELECT COUNT(*) FROM chats WHERE app = '{}'", other.app);
-    settles("another chat", Some(1), async || {
-        site.stored_number(&row).await
+    eventually_eq("another chat", Some(1), async || {
+        fixture.stored_number(&row).await
     })
     .await;
-    assert_eq!(site.stored_messages(&chat).await, []);
+    assert_eq!(fixture.stored_messages(&chat).await, []);
 
-    site.jobs(&["resume", "create_message"]).await;
+    fixture.jobs(&["resume", "create_message"]).await;
     let numbers: Vec<u64> = (1..).take(processes.len()).collect();
-    settles("they are found", numbers, async || {
-        api.found(&chat, "hello").await
+    eventually_eq("they are found", numbers, async || {
+        api.search_numbers(&chat, "hello").await
     })
     .await;
-    let stats = site.jobs(&["stats"]).await;
+    let stats = fixture.jobs(&["stats"]).await;
     assert_eq!(stats["kinds"][2]["paused"], false);
 }
-
-on_each_backing!(
-    a_dead_letter_is_seen_and_stored_once_its_cause_is_gone,
-    all_dead_letters_are_retried_together,
-    a_killed_dead_letter_is_gone_and_makes_room,
-    only_dead_letters_are_killed,
-    a_paused_kind_waits_until_it_is_resumed,
-);

@@ -1,33 +1,34 @@
-//! The limits exactly, and one more; and JSON that tries a parser's patience.
+//! The exact limits, one more than each, and unusual JSON.
 
 use serde_json::json;
 
-use crate::support::{Client, Site, on_each_backing, settles};
+use crate::support::{Client, Fixture, apply, eventually_eq, on_each_backend};
 
 const MAX_USERNAME: usize = 255;
 const MAX_MESSAGE: usize = 16_000;
 const MAX_BODY: usize = 262_144;
 
-/// Characters of 1 to 4 bytes, and one that is a mark on the one before it.
+/// Characters of 1 to 4 bytes, and a combining mark.
 const CHARACTERS: [&str; 5] = ["a", "é", "ท", "😀", "\u{301}"];
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-async fn a_username_has_at_most_255_characters(site: &Site) {
-    let api = site.start().await;
+#[apply(on_each_backend!)]
+async fn username_is_limited_to_255_characters(fixture: &Fixture) {
+    let api = fixture.start().await;
     for character in CHARACTERS {
         let longest = character.repeat(MAX_USERNAME);
-        let answer = api
+        let response = api
             .post("/application", &json!({"username": longest}))
             .await;
-        answer.expect_status(201);
-        let app = answer.text_field("Application");
+        response.expect_status(201);
+        let app = response.text_field("Application");
         let path = format!("/application/{app}");
         assert_eq!(api.get(&path).await.text_field("Username"), longest);
-        // It fits into its row as well.
+        // It also fits into its row.
         let stored = format!("SELECT COUNT(*) FROM applications WHERE id = '{app}'");
-        settles("the row", Some(1), async || {
-            site.stored_number(&stored).await
+        eventually_eq("the row", Some(1), async || {
+            fixture.stored_number(&stored).await
         })
         .await;
         assert_eq!(api.get(&path).await.text_field("Username"), longest);
@@ -39,17 +40,18 @@ async fn a_username_has_at_most_255_characters(site: &Site) {
     }
 }
 
-async fn a_message_has_at_most_16000_characters(site: &Site) {
-    let api = site.start().await;
+#[apply(on_each_backend!)]
+async fn message_is_limited_to_16000_characters(fixture: &Fixture) {
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
     let path = format!("{chat}/message");
-    api.say(&chat, "to be changed").await;
+    api.create_message(&chat, "to be changed").await;
     let mut stored = vec![(1, String::new())];
     for (number, character) in (2..).zip(CHARACTERS) {
         let longest = character.repeat(MAX_MESSAGE);
-        assert_eq!(api.say(&chat, &longest).await, number);
+        assert_eq!(api.create_message(&chat, &longest).await, number);
         assert_eq!(api.text(&chat, number).await, longest);
-        api.change(&chat, 1, &longest).await;
+        api.update_message(&chat, 1, &longest).await;
         assert_eq!(api.text(&chat, 1).await, longest);
         stored.push((number, longest.clone()));
         stored[0].1 = longest;
@@ -62,8 +64,8 @@ async fn a_message_has_at_most_16000_characters(site: &Site) {
             .expect_error(400, error);
     }
     let right = stored.clone();
-    settles("the stored texts are whole", true, async || {
-        site.stored_messages(&chat).await == right
+    eventually_eq("the stored texts are whole", true, async || {
+        fixture.stored_messages(&chat).await == right
     })
     .await;
     for (number, text) in stored {
@@ -71,30 +73,32 @@ async fn a_message_has_at_most_16000_characters(site: &Site) {
     }
 }
 
-async fn the_longest_message_fits_however_it_is_escaped(site: &Site) {
-    let api = site.start().await;
+#[apply(on_each_backend!)]
+async fn longest_message_fits_in_every_json_escaping(fixture: &Fixture) {
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
     let path = format!("{chat}/message");
     let escaped = |count| format!(r#"{{"message":"{}"}}"#, r"\ud83d\ude00".repeat(count));
-    let answer = api.send("POST", &path, &[JSON], escaped(MAX_MESSAGE)).await;
-    answer.expect_status(201);
+    let response = api.send("POST", &path, &[JSON], escaped(MAX_MESSAGE)).await;
+    response.expect_status(201);
     assert_eq!(api.text(&chat, 1).await, "😀".repeat(MAX_MESSAGE));
     api.send("POST", &path, &[JSON], escaped(MAX_MESSAGE + 1))
         .await
         .expect_error(400, "Message must be at most 16000 characters");
 }
 
-/// A body of that many bytes, most of them in a field that nobody knows.
+/// A body of that many bytes, most of them in an unknown field.
 fn padded(field: &str, size: usize) -> String {
     let (start, end) = (format!(r#"{{"{field}":"hello","padding":""#), r#""}"#);
     let padding = "x".repeat(size - start.len() - end.len());
     start + &padding + end
 }
 
-async fn a_body_has_at_most_262144_bytes(site: &Site) {
-    let api = site.start().await;
+#[apply(on_each_backend!)]
+async fn body_is_limited_to_262144_bytes(fixture: &Fixture) {
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
-    api.say(&chat, "to be changed").await;
+    api.create_message(&chat, "to be changed").await;
     for (method, path, field, success) in [
         ("POST", "/application".to_owned(), "username", 201),
         ("POST", format!("{chat}/message"), "message", 201),
@@ -109,23 +113,24 @@ async fn a_body_has_at_most_262144_bytes(site: &Site) {
             .await
             .expect_error(413, "Body must be at most 262144 bytes");
 
-        // The same where the size is not declared.
+        // The same without a declared size.
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
         );
         let size = MAX_BODY + 1;
         let body = padded(field, size);
         let request = format!("{head}{size:x}\r\n{body}\r\n0\r\n\r\n");
-        let answer = api.raw_bytes(request.as_bytes()).await;
-        answer
-            .expect("an answer")
+        let response = api.raw_bytes(request.as_bytes()).await;
+        response
+            .expect("a response")
             .expect_error(413, "Body must be at most 262144 bytes");
     }
     assert_eq!(api.text(&chat, 1).await, "hello");
 }
 
-async fn fields_that_nobody_knows_are_ignored_however_they_look(site: &Site) {
-    let api = site.start().await;
+#[apply(on_each_backend!)]
+async fn unknown_fields_are_ignored(fixture: &Fixture) {
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
     let deep_array = "[".repeat(1_000) + &"]".repeat(1_000);
     let deep_object = r#"{"a":"#.repeat(1_000) + "1" + &"}".repeat(1_000);
@@ -151,20 +156,21 @@ async fn fields_that_nobody_knows_are_ignored_however_they_look(site: &Site) {
             if body.len() > MAX_BODY {
                 continue;
             }
-            let answer = api
+            let response = api
                 .send("POST", format!("{chat}/message"), &[JSON], body)
                 .await;
-            answer.expect_status(201);
-            assert_eq!(answer.text_field("Message"), "hello");
+            response.expect_status(201);
+            assert_eq!(response.text_field("Message"), "hello");
         }
     }
 }
 
-async fn nested_and_huge_json_is_judged_like_any_other(site: &Site) {
+#[apply(on_each_backend!)]
+async fn nested_and_large_json_is_validated_like_any_other(fixture: &Fixture) {
     const NOT_JSON: &str = "Body must be valid JSON in UTF-8";
     const NO_STRING: &str = "Message must be a string";
     const NO_OBJECT: &str = "Body must be a JSON object";
-    let api = site.start().await;
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
     let path = format!("{chat}/message");
     let mut wrong = Vec::new();
@@ -186,10 +192,10 @@ async fn nested_and_huge_json_is_judged_like_any_other(site: &Site) {
             (format!(r#"{{"message":{}}}"#, "7".repeat(depth)), NO_STRING),
         ] {
             let shown: String = body.chars().take(40).collect();
-            let answer = api.send("POST", &path, &[JSON], body).await;
-            // All rows are looked at, whatever is wrong with one.
-            if !answer.is_error(400, error) {
-                wrong.push(format!("{shown}… {answer} instead of {error:?}"));
+            let response = api.send("POST", &path, &[JSON], body).await;
+            // Checks all cases even if one fails.
+            if !response.is_error(400, error) {
+                wrong.push(format!("{shown}… {response} instead of {error:?}"));
             }
         }
     }
@@ -197,11 +203,12 @@ async fn nested_and_huge_json_is_judged_like_any_other(site: &Site) {
     api.get("/up").await.expect_status(200);
 }
 
-async fn of_a_field_that_comes_twice_the_last_one_counts(site: &Site) {
-    async fn post(api: &Client, path: &str, body: &str) -> crate::support::Answer {
+#[apply(on_each_backend!)]
+async fn last_value_of_a_repeated_field_is_used(fixture: &Fixture) {
+    async fn post(api: &Client, path: &str, body: &str) -> crate::support::Response {
         api.send("POST", path, &[JSON], body).await
     }
-    let api = site.start().await;
+    let api = fixture.start().await;
     let path = format!("{}/message", api.new_app_and_chat().await);
     for body in [
         r#"{"message":"first","message":"last"}"#,
@@ -209,9 +216,9 @@ async fn of_a_field_that_comes_twice_the_last_one_counts(site: &Site) {
         r#"{"message":null,"other":0,"message":"last"}"#,
         r#"{"message":"first","\u006dessage":"last"}"#,
     ] {
-        let answer = post(&api, &path, body).await;
-        answer.expect_status(201);
-        assert_eq!(answer.text_field("Message"), "last", "{body}");
+        let response = post(&api, &path, body).await;
+        response.expect_status(201);
+        assert_eq!(response.text_field("Message"), "last", "{body}");
     }
     post(&api, &path, r#"{"message":"first","message":1}"#)
         .await
@@ -220,13 +227,3 @@ async fn of_a_field_that_comes_twice_the_last_one_counts(site: &Site) {
         .await
         .expect_error(400, "Message is required");
 }
-
-on_each_backing!(
-    a_username_has_at_most_255_characters,
-    a_message_has_at_most_16000_characters,
-    the_longest_message_fits_however_it_is_escaped,
-    a_body_has_at_most_262144_bytes,
-    fields_that_nobody_knows_are_ignored_however_they_look,
-    nested_and_huge_json_is_judged_like_any_other,
-    of_a_field_that_comes_twice_the_last_one_counts,
-);

@@ -1,26 +1,27 @@
-//! Many messages at once, to the end: stored, counted and found.
+//! A large number of messages, until all are stored, counted and searchable.
 
 use std::{collections::BTreeSet, time::Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Site, on_each_backing, settles, together};
+use crate::support::{Fixture, apply, concurrently, eventually_eq, on_each_backend};
 
 const CLIENTS: usize = 16;
 const MESSAGES: u64 = 20_000;
 
-/// Prints how long it took: `cargo test --release --test api twenty_thousand -- --nocapture`.
-async fn twenty_thousand_messages_of_sixteen_clients_are_stored_counted_and_found(site: &Site) {
-    let api = site.start().await;
+/// Prints the time it took: `cargo test --release --test api load:: -- --nocapture`.
+#[apply(on_each_backend!)]
+async fn load_of_20000_messages_is_stored_counted_and_searchable(fixture: &Fixture) {
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
     let start = Instant::now();
-    let numbers = together(CLIENTS, |client| {
+    let numbers = concurrently(CLIENTS, |client| {
         let (api, chat) = (api.client(), chat.clone());
         async move {
             let mut numbers = Vec::new();
             for n in 0..MESSAGES / CLIENTS as u64 {
                 let text = format!("Message {n} of client {client}: how are you today?");
-                numbers.push(api.say(&chat, &text).await);
+                numbers.push(api.create_message(&chat, &text).await);
             }
             numbers
         }
@@ -33,14 +34,14 @@ async fn twenty_thousand_messages_of_sixteen_clients_are_stored_counted_and_foun
         "numbers are gapless and unique"
     );
 
-    settles("all are counted", json!(MESSAGES), async || {
+    eventually_eq("all are counted", json!(MESSAGES), async || {
         api.messages_count(&chat).await
     })
     .await;
     let stored = start.elapsed();
     let newest: Vec<u64> = (MESSAGES - 99..=MESSAGES).collect();
-    settles("the newest are found", newest, async || {
-        api.found(&chat, "how are you").await
+    eventually_eq("the newest are found", newest, async || {
+        api.search_numbers(&chat, "how are you").await
     })
     .await;
     let pages = api
@@ -62,11 +63,9 @@ async fn twenty_thousand_messages_of_sixteen_clients_are_stored_counted_and_foun
         ["search", "verify", "--json"],
         ["counts", "verify", "--json"],
     ] {
-        let finished = site.confab(&command).await;
+        let finished = fixture.confab(&command).await;
         finished.expect_code(0);
         let report: Value = serde_json::from_str(&finished.stdout).expect("a report");
         assert_eq!(report["findings"], json!([]));
     }
 }
-
-on_each_backing!(twenty_thousand_messages_of_sixteen_clients_are_stored_counted_and_found,);

@@ -1,17 +1,18 @@
-//! The log: how a request is followed from its answer to its job, what never shows, and how much is said.
+//! The log: request IDs, redaction, and levels.
 
 use serde_json::{Value, json};
 
 use crate::{
     shutdown::exit_code,
     support::{
-        Answer, Process, Proxy, Site, eventually, on_each_backing, on_embedded, on_services,
+        Fixture, Process, Proxy, Response, apply, eventually, on_each_backend, on_embedded,
+        on_services,
     },
 };
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// Waits for a line that has all of these members.
+/// Waits for a line with all of these members.
 async fn line(api: &Process, members: &Value) -> Value {
     let members = members.as_object().expect("an object");
     eventually(&format!("a line with {members:?}"), async || {
@@ -26,17 +27,18 @@ async fn line(api: &Process, members: &Value) -> Value {
     .await
 }
 
-async fn a_request_is_known_by_one_id_from_its_answer_to_its_job(site: &Site) {
+#[apply(on_each_backend!)]
+async fn request_id_is_the_same_in_response_log_and_job(fixture: &Fixture) {
     let settings = [
         ("CONFAB_LOG__FORMAT", "json"),
         ("CONFAB_LOG__LEVEL", "info"),
         ("CONFAB_WORKERS__TRIES", "1"),
     ];
-    let api = site.start_with(&settings).await;
+    let api = fixture.start_with(&settings).await;
     let chat = api.new_app_and_chat().await;
-    api.say(&chat, "before").await;
+    api.create_message(&chat, "before").await;
     eventually("the message is stored", async || {
-        let stored = site.stored_messages(&chat).await;
+        let stored = fixture.stored_messages(&chat).await;
         if stored.len() == 1 {
             Ok(())
         } else {
@@ -44,39 +46,39 @@ async fn a_request_is_known_by_one_id_from_its_answer_to_its_job(site: &Site) {
         }
     })
     .await;
-    site.refuse_what_is_spoilt().await;
+    fixture.reject_unstorable_messages().await;
 
-    // A proxy's id is taken over, and goes all the way to the dead letter.
+    // The ID of a proxy is adopted, and recorded up to the dead letter.
     let given = "proxy/7f:\"\\x";
     let headers = [
         ("x-request-id", given),
         ("traceparent", &format!("00-{TRACE}-00f067aa0ba902b7-01")),
     ];
     let path = format!("{chat}/message");
-    let body = json!({"message": "spoilt"}).to_string();
-    let answer = api.send("POST", &path, &headers, body).await;
-    answer.expect_status(201);
-    assert_eq!(answer.header("x-request-id"), Some(given));
-    let told = line(
+    let body = json!({"message": "unstorable"}).to_string();
+    let response = api.send("POST", &path, &headers, body).await;
+    response.expect_status(201);
+    assert_eq!(response.header("x-request-id"), Some(given));
+    let entry = line(
         &api,
         &json!({"request": given, "message": "Request completed"}),
     )
     .await;
-    assert_eq!(told["method"], "POST", "{told}");
-    assert_eq!(told["status"], 201, "{told}");
-    assert_eq!(told["trace_id"], TRACE, "{told}");
+    assert_eq!(entry["method"], "POST", "{entry}");
+    assert_eq!(entry["status"], 201, "{entry}");
+    assert_eq!(entry["trace_id"], TRACE, "{entry}");
     let route = "/application/{app}/chat/{chat}/message";
-    assert_eq!(told["route"], route, "{told}");
-    assert!(told["latency_ms"].as_f64() > Some(0.0), "{told}");
+    assert_eq!(entry["route"], route, "{entry}");
+    assert!(entry["latency_ms"].as_f64() > Some(0.0), "{entry}");
     let failed = line(&api, &json!({"request": given, "level": "ERROR"})).await;
     let job = failed["job"].as_str().expect("the job's id");
-    let shown = site.confab(&["jobs", "show", job, "--json"]).await;
+    let shown = fixture.confab(&["jobs", "show", job, "--json"]).await;
     shown.expect_code(0);
     let shown: Value = serde_json::from_str(&shown.stdout).expect("one JSON object");
     assert_eq!(shown["request"], given, "{shown}");
     assert_eq!(shown["state"], "dead", "{shown}");
 
-    // Without one, or with what cannot be one, each request gets its own.
+    // Without an ID, or with an invalid one, each request gets a new ID.
     let too_long = "x".repeat(129);
     let ids = [
         api.get("/up").await,
@@ -85,8 +87,8 @@ async fn a_request_is_known_by_one_id_from_its_answer_to_its_job(site: &Site) {
             .await,
         api.raw("DELETE", "/application", "").await,
     ]
-    .map(|answer: Answer| {
-        let id = answer.header("x-request-id").expect("an id").to_owned();
+    .map(|response: Response| {
+        let id = response.header("x-request-id").expect("an id").to_owned();
         assert!(id.len() == 16 && id != given, "{id}");
         id
     });
@@ -104,7 +106,7 @@ async fn a_request_is_known_by_one_id_from_its_answer_to_its_job(site: &Site) {
     }
 }
 
-/// What no line may hold.
+/// Texts that no line may contain.
 const SECRETS: [&str; 6] = [
     "Ophelia",
     "rosemary",
@@ -114,8 +116,8 @@ const SECRETS: [&str; 6] = [
     "violets",
 ];
 
-/// Says secrets in every way there is; what is answered does not matter.
-async fn walk(api: &Process) {
+/// Sends secrets in every kind of request; the responses do not matter.
+async fn send_every_request(api: &Process) {
     let token = [("authorization", "Bearer fennel"), ("cookie", "id=fennel")];
     let json = ("content-type", "application/json");
     let user = json!({"username": "Ophelia"});
@@ -165,21 +167,23 @@ const TALKATIVE: [(&str, &str); 3] = [
     ("CONFAB_WORKERS__TRIES", "1"),
 ];
 
-async fn nothing_that_was_said_is_logged_not_even_at_the_finest_level(site: &Site) {
-    let api = site.start_with(&TALKATIVE).await;
+#[apply(on_each_backend!)]
+async fn message_texts_are_not_logged_at_trace_level(fixture: &Fixture) {
+    let api = fixture.start_with(&TALKATIVE).await;
     let chat = api.new_app_and_chat().await;
-    walk(&api).await;
-    // A message that the database refuses, and all that follows from it.
-    site.refuse_what_is_spoilt().await;
-    api.say(&chat, "spoilt").await;
+    send_every_request(&api).await;
+    // A message that the database rejects, and the resulting log lines.
+    fixture.reject_unstorable_messages().await;
+    api.create_message(&chat, "unstorable").await;
     let failed = line(&api, &json!({"level": "ERROR"})).await;
     assert!(failed["reason"].is_string(), "{failed}");
     expect_no_secret(&api);
-    assert!(!api.output().contains("spoilt"), "{}", api.output());
+    assert!(!api.output().contains("unstorable"), "{}", api.output());
 }
 
-async fn nothing_that_was_said_is_logged_when_a_store_fails(site: &Site) {
-    let services = site.services();
+#[apply(on_services!)]
+async fn message_texts_are_not_logged_when_a_store_fails(fixture: &Fixture) {
+    let services = fixture.services();
     let mut proxies = [
         ("CONFAB_SERVICES__REDIS_URL", &services.redis_url),
         ("CONFAB_SERVICES__MYSQL_URL", &services.mysql_url),
@@ -195,36 +199,37 @@ async fn nothing_that_was_said_is_logged_when_a_store_fails(site: &Site) {
         proxy.open().await;
         settings.push((setting, url));
     }
-    let api = site.start_with(&settings).await;
+    let api = fixture.start_with(&settings).await;
     for (_, proxy) in &mut proxies {
         proxy.cut().await;
-        walk(&api).await;
+        send_every_request(&api).await;
         line(
             &api,
             &json!({"level": "WARN", "message": "Worker paused after an error; it retries until the error is gone"}),
         )
         .await;
         proxy.open().await;
-        api.ready().await;
+        api.wait_until_ready().await;
     }
     expect_no_secret(&api);
 }
 
-async fn signals_change_the_level_and_the_end_leaves_no_line_behind(site: &Site) {
+#[apply(on_embedded!)]
+async fn signals_change_the_log_level_and_shutdown_flushes_the_log(fixture: &Fixture) {
     let settings = [("CONFAB_LOG__FORMAT", "json")];
-    let mut api = site.start_with(&settings).await;
-    let ask = async |id: &str| {
-        let answer = api.send("GET", "/up", &[("x-request-id", id)], "").await;
-        answer.expect_status(200);
+    let mut api = fixture.start_with(&settings).await;
+    let send_request = async |id: &str| {
+        let response = api.send("GET", "/up", &[("x-request-id", id)], "").await;
+        response.expect_status(200);
     };
-    ask("at-first").await;
+    send_request("at-first").await;
     api.signal("USR1");
     line(&api, &json!({"from": "warn", "to": "info"})).await;
-    ask("with-more").await;
+    send_request("with-more").await;
     line(&api, &json!({"request": "with-more", "status": 200})).await;
     api.signal("USR2");
     line(&api, &json!({"from": "info", "to": "warn"})).await;
-    ask("with-less").await;
+    send_request("with-less").await;
     api.signal("USR1");
     eventually("it is said once more", async || {
         let output = api.output();
@@ -244,12 +249,3 @@ async fn signals_change_the_level_and_the_end_leaves_no_line_behind(site: &Site)
         assert!(!output.contains(silent), "{silent}: {output}");
     }
 }
-
-on_each_backing!(
-    a_request_is_known_by_one_id_from_its_answer_to_its_job,
-    nothing_that_was_said_is_logged_not_even_at_the_finest_level,
-);
-
-on_services!(nothing_that_was_said_is_logged_when_a_store_fails);
-
-on_embedded!(signals_change_the_level_and_the_end_leaves_no_line_behind);

@@ -1,6 +1,6 @@
-//! The contract of the HTTP API, told to the real process over the wire.
+//! The contract of the HTTP API and of the commands, tested on the real binary.
 //!
-//! Every module is a chapter of the contract; every test is run on each backing, on stores of its own.
+//! Every module is a topic; every test runs on each backend, on stores of its own.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -37,7 +37,7 @@ mod repair;
 mod schemathesis;
 mod search;
 mod shutdown;
-// What workers do when they fail at a given step, which only the tests' build can.
+// Planned failures need the tests' build.
 #[cfg(feature = "breakpoints")]
 mod supervision;
 #[cfg(feature = "breakpoints")]

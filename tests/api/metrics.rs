@@ -1,4 +1,4 @@
-//! What Prometheus scrapes, and that what watches it looks for nothing else.
+//! The exported metrics, and that alert rules and dashboard use no others.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -6,16 +6,16 @@ use serde_json::{Value, json};
 
 use crate::{
     jobs::ONE_TRY,
-    support::{Process, Site, eventually, on_each_backing},
+    support::{Fixture, Process, apply, eventually, on_each_backend},
 };
 
-/// Everything that is measured.
+/// The exported metrics of a process, as text.
 async fn scrape(api: &Process) -> String {
-    let answer = api.admin().get("/metrics").await;
-    answer.expect_status(200);
-    let kind = answer.header("content-type").unwrap_or_default();
+    let response = api.admin().get("/metrics").await;
+    response.expect_status(200);
+    let kind = response.header("content-type").unwrap_or_default();
     assert!(kind.starts_with("text/plain; version=0.0.4"), "{kind}");
-    answer.body
+    response.body
 }
 
 /// The value of the series with this name and these labels.
@@ -30,11 +30,11 @@ fn value(scraped: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
     line?.rsplit(' ').next()?.parse().ok()
 }
 
-/// A name, labels, and the value that is expected.
+/// A name, labels, and the expected value.
 type Series<'a> = (&'a str, &'a [(&'a str, &'a str)], f64);
 
 /// Waits until a series has a value.
-async fn becomes(api: &Process, name: &str, labels: &[(&str, &str)], expected: f64) {
+async fn wait_for_value(api: &Process, name: &str, labels: &[(&str, &str)], expected: f64) {
     eventually(&format!("{name} {labels:?} is {expected}"), async || {
         let scraped = scrape(api).await;
         match value(&scraped, name, labels) {
@@ -45,7 +45,7 @@ async fn becomes(api: &Process, name: &str, labels: &[(&str, &str)], expected: f
     .await;
 }
 
-/// Every name of a metric of ours, or of the process, in a text.
+/// Every name of a Confab or process metric in a text.
 fn names(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     words
@@ -53,33 +53,34 @@ fn names(text: &str) -> BTreeSet<&str> {
         .collect()
 }
 
-fn deployed(file: &str) -> String {
+fn deploy_file(file: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("deploy")
         .join(file);
     fs::read_to_string(path).expect("a file of this repository")
 }
 
-async fn what_is_watched_is_measured(site: &Site) {
-    let api = site.start_with(&ONE_TRY).await;
+#[apply(on_each_backend!)]
+async fn metrics_report_jobs_requests_and_stores(fixture: &Fixture) {
+    let api = fixture.start_with(&ONE_TRY).await;
     let chat = api.new_app_and_chat().await;
-    api.say(&chat, "hello").await;
-    api.change(&chat, 1, "hello again").await;
+    api.create_message(&chat, "hello").await;
+    api.update_message(&chat, 1, "hello again").await;
     api.get("/no/such/path").await.expect_status(404);
     api.get("/metrics").await.expect_status(404);
     eventually("it is found", async || {
-        match &*api.found(&chat, "again").await {
+        match &*api.search_numbers(&chat, "again").await {
             [1] => Ok(()),
             found => Err(found.to_vec()),
         }
     })
     .await;
-    site.refuse_what_is_spoilt().await;
-    api.say(&chat, "spoilt").await;
+    fixture.reject_unstorable_messages().await;
+    api.create_message(&chat, "unstorable").await;
 
     let of = |kind| [("kind", kind)];
     let message = of("create_message");
-    becomes(&api, "confab_jobs_dead", &message, 1.0).await;
+    wait_for_value(&api, "confab_jobs_dead", &message, 1.0).await;
     let series: [Series<'_>; 12] = [
         ("confab_jobs_dead_total", &message[..], 1.0),
         ("confab_jobs_failed_total", &message, 1.0),
@@ -111,16 +112,16 @@ async fn what_is_watched_is_measured(site: &Site) {
         ),
     ];
     for (name, labels, expected) in series {
-        becomes(&api, name, labels, expected).await;
+        wait_for_value(&api, name, labels, expected).await;
     }
 
-    let rules = deployed("prometheus/confab.rules.yml");
-    let dashboard = deployed("grafana/confab.json");
+    let rules = deploy_file("prometheus/confab.rules.yml");
+    let dashboard = deploy_file("grafana/confab.json");
     let _: Value = serde_json::from_str(&dashboard).expect("JSON");
     let alerts = rules.matches("- alert:").count();
     assert!(alerts > 0 && names(&rules).len() > 5 && names(&dashboard).len() > 10);
-    for told in ["summary:", "description:"] {
-        assert_eq!(rules.matches(told).count(), alerts, "{told}");
+    for annotation in ["summary:", "description:"] {
+        assert_eq!(rules.matches(annotation).count(), alerts, "{annotation}");
     }
     eventually("all that is watched is measured", async || {
         let scraped = scrape(&api).await;
@@ -138,5 +139,3 @@ async fn what_is_watched_is_measured(site: &Site) {
     })
     .await;
 }
-
-on_each_backing!(what_is_watched_is_measured);

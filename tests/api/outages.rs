@@ -1,12 +1,12 @@
-//! A store that is out of reach: at the start, or later.
+//! Unreachable stores, at startup or later.
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Proxy, Site, eventually, on_services, settles};
+use crate::support::{Client, Fixture, Proxy, apply, eventually, eventually_eq, on_services};
 
 const OUT_OF_REACH: &str = "Try again shortly: a store is out of reach";
 
-/// A proxy before each store, all refusing, and the settings that lead the program to them.
+/// A refusing proxy in front of each store, and the settings that use them.
 struct Proxies {
     mysql: Proxy,
     redis: Proxy,
@@ -14,8 +14,8 @@ struct Proxies {
 }
 
 impl Proxies {
-    fn refusing(site: &Site) -> Self {
-        let services = site.services();
+    fn refusing(fixture: &Fixture) -> Self {
+        let services = fixture.services();
         Self {
             mysql: Proxy::refusing(&services.mysql_url),
             redis: Proxy::refusing(&services.redis_url),
@@ -23,8 +23,8 @@ impl Proxies {
         }
     }
 
-    async fn open(site: &Site) -> Self {
-        let mut proxies = Self::refusing(site);
+    async fn open(fixture: &Fixture) -> Self {
+        let mut proxies = Self::refusing(fixture);
         proxies.mysql.open().await;
         proxies.redis.open().await;
         proxies.elasticsearch.open().await;
@@ -43,14 +43,14 @@ impl Proxies {
     }
 }
 
-/// Settings as [`Site::spawn`] takes them.
-fn borrowed<'a>(settings: &'a [(&'static str, String); 3]) -> [(&'a str, &'a str); 3] {
+/// Settings as [`Fixture::spawn`] takes them.
+fn as_strs<'a>(settings: &'a [(&'static str, String); 3]) -> [(&'a str, &'a str); 3] {
     settings.each_ref().map(|(name, value)| (*name, &**value))
 }
 
 /// Waits until applications are accepted.
 async fn accepts(api: &Client) {
-    settles("an application is accepted", 201, async || {
+    eventually_eq("an application is accepted", 201, async || {
         api.post("/application", &json!({"username": "Shetewi"}))
             .await
             .status
@@ -58,10 +58,10 @@ async fn accepts(api: &Client) {
     .await;
 }
 
-/// Waits until the queue knows of no job any more.
-async fn all_jobs_are_done(site: &Site) {
+/// Waits until the queue has no job.
+async fn all_jobs_are_done(fixture: &Fixture) {
     eventually("all jobs are done", async || {
-        let finished = site.confab(&["jobs", "stats", "--json"]).await;
+        let finished = fixture.confab(&["jobs", "stats", "--json"]).await;
         let stats: Value = serde_json::from_str(&finished.stdout).expect("one JSON object");
         let kinds = stats["kinds"].as_array().expect("a list").iter();
         let left: Vec<_> = kinds
@@ -77,10 +77,11 @@ async fn all_jobs_are_done(site: &Site) {
     .await;
 }
 
-async fn a_process_without_its_stores_answers_up_and_comes_good_by_itself(site: &Site) {
-    let mut proxies = Proxies::refusing(site);
+#[apply(on_services!)]
+async fn process_recovers_after_its_stores_start(fixture: &Fixture) {
+    let mut proxies = Proxies::refusing(fixture);
     let settings = proxies.settings();
-    let api = site.spawn(&borrowed(&settings)).await;
+    let api = fixture.spawn(&as_strs(&settings)).await;
     let (username, message) = (json!({"username": "Shetewi"}), json!({"message": "hello"}));
     let path = "/application/00000000/chat/1";
     api.get("/up").await.expect_status(200);
@@ -88,10 +89,10 @@ async fn a_process_without_its_stores_answers_up_and_comes_good_by_itself(site: 
         .await
         .expect_error(503, OUT_OF_REACH);
     for kind in ["chat", "chats"] {
-        let answer = api
+        let response = api
             .send("POST", format!("/application/00000000/{kind}"), &[], "")
             .await;
-        answer.expect_error(503, OUT_OF_REACH);
+        response.expect_error(503, OUT_OF_REACH);
     }
     api.post(format!("{path}/message"), &message)
         .await
@@ -110,7 +111,7 @@ async fn a_process_without_its_stores_answers_up_and_comes_good_by_itself(site: 
     ] {
         api.get(path).await.expect_error(503, OUT_OF_REACH);
     }
-    // What is wrong with a request can be told without any store.
+    // Validation needs no store.
     api.post("/application", &json!({}))
         .await
         .expect_error(400, "Username is required");
@@ -123,27 +124,28 @@ async fn a_process_without_its_stores_answers_up_and_comes_good_by_itself(site: 
     proxies.redis.open().await;
     accepts(&api).await;
     let chat = api.new_app_and_chat().await;
-    api.say(&chat, "hello").await;
+    api.create_message(&chat, "hello").await;
     api.search(&chat, "hello")
         .await
         .expect_error(503, OUT_OF_REACH);
-    settles("the message is stored and counted", json!(1), async || {
+    eventually_eq("the message is stored and counted", json!(1), async || {
         api.messages_count(&chat).await
     })
     .await;
 
     proxies.elasticsearch.open().await;
-    settles("the message is found", vec![1], async || {
-        api.found(&chat, "hello").await
+    eventually_eq("the message is found", vec![1], async || {
+        api.search_numbers(&chat, "hello").await
     })
     .await;
 }
 
-async fn each_store_may_be_the_one_that_comes_last(site: &Site) {
+#[apply(on_services!)]
+async fn stores_can_start_in_any_order(fixture: &Fixture) {
     for last in 0..3 {
-        let mut proxies = Proxies::refusing(site);
+        let mut proxies = Proxies::refusing(fixture);
         let settings = proxies.settings();
-        let api = site.spawn(&borrowed(&settings)).await;
+        let api = fixture.spawn(&as_strs(&settings)).await;
         let [mysql, redis, elasticsearch] = [0, 1, 2].map(|store| store != last);
         if mysql {
             proxies.mysql.open().await;
@@ -162,26 +164,27 @@ async fn each_store_may_be_the_one_that_comes_last(site: &Site) {
         }
         accepts(&api).await;
         let chat = api.new_app_and_chat().await;
-        api.say(&chat, "hello").await;
-        settles("the message is found", vec![1], async || {
-            api.found(&chat, "hello").await
+        api.create_message(&chat, "hello").await;
+        eventually_eq("the message is found", vec![1], async || {
+            api.search_numbers(&chat, "hello").await
         })
         .await;
     }
 }
 
-async fn with_redis_out_of_reach_what_is_stored_is_served_as_stale(site: &Site) {
-    let mut proxies = Proxies::open(site).await;
+#[apply(on_services!)]
+async fn reads_return_stored_data_as_stale_without_redis(fixture: &Fixture) {
+    let mut proxies = Proxies::open(fixture).await;
     let settings = proxies.settings();
-    let api = site.start_with(&borrowed(&settings)).await;
+    let api = fixture.start_with(&as_strs(&settings)).await;
     let app = api.new_app().await;
     let chat = api.new_chat(&app).await;
-    api.say(&chat, "hello").await;
-    settles("the message is found", vec![1], async || {
-        api.found(&chat, "hello").await
+    api.create_message(&chat, "hello").await;
+    eventually_eq("the message is found", vec![1], async || {
+        api.search_numbers(&chat, "hello").await
     })
     .await;
-    settles("the message is counted", json!(1), async || {
+    eventually_eq("the message is counted", json!(1), async || {
         api.messages_count(&chat).await
     })
     .await;
@@ -189,8 +192,8 @@ async fn with_redis_out_of_reach_what_is_stored_is_served_as_stale(site: &Site) 
         "SELECT chats_count FROM applications WHERE id = '{}'",
         app.id
     );
-    settles("the chat is counted", Some(1), async || {
-        site.stored_number(&chats_count).await
+    eventually_eq("the chat is counted", Some(1), async || {
+        fixture.stored_number(&chats_count).await
     })
     .await;
     let paths = [
@@ -202,18 +205,22 @@ async fn with_redis_out_of_reach_what_is_stored_is_served_as_stale(site: &Site) 
     ];
     let mut healthy = Vec::new();
     for path in &paths {
-        let answer = api.get(path).await;
-        assert_eq!(answer.header("confab-state"), None, "{answer:#?}");
-        healthy.push(answer.body);
+        let response = api.get(path).await;
+        assert_eq!(response.header("confab-state"), None, "{response:#?}");
+        healthy.push(response.body);
     }
 
     proxies.redis.cut().await;
     for (path, body) in paths.iter().zip(&healthy) {
-        let answer = api.get(path).await;
-        answer.expect(200, body);
-        assert_eq!(answer.header("confab-state"), Some("stale"), "{answer:#?}");
+        let response = api.get(path).await;
+        response.expect(200, body);
+        assert_eq!(
+            response.header("confab-state"),
+            Some("stale"),
+            "{response:#?}"
+        );
     }
-    // What is not found may only not be stored yet.
+    // A missing row may not be stored yet.
     for path in [
         "/application/00000000",
         "/application/00000000/chats",
@@ -241,123 +248,117 @@ async fn with_redis_out_of_reach_what_is_stored_is_served_as_stale(site: &Site) 
     proxies.redis.open().await;
     accepts(&api).await;
     for (path, body) in paths.iter().zip(&healthy) {
-        let answer = api.get(path).await;
-        answer.expect(200, body);
-        assert_eq!(answer.header("confab-state"), None, "{answer:#?}");
+        let response = api.get(path).await;
+        response.expect(200, body);
+        assert_eq!(response.header("confab-state"), None, "{response:#?}");
     }
-    assert_eq!(api.say(&chat, "goodbye").await, 2);
+    assert_eq!(api.create_message(&chat, "goodbye").await, 2);
 }
 
-async fn with_elasticsearch_out_of_reach_only_search_is_a_503(site: &Site) {
-    let mut proxies = Proxies::open(site).await;
+#[apply(on_services!)]
+async fn only_search_returns_503_without_elasticsearch(fixture: &Fixture) {
+    let mut proxies = Proxies::open(fixture).await;
     let settings = proxies.settings();
-    let api = site.start_with(&borrowed(&settings)).await;
+    let api = fixture.start_with(&as_strs(&settings)).await;
     let chat = api.new_app_and_chat().await;
-    api.say(&chat, "hello").await;
-    settles("the message is found", vec![1], async || {
-        api.found(&chat, "hello").await
+    api.create_message(&chat, "hello").await;
+    eventually_eq("the message is found", vec![1], async || {
+        api.search_numbers(&chat, "hello").await
     })
     .await;
 
     proxies.elasticsearch.cut().await;
     for path in ["search/hello", "search?q=hello"] {
-        let answer = api.get(format!("{chat}/{path}")).await;
-        answer.expect_error(503, OUT_OF_REACH);
+        let response = api.get(format!("{chat}/{path}")).await;
+        response.expect_error(503, OUT_OF_REACH);
     }
-    assert_eq!(api.say(&chat, "hello").await, 2);
-    api.change(&chat, 1, "hello again").await;
+    assert_eq!(api.create_message(&chat, "hello").await, 2);
+    api.update_message(&chat, 1, "hello again").await;
     assert_eq!(api.text(&chat, 1).await, "hello again");
-    settles("the message is counted", json!(2), async || {
+    eventually_eq("the message is counted", json!(2), async || {
         api.messages_count(&chat).await
     })
     .await;
 
     proxies.elasticsearch.open().await;
-    settles("both are found", vec![1, 2], async || {
-        api.found(&chat, "hello").await
+    eventually_eq("both are found", vec![1, 2], async || {
+        api.search_numbers(&chat, "hello").await
     })
     .await;
-    settles("the change is found", vec![1], async || {
-        api.found(&chat, "again").await
+    eventually_eq("the change is found", vec![1], async || {
+        api.search_numbers(&chat, "again").await
     })
     .await;
 }
 
-async fn with_mysql_out_of_reach_known_chats_take_messages(site: &Site) {
-    let mut proxies = Proxies::open(site).await;
+#[apply(on_services!)]
+async fn known_chats_accept_messages_without_mysql(fixture: &Fixture) {
+    let mut proxies = Proxies::open(fixture).await;
     let settings = proxies.settings();
-    let api = site.start_with(&borrowed(&settings)).await;
+    let api = fixture.start_with(&as_strs(&settings)).await;
     let chat = api.new_app_and_chat().await;
-    api.say(&chat, "hello").await;
-    settles("the message is counted", json!(1), async || {
+    api.create_message(&chat, "hello").await;
+    eventually_eq("the message is counted", json!(1), async || {
         api.messages_count(&chat).await
     })
     .await;
-    all_jobs_are_done(site).await;
+    all_jobs_are_done(fixture).await;
 
     proxies.mysql.cut().await;
-    assert_eq!(api.say(&chat, "hello").await, 2);
-    api.change(&chat, 2, "hello again").await;
+    assert_eq!(api.create_message(&chat, "hello").await, 2);
+    api.update_message(&chat, 2, "hello again").await;
     assert_eq!(api.text(&chat, 2).await, "hello again");
-    // What is stored cannot be read, and what may be stored cannot be denied.
+    // Stored rows cannot be read, so their existence cannot be denied.
     for path in [chat.message(1), "/application/00000000".into()] {
         api.get(path).await.expect_error(503, OUT_OF_REACH);
     }
 
     proxies.mysql.open().await;
-    settles("the message is counted", json!(2), async || {
-        let answer = api.get(&chat).await;
-        answer.json()["MessagesCount"].clone()
+    eventually_eq("the message is counted", json!(2), async || {
+        let response = api.get(&chat).await;
+        response.json()["MessagesCount"].clone()
     })
     .await;
     let stored = [(1, "hello".into()), (2, "hello again".into())];
-    settles("the texts are stored", stored.to_vec(), async || {
-        site.stored_messages(&chat).await
+    eventually_eq("the texts are stored", stored.to_vec(), async || {
+        fixture.stored_messages(&chat).await
     })
     .await;
 }
 
-async fn an_index_that_hangs_does_not_hold_up_the_end(site: &Site) {
-    let proxies = Proxies::open(site).await;
+#[apply(on_services!)]
+async fn shutdown_completes_while_elasticsearch_hangs(fixture: &Fixture) {
+    let proxies = Proxies::open(fixture).await;
     let settings = proxies.settings();
-    let mut settings = borrowed(&settings).to_vec();
+    let mut settings = as_strs(&settings).to_vec();
     settings.extend([
         ("CONFAB_SERVICES__TIMEOUT_MS", "1000"),
         ("CONFAB_SERVICES__ELASTICSEARCH_WRITE_TIMEOUT_MS", "600000"),
         ("CONFAB_SERVER__SHUTDOWN_TIMEOUT_MS", "10000"),
     ]);
-    let mut api = site.start_with(&settings).await;
+    let mut api = fixture.start_with(&settings).await;
     let chat = api.new_app_and_chat().await;
-    all_jobs_are_done(site).await;
+    all_jobs_are_done(fixture).await;
     proxies.elasticsearch.hang();
-    api.say(&chat, "hello").await;
-    settles("it is stored", 1, async || {
-        site.stored_messages(&chat).await.len()
+    api.create_message(&chat, "hello").await;
+    eventually_eq("it is stored", 1, async || {
+        fixture.stored_messages(&chat).await.len()
     })
     .await;
-    // A search gives up long before the worker does, who has begun to tell the index by then.
-    settles("a search gives up", 503, async || {
+    // A search times out long before the worker, which has started to index by then.
+    eventually_eq("a search gives up", 503, async || {
         api.search(&chat, "hello").await.status
     })
     .await;
     api.signal("TERM");
-    settles("it has ended", true, async || api.ended().is_some()).await;
+    eventually_eq("it has ended", true, async || api.ended().is_some()).await;
     let output = api.output();
     assert!(!output.contains("before all was finished"), "{output}");
 
     proxies.elasticsearch.resume();
-    let api = site.start().await;
-    settles("it is found", vec![1], async || {
-        api.found(&chat, "hello").await
+    let api = fixture.start().await;
+    eventually_eq("it is found", vec![1], async || {
+        api.search_numbers(&chat, "hello").await
     })
     .await;
 }
-
-on_services!(
-    an_index_that_hangs_does_not_hold_up_the_end,
-    a_process_without_its_stores_answers_up_and_comes_good_by_itself,
-    each_store_may_be_the_one_that_comes_last,
-    with_redis_out_of_reach_what_is_stored_is_served_as_stale,
-    with_elasticsearch_out_of_reach_only_search_is_a_503,
-    with_mysql_out_of_reach_known_chats_take_messages,
-);

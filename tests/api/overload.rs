@@ -1,4 +1,4 @@
-//! More than the queue may hold is turned away, and nothing of it is kept.
+//! Rejecting more than the queue may hold, without keeping any of it.
 
 use std::time::Duration;
 
@@ -12,17 +12,18 @@ use tokio::{
 };
 
 use crate::{
-    readiness::{becomes, named},
+    readiness::{entry_named, wait_for_readiness},
     support::{
-        Client, OwnRedis, PATIENCE, Site, eventually, on_each_backing, on_embedded, on_services,
-        settles,
+        Client, DedicatedRedis, Fixture, TIMEOUT, apply, eventually, eventually_eq,
+        on_each_backend, on_embedded, on_services,
     },
 };
 
-async fn beyond_the_queue_depth_writes_are_a_503_and_change_nothing(site: &Site) {
+#[apply(on_each_backend!)]
+async fn writes_over_the_queue_depth_return_503_and_change_nothing(fixture: &Fixture) {
     const FULL: &str = "Try again shortly: the queue is full";
     const DEPTH: u64 = 10;
-    let api = site
+    let api = fixture
         .start_with(&[
             ("CONFAB_WORKERS__ENABLED", "false"),
             ("CONFAB_LIMITS__QUEUE_DEPTH", "10"),
@@ -30,11 +31,11 @@ async fn beyond_the_queue_depth_writes_are_a_503_and_change_nothing(site: &Site)
         .await;
     let app = api.new_app().await;
     let chat = api.new_chat(&app).await;
-    // These are two; one of the messages is an update.
+    // These are two jobs; one of the messages is an update.
     for number in 1..=DEPTH - 3 {
-        assert_eq!(api.say(&chat, "there is room").await, number);
+        assert_eq!(api.create_message(&chat, "there is room").await, number);
     }
-    api.change(&chat, 1, "changed").await;
+    api.update_message(&chat, 1, "changed").await;
 
     let paths = [
         app.to_string(),
@@ -56,8 +57,8 @@ async fn beyond_the_queue_depth_writes_are_a_503_and_change_nothing(site: &Site)
             .await
             .expect_error(503, FULL);
         for path in ["chat", "chats"] {
-            let answer = api.send("POST", format!("{app}/{path}"), &[], "").await;
-            answer.expect_error(503, FULL);
+            let response = api.send("POST", format!("{app}/{path}"), &[], "").await;
+            response.expect_error(503, FULL);
         }
         api.post(format!("{chat}/message"), &message)
             .await
@@ -66,44 +67,48 @@ async fn beyond_the_queue_depth_writes_are_a_503_and_change_nothing(site: &Site)
             .await
             .expect_error(503, FULL);
     }
-    let told = becomes(&api, 503, "unavailable").await;
-    let queue = named(&told, "stores", "queue");
-    assert!(queue["error"].to_string().contains("full"), "{told:#}");
-    // What is wrong is still told apart from what is too much.
+    let readiness = wait_for_readiness(&api, 503, "unavailable").await;
+    let queue = entry_named(&readiness, "stores", "queue");
+    assert!(queue["error"].to_string().contains("full"), "{readiness:#}");
+    // Validation errors still differ from overload.
     api.post(format!("{chat}/message"), &json!({}))
         .await
         .expect_error(400, "Message is required");
     for (path, before) in paths.iter().zip(&before) {
-        let answer = api.get(path).await;
-        answer.expect(200, before);
+        let response = api.get(path).await;
+        response.expect(200, before);
     }
     drop(api);
 
-    // Once workers have made room, numbers go on where they were.
-    let api = site
+    // When workers have freed capacity, numbers continue without a gap.
+    let api = fixture
         .start_with(&[("CONFAB_LIMITS__QUEUE_DEPTH", "10")])
         .await;
-    settles("all is stored", json!(DEPTH - 3), async || {
+    eventually_eq("all is stored", json!(DEPTH - 3), async || {
         api.messages_count(&chat).await
     })
     .await;
-    settles("there is room again", 201, async || {
+    eventually_eq("there is capacity again", 201, async || {
         api.post("/application", &username).await.status
     })
     .await;
     assert_eq!(api.new_chat(&app).await.number, 2);
-    assert_eq!(api.say(&chat, "there is room again").await, DEPTH - 2);
+    assert_eq!(
+        api.create_message(&chat, "there is capacity again").await,
+        DEPTH - 2
+    );
     assert_eq!(api.get(&app).await.text_field("ChatsCount"), "2");
     assert_eq!(api.text(&chat, 2).await, "there is room");
 }
 
-async fn a_redis_that_is_out_of_memory_takes_no_writes_and_is_drained(site: &Site) {
+#[apply(on_services!)]
+async fn redis_out_of_memory_rejects_writes_and_still_drains(fixture: &Fixture) {
     const FULL: &str = "Try again shortly: the queue is full";
     let durable = ["--appendonly", "yes", "--appendfsync", "always"];
-    let redis = OwnRedis::start(site, &durable).await;
+    let redis = DedicatedRedis::start(fixture, &durable).await;
     let settings = [("CONFAB_SERVICES__REDIS_URL", redis.url.as_str())];
     let idle = [settings.as_slice(), &[("CONFAB_WORKERS__ENABLED", "false")]].concat();
-    let api = site.start_with(&idle).await;
+    let api = fixture.start_with(&idle).await;
     let chat = api.new_app_and_chat().await;
     let memory = async |bytes: u32| {
         let client = redis::Client::open(redis.url.as_str()).expect("a URL");
@@ -119,7 +124,7 @@ async fn a_redis_that_is_out_of_memory_takes_no_writes_and_is_drained(site: &Sit
             .expect("set");
     };
     for number in 1..=50 {
-        assert_eq!(api.say(&chat, "hello").await, number);
+        assert_eq!(api.create_message(&chat, "hello").await, number);
     }
     memory(100_000).await;
     let message = json!({"message": "one more"});
@@ -133,60 +138,64 @@ async fn a_redis_that_is_out_of_memory_takes_no_writes_and_is_drained(site: &Sit
         .await
         .expect_error(503, FULL);
     assert_eq!(api.text(&chat, 50).await, "hello");
-    let told = becomes(&api, 503, "unavailable").await;
-    let queue = named(&told, "stores", "queue");
-    assert!(queue["error"].to_string().contains("memory"), "{told:#}");
+    let readiness = wait_for_readiness(&api, 503, "unavailable").await;
+    let queue = entry_named(&readiness, "stores", "queue");
+    assert!(
+        queue["error"].to_string().contains("memory"),
+        "{readiness:#}"
+    );
     drop(api);
 
-    let api = site.spawn(&settings).await;
-    settles("what was accepted is stored", json!(50), async || {
+    let api = fixture.spawn(&settings).await;
+    eventually_eq("what was accepted is stored", json!(50), async || {
         api.messages_count(&chat).await
     })
     .await;
     memory(0).await;
-    settles("writes are taken again", 201, async || {
-        let answer = api.post(format!("{chat}/message"), &message).await;
-        answer.status
+    eventually_eq("writes are accepted again", 201, async || {
+        let response = api.post(format!("{chat}/message"), &message).await;
+        response.status
     })
     .await;
-    settles("without a gap", "one more".to_owned(), async || {
+    eventually_eq("without a gap", "one more".to_owned(), async || {
         api.text(&chat, 51).await
     })
     .await;
 }
 
-/// Sends a piece again and again, for as long as it is let to; `heard` gets what is answered.
-async fn drip(
+/// Sends a piece repeatedly until the connection ends; `received` receives the response.
+async fn send_repeatedly(
     api: Client,
     head: String,
     piece: String,
     pause: Duration,
-    heard: watch::Sender<String>,
+    received: watch::Sender<String>,
 ) {
     let mut stream = TcpStream::connect(("127.0.0.1", api.port))
         .await
         .expect("a connection");
     stream.write_all(head.as_bytes()).await.expect("sent");
     let (mut reading, mut writing) = stream.into_split();
-    let dripping = async {
+    let senders = async {
         while writing.write_all(piece.as_bytes()).await.is_ok() {
             tokio::time::sleep(pause).await;
         }
     };
-    let hearing = async {
+    let receiver = async {
         let mut some = [0; 4096];
         while let Ok(length @ 1..) = reading.read(&mut some).await {
-            heard.send_modify(|all| all.push_str(&String::from_utf8_lossy(&some[..length])));
+            received.send_modify(|all| all.push_str(&String::from_utf8_lossy(&some[..length])));
         }
     };
-    tokio::join!(dripping, hearing);
-    heard.send_modify(|all| all.push_str("THE END"));
+    tokio::join!(senders, receiver);
+    received.send_modify(|all| all.push_str("THE END"));
 }
 
-async fn clients_that_never_come_to_an_end_are_turned_away(site: &Site) {
+#[apply(on_each_backend!)]
+async fn requests_that_never_complete_time_out(fixture: &Fixture) {
     const SLOW: Duration = Duration::from_millis(50);
     const FAST: Duration = Duration::ZERO;
-    let api = site
+    let api = fixture
         .start_with(&[("CONFAB_SERVER__CLIENT_TIMEOUT_MS", "1000")])
         .await;
     let post = "POST /application HTTP/1.1\r\nHost: localhost\r\n";
@@ -196,8 +205,8 @@ async fn clients_that_never_come_to_an_end_are_turned_away(site: &Site) {
     let header = format!("X-Endless: {}\r\n", "x".repeat(1000));
     let too_slow = r#"408 {"error":"Body took too long to arrive"}"#;
     let too_long = r#"413 {"error":"Body must be at most 262144 bytes"}"#;
-    let mut heard = Vec::new();
-    let mut dripping = JoinSet::new();
+    let mut received = Vec::new();
+    let mut senders = JoinSet::new();
     for (head, piece, pause, expected) in [
         (post, "x", SLOW, "408 THE END"),
         (&*sized, " ", SLOW, too_slow),
@@ -206,30 +215,37 @@ async fn clients_that_never_come_to_an_end_are_turned_away(site: &Site) {
         (&chunked, &chunk, FAST, too_long),
     ] {
         let (sender, receiver) = watch::channel(String::new());
-        heard.push((receiver, expected));
-        dripping.spawn(drip(api.client(), head.into(), piece.into(), pause, sender));
+        received.push((receiver, expected));
+        senders.spawn(send_repeatedly(
+            api.client(),
+            head.into(),
+            piece.into(),
+            pause,
+            sender,
+        ));
     }
-    // Meanwhile others are served.
+    // Other requests are served in the meantime.
     let chat = api.new_app_and_chat().await;
     for number in 1..=50 {
-        assert_eq!(api.say(&chat, "hello").await, number);
+        assert_eq!(api.create_message(&chat, "hello").await, number);
     }
-    for (mut heard, expected) in heard {
+    for (mut received, expected) in received {
         let (status, last) = expected.split_once(' ').expect("two parts");
-        // The reset that follows the end of a connection may overtake the answer.
-        let told = |all: &String| {
+        // The reset after the end of a connection may overtake the response.
+        let is_complete = |all: &String| {
             all == "THE END" || all.starts_with(&format!("HTTP/1.1 {status}")) && all.contains(last)
         };
-        let all = tokio::time::timeout(PATIENCE, heard.wait_for(told)).await;
+        let all = tokio::time::timeout(TIMEOUT, received.wait_for(is_complete)).await;
         assert!(all.is_ok_and(|all| all.is_ok()), "{expected}");
     }
-    assert_eq!(api.say(&chat, "hello").await, 51);
+    assert_eq!(api.create_message(&chat, "hello").await, 51);
 }
 
-async fn ten_thousand_idle_connections_leave_it_answering(site: &Site) {
+#[apply(on_embedded!)]
+async fn requests_are_served_beside_10000_idle_connections(fixture: &Fixture) {
     const IDLE: usize = 10_000;
     rlimit::increase_nofile_limit(u64::MAX).expect("more open files");
-    let api = site
+    let api = fixture
         .start_with(&[("CONFAB_SERVER__CLIENT_TIMEOUT_MS", "600000")])
         .await;
     let chat = api.new_app_and_chat().await;
@@ -241,18 +257,18 @@ async fn ten_thousand_idle_connections_leave_it_answering(site: &Site) {
                 .expect("a connection"),
         );
     }
-    // Half of them have begun to say something.
+    // Half of them have sent a part of a request.
     for stream in idle.iter_mut().step_by(2) {
         stream.write_all(b"GET /up HT").await.expect("sent");
     }
     for number in 1..=100 {
-        assert_eq!(api.say(&chat, "hello").await, number);
+        assert_eq!(api.create_message(&chat, "hello").await, number);
     }
-    settles("all is stored", json!(100), async || {
+    eventually_eq("all is stored", json!(100), async || {
         api.messages_count(&chat).await
     })
     .await;
-    let open = eventually("they are all let in", async || {
+    let open = eventually("all connections are accepted", async || {
         let open = std::fs::read_dir(format!("/proc/{}/fd", api.id()))
             .expect("a process")
             .count();
@@ -262,12 +278,4 @@ async fn ten_thousand_idle_connections_leave_it_answering(site: &Site) {
     assert!(open < IDLE + 200, "{open} open files");
 }
 
-on_each_backing!(
-    beyond_the_queue_depth_writes_are_a_503_and_change_nothing,
-    clients_that_never_come_to_an_end_are_turned_away,
-);
-
-on_services!(a_redis_that_is_out_of_memory_takes_no_writes_and_is_drained);
-
-// The stores have no part in it, and one machine no room for it twice.
-on_embedded!(ten_thousand_idle_connections_leave_it_answering);
+// Only on one backend: the stores are not involved, and memory does not suffice for two runs.

@@ -1,12 +1,12 @@
-//! What stands in a path is a plain number, or an id to the letter; anything else names nothing.
+//! Path segments are plain numbers or exact IDs; anything else returns 404.
 
 use serde_json::json;
 
-use crate::support::{App, Chat, Client, Site, on_each_backing};
+use crate::support::{App, Chat, Client, Fixture, apply, on_each_backend};
 
 const MESSAGE: &str = r#"{"message":"Hello, World!"}"#;
 
-/// Each of them in a path, where a chat or a message is named.
+/// Invalid chat and message numbers.
 const NO_NUMBERS: [&str; 32] = [
     "0",
     "00",
@@ -22,7 +22,7 @@ const NO_NUMBERS: [&str; 32] = [
     "0x1",
     "1_000",
     "1,000",
-    // 2^53, 2^63, 2^64, 2^64 + 1, and what no integer holds.
+    // 2^53, 2^63, 2^64, 2^64 + 1, and a number too large for any integer.
     "9007199254740992",
     "9223372036854775808",
     "18446744073709551616",
@@ -36,7 +36,7 @@ const NO_NUMBERS: [&str; 32] = [
     "1%20",
     "%201",
     "1%0a",
-    // One in Arabic, in full width, and superscript.
+    // Digits in Arabic, full width, and superscript.
     "%D9%A1",
     "%EF%BC%91",
     "%C2%B9",
@@ -44,7 +44,7 @@ const NO_NUMBERS: [&str; 32] = [
     "%FF",
 ];
 
-/// The requests whose path names a chat, with `chat` in its place, and what a chat that is not there is called.
+/// The requests whose path contains a chat number, and the name of the missing resource.
 fn routes_with_a_chat(app: &str, chat: &str) -> Vec<(&'static str, String, &'static str)> {
     let path = format!("/application/{app}/chat/{chat}");
     const NO_CHAT: &str = "Chat not found";
@@ -60,47 +60,50 @@ fn routes_with_a_chat(app: &str, chat: &str) -> Vec<(&'static str, String, &'sta
     ]
 }
 
-/// An application whose id has a letter in it, with one chat and one message.
-async fn lettered(api: &Client) -> (App, Chat) {
+/// An application whose ID contains a letter, with one chat and one message.
+async fn app_with_a_letter_in_its_id(api: &Client) -> (App, Chat) {
     loop {
         let app = api.new_app().await;
         if app.id.bytes().any(|byte| byte.is_ascii_alphabetic()) {
             let chat = api.new_chat(&app).await;
-            api.say(&chat, "hello").await;
+            api.create_message(&chat, "hello").await;
             return (app, chat);
         }
     }
 }
 
-async fn what_is_no_plain_number_names_no_chat(site: &Site) {
-    let api = site.start().await;
-    let (app, chat) = lettered(&api).await;
+#[apply(on_each_backend!)]
+async fn malformed_chat_numbers_return_404(fixture: &Fixture) {
+    let api = fixture.start().await;
+    let (app, chat) = app_with_a_letter_in_its_id(&api).await;
     for number in NO_NUMBERS {
         for (method, path, error) in routes_with_a_chat(&app.id, number) {
-            let answer = api.raw(method, &path, MESSAGE).await;
-            answer.expect_error(404, error);
+            let response = api.raw(method, &path, MESSAGE).await;
+            response.expect_error(404, error);
         }
     }
     assert_eq!(api.text(&chat, 1).await, "hello");
-    assert_eq!(api.say(&chat, "the second").await, 2);
+    assert_eq!(api.create_message(&chat, "the second").await, 2);
 }
 
-async fn what_is_no_plain_number_names_no_message(site: &Site) {
-    let api = site.start().await;
-    let (_, chat) = lettered(&api).await;
+#[apply(on_each_backend!)]
+async fn malformed_message_numbers_return_404(fixture: &Fixture) {
+    let api = fixture.start().await;
+    let (_, chat) = app_with_a_letter_in_its_id(&api).await;
     for number in NO_NUMBERS {
         for method in ["GET", "PUT"] {
             let path = format!("{chat}/message/{number}");
-            let answer = api.raw(method, &path, MESSAGE).await;
-            answer.expect_error(404, "Message not found");
+            let response = api.raw(method, &path, MESSAGE).await;
+            response.expect_error(404, "Message not found");
         }
     }
     assert_eq!(api.text(&chat, 1).await, "hello");
 }
 
-async fn what_is_no_id_to_the_letter_names_no_application(site: &Site) {
-    let api = site.start().await;
-    let (app, _) = lettered(&api).await;
+#[apply(on_each_backend!)]
+async fn malformed_application_ids_return_404(fixture: &Fixture) {
+    let api = fixture.start().await;
+    let (app, _) = app_with_a_letter_in_its_id(&api).await;
     let id = &app.id;
     for wrong in [
         &id.to_uppercase(),
@@ -129,36 +132,38 @@ async fn what_is_no_id_to_the_letter_names_no_application(site: &Site) {
             ("GET", format!("{path}/chats")),
         ];
         for (method, path) in application {
-            let answer = api.raw(method, &path, "").await;
-            answer.expect_error(404, "Application not found");
+            let response = api.raw(method, &path, "").await;
+            response.expect_error(404, "Application not found");
         }
         for (method, path, error) in routes_with_a_chat(wrong, "1") {
-            let answer = api.raw(method, &path, MESSAGE).await;
-            answer.expect_error(404, error);
+            let response = api.raw(method, &path, MESSAGE).await;
+            response.expect_error(404, error);
         }
     }
     assert_eq!(api.get(&app).await.text_field("ChatsCount"), "1");
 }
 
-async fn the_highest_number_is_simply_not_there(site: &Site) {
-    let api = site.start().await;
-    let (app, chat) = lettered(&api).await;
+#[apply(on_each_backend!)]
+async fn highest_possible_number_returns_404(fixture: &Fixture) {
+    let api = fixture.start().await;
+    let (app, chat) = app_with_a_letter_in_its_id(&api).await;
     // 2^53 - 1
     let highest = "9007199254740991";
     for (method, path, error) in routes_with_a_chat(&app.id, highest) {
-        let answer = api.raw(method, &path, MESSAGE).await;
-        answer.expect_error(404, error);
+        let response = api.raw(method, &path, MESSAGE).await;
+        response.expect_error(404, error);
     }
     for method in ["GET", "PUT"] {
         let path = format!("{chat}/message/{highest}");
-        let answer = api.raw(method, &path, MESSAGE).await;
-        answer.expect_error(404, "Message not found");
+        let response = api.raw(method, &path, MESSAGE).await;
+        response.expect_error(404, "Message not found");
     }
 }
 
-async fn the_path_is_judged_before_the_body(site: &Site) {
-    let api = site.start().await;
-    let (app, chat) = lettered(&api).await;
+#[apply(on_each_backend!)]
+async fn path_is_validated_before_the_body(fixture: &Fixture) {
+    let api = fixture.start().await;
+    let (app, chat) = app_with_a_letter_in_its_id(&api).await;
     let empty = json!({"message": ""});
     for wrong in ["007", "0", "-1", "18446744073709551616"] {
         api.post(format!("{app}/chat/{wrong}/message"), &empty)
@@ -175,11 +180,3 @@ async fn the_path_is_judged_before_the_body(site: &Site) {
         .await
         .expect_error(404, "Chat not found");
 }
-
-on_each_backing!(
-    what_is_no_plain_number_names_no_chat,
-    what_is_no_plain_number_names_no_message,
-    what_is_no_id_to_the_letter_names_no_application,
-    the_highest_number_is_simply_not_there,
-    the_path_is_judged_before_the_body,
-);

@@ -1,37 +1,40 @@
-//! `GET /readyz`: whether requests should be sent here, and what is wrong if not.
+//! `GET /readyz`: readiness, and the reasons if the process is not ready.
 
 use serde_json::Value;
 
-use crate::support::{Backing, Client, Proxy, Site, eventually, on_each_backing, on_services};
+use crate::support::{
+    BackendKind, Client, Fixture, Proxy, apply, eventually, on_each_backend, on_services,
+};
 
-/// Waits until readiness says this, with this status code; gives the whole answer.
-pub async fn becomes(api: &Client, code: u16, status: &str) -> Value {
+/// Waits until readiness has this status and status code; returns the response.
+pub async fn wait_for_readiness(api: &Client, code: u16, status: &str) -> Value {
     eventually(status, async || {
-        let answer = api.get("/readyz").await;
-        let told = answer.json();
-        if answer.status == code && told["status"] == status {
-            Ok(told)
+        let response = api.get("/readyz").await;
+        let report = response.json();
+        if response.status == code && report["status"] == status {
+            Ok(report)
         } else {
-            Err(answer)
+            Err(response)
         }
     })
     .await
 }
 
-/// One of the stores or workers in an answer.
-pub fn named<'a>(told: &'a Value, list: &str, name: &str) -> &'a Value {
-    let items = told[list].as_array().expect("a list");
+/// One of the stores or workers in a response.
+pub fn entry_named<'a>(report: &'a Value, list: &str, name: &str) -> &'a Value {
+    let items = report[list].as_array().expect("a list");
     let found = items.iter().find(|item| item["name"] == name);
-    found.unwrap_or_else(|| panic!("no {name} in {told:#}"))
+    found.unwrap_or_else(|| panic!("no {name} in {report:#}"))
 }
 
-async fn each_store_and_each_worker_is_told_by_name(site: &Site) {
-    let api = site.start().await;
-    let told = becomes(&api, 200, "ready").await;
+#[apply(on_each_backend!)]
+async fn readiness_lists_each_store_and_each_worker(fixture: &Fixture) {
+    let api = fixture.start().await;
+    let report = wait_for_readiness(&api, 200, "ready").await;
     for store in ["queue", "records", "search"] {
-        let store = named(&told, "stores", store);
-        assert!(store["latency_ms"].is_f64(), "{told:#}");
-        assert!(store["error"].is_null(), "{told:#}");
+        let store = entry_named(&report, "stores", store);
+        assert!(store["latency_ms"].is_f64(), "{report:#}");
+        assert!(store["error"].is_null(), "{report:#}");
     }
     let of_both = [
         "create_application",
@@ -41,34 +44,39 @@ async fn each_store_and_each_worker_is_told_by_name(site: &Site) {
         "reconcile",
         "recover",
     ];
-    // The embedded backend writes index and counts with the rows.
+    // The embedded backend writes index and counts together with the rows.
     let of_services = [
         "update_chats_count",
         "update_messages_count",
         "index_messages",
     ];
-    let workers = match site.backing() {
-        Backing::Services => [&of_both[..], &of_services].concat(),
-        Backing::Embedded => of_both.to_vec(),
+    let workers = match fixture.backend_kind() {
+        BackendKind::Services => [&of_both[..], &of_services].concat(),
+        BackendKind::Embedded => of_both.to_vec(),
     };
     for worker in &workers {
-        assert_eq!(named(&told, "workers", worker)["restarts"], 0, "{told:#}");
+        assert_eq!(
+            entry_named(&report, "workers", worker)["restarts"],
+            0,
+            "{report:#}"
+        );
     }
     assert_eq!(
-        told["workers"].as_array().map(Vec::len),
+        report["workers"].as_array().map(Vec::len),
         Some(workers.len())
     );
-    // Where nothing is worked on, dead claimers are still seen to.
+    // Without workers, expired leases are still recovered.
     let idle = [("CONFAB_WORKERS__ENABLED", "false")];
     drop(api);
-    let api = site.start_with(&idle).await;
-    let told = becomes(&api, 200, "ready").await;
-    named(&told, "workers", "recover");
-    assert_eq!(told["workers"].as_array().map(Vec::len), Some(1));
+    let api = fixture.start_with(&idle).await;
+    let report = wait_for_readiness(&api, 200, "ready").await;
+    entry_named(&report, "workers", "recover");
+    assert_eq!(report["workers"].as_array().map(Vec::len), Some(1));
 }
 
-async fn only_what_refuses_writes_makes_it_not_ready(site: &Site) {
-    let services = site.services();
+#[apply(on_services!)]
+async fn only_failures_that_block_writes_make_the_process_unready(fixture: &Fixture) {
+    let services = fixture.services();
     for (url, setting, store, code, status) in [
         (
             &services.redis_url,
@@ -94,19 +102,15 @@ async fn only_what_refuses_writes_makes_it_not_ready(site: &Site) {
     ] {
         let mut proxy = Proxy::refusing(url);
         proxy.open().await;
-        let api = site.start_with(&[(setting, &proxy.url())]).await;
-        becomes(&api, 200, "ready").await;
+        let api = fixture.start_with(&[(setting, &proxy.url())]).await;
+        wait_for_readiness(&api, 200, "ready").await;
         proxy.cut().await;
-        let told = becomes(&api, code, status).await;
+        let report = wait_for_readiness(&api, code, status).await;
         for name in ["queue", "records", "search"] {
-            let is_told = named(&told, "stores", name)["error"].is_string();
-            assert_eq!(is_told, name == store, "{told:#}");
+            let has_error = entry_named(&report, "stores", name)["error"].is_string();
+            assert_eq!(has_error, name == store, "{report:#}");
         }
         proxy.open().await;
-        becomes(&api, 200, "ready").await;
+        wait_for_readiness(&api, 200, "ready").await;
     }
 }
-
-on_each_backing!(each_store_and_each_worker_is_told_by_name);
-
-on_services!(only_what_refuses_writes_makes_it_not_ready);

@@ -1,17 +1,18 @@
-//! What was answered with success is read back, at once, from every process, with its exact fields.
+//! Read-your-writes consistency, and the exact fields of resources.
 
 use serde_json::Value;
 
-use crate::support::{App, Client, Site, on_each_backing, settles};
+use crate::support::{App, Client, Fixture, apply, eventually_eq, on_each_backend};
 
 const WORKERS_OFF: (&str, &str) = ("CONFAB_WORKERS__ENABLED", "false");
 
-async fn an_application_is_read_back_with_its_exact_fields(site: &Site) {
-    let api = site.start().await;
+#[apply(on_each_backend!)]
+async fn application_has_exactly_the_documented_fields(fixture: &Fixture) {
+    let api = fixture.start().await;
     let app = api.new_app().await;
-    let answer = api.get(&app).await;
-    let (id, created) = (&app.id, answer.time_field("CreatedAt"));
-    answer.expect(
+    let response = api.get(&app).await;
+    let (id, created) = (&app.id, response.time_field("CreatedAt"));
+    response.expect(
         200,
         &format!(
             r#"{{"Application":"{id}","Username":"Shetewi","ChatsCount":"0","CreatedAt":"{created}"}}"#
@@ -19,34 +20,36 @@ async fn an_application_is_read_back_with_its_exact_fields(site: &Site) {
     );
 }
 
-async fn a_chat_is_read_back_with_its_exact_fields(site: &Site) {
-    let api = site.start().await;
+#[apply(on_each_backend!)]
+async fn chat_has_exactly_the_documented_fields(fixture: &Fixture) {
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
-    let answer = api.get(&chat).await;
-    let (app, created) = (&chat.app, answer.time_field("CreatedAt"));
-    answer.expect(
+    let response = api.get(&chat).await;
+    let (app, created) = (&chat.app, response.time_field("CreatedAt"));
+    response.expect(
         200,
         &format!(
             r#"{{"Application":"{app}","Chat":1,"MessagesCount":null,"CreatedAt":"{created}"}}"#
         ),
     );
 
-    api.say(&chat, "Hello, World!").await;
+    api.create_message(&chat, "Hello, World!").await;
     let counted =
         format!(r#"{{"Application":"{app}","Chat":1,"MessagesCount":1,"CreatedAt":"{created}"}}"#);
-    settles("the chat with its count", counted, async || {
+    eventually_eq("the chat with its count", counted, async || {
         api.get(&chat).await.body
     })
     .await;
 }
 
-async fn a_message_is_read_back_with_its_exact_fields(site: &Site) {
-    let api = site.start().await;
+#[apply(on_each_backend!)]
+async fn message_has_exactly_the_documented_fields(fixture: &Fixture) {
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
-    api.say(&chat, "Guess what?").await;
-    let answer = api.get(chat.message(1)).await;
-    let (app, created) = (&chat.app, answer.time_field("CreatedAt"));
-    answer.expect(
+    api.create_message(&chat, "Guess what?").await;
+    let response = api.get(chat.message(1)).await;
+    let (app, created) = (&chat.app, response.time_field("CreatedAt"));
+    response.expect(
         200,
         &format!(
             r#"{{"Application":"{app}","Chat":1,"MessageID":"1","Message":"Guess what?","CreatedAt":"{created}"}}"#
@@ -54,8 +57,9 @@ async fn a_message_is_read_back_with_its_exact_fields(site: &Site) {
     );
 }
 
-async fn what_was_just_written_is_read_at_once_from_every_process(site: &Site) {
-    let processes = site.start_all().await;
+#[apply(on_each_backend!)]
+async fn writes_are_readable_immediately_from_every_process(fixture: &Fixture) {
+    let processes = fixture.start_all().await;
     for round in 0..20 {
         let writer = &processes[round % processes.len()];
         let reader = &processes[(round + 1) % processes.len()];
@@ -70,21 +74,21 @@ async fn what_was_just_written_is_read_at_once_from_every_process(site: &Site) {
         let messages = reader.get(format!("{chat}/messages")).await;
         messages.expect(200, "[]");
 
-        let number = writer.say(&chat, "as created").await;
+        let number = writer.create_message(&chat, "as created").await;
         assert_eq!(reader.text(&chat, number).await, "as created");
         let messages = reader.get(format!("{chat}/messages")).await;
         assert_eq!(messages.numbers("messageID"), [number]);
 
         // From here on the reader writes and the writer reads.
-        reader.change(&chat, number, "as changed").await;
+        reader.update_message(&chat, number, "as changed").await;
         assert_eq!(writer.text(&chat, number).await, "as changed");
         let messages = writer.get(format!("{chat}/messages")).await;
         assert_eq!(messages.json()[0]["message"], "as changed");
-        assert_eq!(reader.say(&chat, "the second").await, 2);
+        assert_eq!(reader.create_message(&chat, "the second").await, 2);
     }
 }
 
-/// Every GET path but search.
+/// Every GET path except search.
 async fn everything(api: &Client, app: &App) -> Vec<String> {
     let mut all = Vec::new();
     for path in [
@@ -97,14 +101,14 @@ async fn everything(api: &Client, app: &App) -> Vec<String> {
         format!("{app}/chat/1/message/1"),
         format!("{app}/chat/1/message/2"),
     ] {
-        let answer = api.get(path).await;
-        answer.expect_status(200);
-        all.push(answer.body);
+        let response = api.get(path).await;
+        response.expect_status(200);
+        all.push(response.body);
     }
     all
 }
 
-/// As if no message had been counted yet.
+/// The body as before the first message is counted.
 fn without_counts(bodies: Vec<String>) -> Vec<String> {
     bodies
         .into_iter()
@@ -115,15 +119,16 @@ fn without_counts(bodies: Vec<String>) -> Vec<String> {
         .collect()
 }
 
-async fn what_no_worker_has_stored_yet_reads_as_it_does_afterwards(site: &Site) {
-    let processes = site.start_all_with(&[WORKERS_OFF]).await;
+#[apply(on_each_backend!)]
+async fn pending_writes_read_the_same_before_and_after_storing(fixture: &Fixture) {
+    let processes = fixture.start_all_with(&[WORKERS_OFF]).await;
     let api = &processes[0];
     let app = api.new_app().await;
     let chat = api.new_chat(&app).await;
     api.new_chat(&app).await;
-    api.say(&chat, "as created").await;
-    api.say(&chat, "never changed").await;
-    api.change(&chat, 1, "as changed").await;
+    api.create_message(&chat, "as created").await;
+    api.create_message(&chat, "never changed").await;
+    api.update_message(&chat, 1, "as changed").await;
 
     let before = everything(api, &app).await;
     assert!(before[0].contains(r#""ChatsCount":"2""#), "{before:#?}");
@@ -132,62 +137,57 @@ async fn what_no_worker_has_stored_yet_reads_as_it_does_afterwards(site: &Site) 
     for other in &processes {
         assert_eq!(everything(other, &app).await, before);
     }
-    assert_eq!(site.stored_messages(&chat).await, []);
+    assert_eq!(fixture.stored_messages(&chat).await, []);
     drop(processes);
 
-    let api = site.start().await;
-    settles("both messages are counted", Value::from(2), async || {
-        // Whatever has been stored by now, only the counts may differ.
+    let api = fixture.start().await;
+    eventually_eq("both messages are counted", Value::from(2), async || {
+        // Whatever is stored by now, only the counts may differ.
         assert_eq!(without_counts(everything(&api, &app).await), before);
         api.messages_count(&chat).await
     })
     .await;
-    // The change is another kind of job: it may be stored after both have been counted.
+    // The update is another kind of job: it may be stored after both have been counted.
     let changed = vec![
         (1, "as changed".to_owned()),
         (2, "never changed".to_owned()),
     ];
-    settles("the change is stored", changed, async || {
-        site.stored_messages(&chat).await
+    eventually_eq("the change is stored", changed, async || {
+        fixture.stored_messages(&chat).await
     })
     .await;
 }
 
-async fn what_a_process_without_workers_accepts_is_stored_by_one_that_has_them(site: &Site) {
-    let api = site.start_with(&[WORKERS_OFF]).await;
+#[apply(on_each_backend!)]
+async fn writes_accepted_without_workers_are_stored_by_another_process(fixture: &Fixture) {
+    let api = fixture.start_with(&[WORKERS_OFF]).await;
     let chat = api.new_app_and_chat().await;
     for number in 1..=10 {
-        assert_eq!(api.say(&chat, &format!("number {number}")).await, number);
+        assert_eq!(
+            api.create_message(&chat, &format!("number {number}")).await,
+            number
+        );
     }
     drop(api);
-    let worker = site.start().await;
-    settles("all are stored", 10, async || {
-        site.stored_messages(&chat).await.len()
+    let worker = fixture.start().await;
+    eventually_eq("all are stored", 10, async || {
+        fixture.stored_messages(&chat).await.len()
     })
     .await;
     assert_eq!(worker.text(&chat, 10).await, "number 10");
 }
 
-async fn times_of_creation_follow_the_order_of_creation(site: &Site) {
-    let processes = site.start_all().await;
+#[apply(on_each_backend!)]
+async fn creation_times_follow_creation_order(fixture: &Fixture) {
+    let processes = fixture.start_all().await;
     let chat = processes[0].new_app_and_chat().await;
     let mut latest = processes[0].get(&chat).await.time_field("CreatedAt");
     for turn in 0..6 {
         let api = &processes[turn % processes.len()];
-        let number = api.say(&chat, "tick").await;
+        let number = api.create_message(&chat, "tick").await;
         let created = api.get(chat.message(number)).await.time_field("CreatedAt");
-        // All have the same form, so they sort as text.
+        // All have the same format, so they sort as text.
         assert!(created >= latest, "{created} after {latest}");
         latest = created;
     }
 }
-
-on_each_backing!(
-    an_application_is_read_back_with_its_exact_fields,
-    a_chat_is_read_back_with_its_exact_fields,
-    a_message_is_read_back_with_its_exact_fields,
-    what_was_just_written_is_read_at_once_from_every_process,
-    what_no_worker_has_stored_yet_reads_as_it_does_afterwards,
-    what_a_process_without_workers_accepts_is_stored_by_one_that_has_them,
-    times_of_creation_follow_the_order_of_creation,
-);

@@ -1,122 +1,122 @@
-//! A rebuild of the search index that is killed half way goes on where it was.
+//! A rebuild of the search index that was killed resumes.
 
 use serde_json::Value;
 
-use crate::support::{Chat, Client, Site, on_each_backing, on_services, settles, together};
+use crate::support::{
+    Chat, Client, Fixture, apply, concurrently, eventually_eq, on_each_backend, on_services,
+};
 
-/// As many as a page of a rebuild holds.
+/// The number of messages in a page of a rebuild.
 const PAGE: u64 = 1000;
 
-/// The clean job looks once, at the start, and leaves the rest to the command.
-const NO_CLEAN_JOB: (&str, &str) = ("CONFAB_WORKERS__RECONCILE_PAUSE_MS", "3600000");
+/// Runs the reconciler once, at startup.
+const NO_RECONCILER: (&str, &str) = ("CONFAB_WORKERS__RECONCILE_PAUSE_MS", "3600000");
 
 /// Fills a chat with `count` messages.
 async fn fill(api: &Client, chat: &Chat, count: u64) {
     const CLIENTS: u64 = 20;
-    together(CLIENTS as usize, |_| {
+    concurrently(CLIENTS as usize, |_| {
         let (api, chat) = (api.clone(), chat.clone());
         async move {
             for _ in 0..count / CLIENTS {
-                api.say(&chat, "hello").await;
+                api.create_message(&chat, "hello").await;
             }
         }
     })
     .await;
 }
 
-async fn rebuilt(site: &Site) -> Value {
-    let finished = site.confab(&["search", "rebuild", "--json"]).await;
+async fn rebuilt(fixture: &Fixture) -> Value {
+    let finished = fixture.confab(&["search", "rebuild", "--json"]).await;
     finished.expect_code(0);
     assert_eq!(finished.stderr, "", "only JSON is asked for");
     serde_json::from_str(&finished.stdout).expect("one JSON object")
 }
 
-async fn a_killed_rebuild_goes_on_where_it_was(site: &Site) {
-    let api = site.start_with(&[NO_CLEAN_JOB]).await;
+#[apply(on_each_backend!)]
+async fn killed_rebuild_resumes_where_it_stopped(fixture: &Fixture) {
+    let api = fixture.start_with(&[NO_RECONCILER]).await;
     let chat = api.new_app_and_chat().await;
     fill(&api, &chat, 2 * PAGE + 500).await;
     let stored = "SELECT COUNT(*) FROM messages";
-    settles("all is stored", Some(2500), async || {
-        site.stored_number(stored).await
+    eventually_eq("all is stored", Some(2500), async || {
+        fixture.stored_number(stored).await
     })
     .await;
 
-    site.no_rebuild_is_unfinished().await;
+    fixture.no_rebuild_is_unfinished().await;
     let crash = [("CONFAB_TEST_BREAK", "between_rebuild_pages:2:crash")];
-    let killed = site.confab_with(&["search", "rebuild"], &crash).await;
+    let killed = fixture.confab_with(&["search", "rebuild"], &crash).await;
     assert_eq!(killed.code, None, "{killed:#?}");
-    // On both sides of where it was killed.
+    // Updates messages on both sides of the position where it was killed.
     for number in [1, PAGE, 2 * PAGE + 100] {
-        api.change(&chat, number, "changed meanwhile").await;
+        api.update_message(&chat, number, "changed meanwhile").await;
     }
-    let newest = api.say(&chat, "written meanwhile").await;
-    settles("all is stored", Some(2501), async || {
-        site.stored_number(stored).await
+    let newest = api.create_message(&chat, "written meanwhile").await;
+    eventually_eq("all is stored", Some(2501), async || {
+        fixture.stored_number(stored).await
     })
     .await;
 
-    let report = rebuilt(site).await;
+    let report = rebuilt(fixture).await;
     assert_eq!(report["resumed_at"], 2 * PAGE, "{report}");
     assert_eq!(report["messages"], 2 * PAGE + 501, "{report}");
-    site.confab(&["search", "verify"]).await.expect_code(0);
+    fixture.confab(&["search", "verify"]).await.expect_code(0);
     let found = vec![1, PAGE, 2 * PAGE + 100, newest];
-    settles("what was written meanwhile", found, async || {
-        api.found(&chat, "meanwhile").await
+    eventually_eq("what was written meanwhile", found, async || {
+        api.search_numbers(&chat, "meanwhile").await
     })
     .await;
-    // There is nothing left to go on with.
-    assert_eq!(rebuilt(site).await["resumed_at"], 0);
+    // There is nothing left to resume.
+    assert_eq!(rebuilt(fixture).await["resumed_at"], 0);
 }
 
-async fn an_unfinished_index_of_another_making_is_not_gone_on_with(site: &Site) {
-    let api = site.start_with(&[NO_CLEAN_JOB]).await;
+#[apply(on_services!)]
+async fn unfinished_index_with_another_definition_is_not_resumed(fixture: &Fixture) {
+    let api = fixture.start_with(&[NO_RECONCILER]).await;
     let chat = api.new_app_and_chat().await;
     fill(&api, &chat, 20).await;
-    settles("all is found", 20, async || {
-        api.found(&chat, "hello").await.len()
+    eventually_eq("all is found", 20, async || {
+        api.search_numbers(&chat, "hello").await.len()
     })
     .await;
-    site.no_rebuild_is_unfinished().await;
+    fixture.no_rebuild_is_unfinished().await;
     drop(api);
     let crash = [("CONFAB_TEST_BREAK", "between_rebuild_pages:1:crash")];
-    let killed = site.confab_with(&["search", "rebuild"], &crash).await;
+    let killed = fixture.confab_with(&["search", "rebuild"], &crash).await;
     assert_eq!(killed.code, None, "{killed:#?}");
-    // As if a program had begun it whose index had one field more.
-    let elasticsearch = site.services().elasticsearch();
-    for index in elasticsearch.indices().await.expect("an answer") {
+    // As if a version whose index had one more field had begun it.
+    let elasticsearch = fixture.services().elasticsearch();
+    for index in elasticsearch.indices().await.expect("a response") {
         elasticsearch.add_field(&index).await;
     }
-    assert_eq!(rebuilt(site).await["resumed_at"], 0);
-    site.confab(&["search", "verify"]).await.expect_code(0);
-    let indices = elasticsearch.indices().await.expect("an answer");
+    assert_eq!(rebuilt(fixture).await["resumed_at"], 0);
+    fixture.confab(&["search", "verify"]).await.expect_code(0);
+    let indices = elasticsearch.indices().await.expect("a response");
     assert_eq!(indices.len(), 1, "{indices:?}");
 }
 
-async fn the_clean_job_finishes_a_killed_rebuild(site: &Site) {
-    let api = site.start_with(&[NO_CLEAN_JOB]).await;
+#[apply(on_each_backend!)]
+async fn reconciler_completes_a_killed_rebuild(fixture: &Fixture) {
+    let api = fixture.start_with(&[NO_RECONCILER]).await;
     let chat = api.new_app_and_chat().await;
     fill(&api, &chat, PAGE + 200).await;
-    settles("all is stored", Some(1200), async || {
-        site.stored_number("SELECT COUNT(*) FROM messages").await
+    eventually_eq("all is stored", Some(1200), async || {
+        fixture.stored_number("SELECT COUNT(*) FROM messages").await
     })
     .await;
-    site.no_rebuild_is_unfinished().await;
+    fixture.no_rebuild_is_unfinished().await;
     let crash = [("CONFAB_TEST_BREAK", "between_rebuild_pages:1:crash")];
-    let killed = site.confab_with(&["search", "rebuild"], &crash).await;
+    let killed = fixture.confab_with(&["search", "rebuild"], &crash).await;
     assert_eq!(killed.code, None, "{killed:#?}");
     drop(api);
 
-    let _api = site.start().await;
-    settles("nothing is unfinished", Some(0), async || {
-        site.stored_number("SELECT COUNT(*) FROM index_build").await
+    let _api = fixture.start().await;
+    eventually_eq("nothing is unfinished", Some(0), async || {
+        fixture
+            .stored_number("SELECT COUNT(*) FROM index_build")
+            .await
     })
     .await;
-    site.confab(&["search", "verify"]).await.expect_code(0);
+    fixture.confab(&["search", "verify"]).await.expect_code(0);
 }
-
-on_services!(an_unfinished_index_of_another_making_is_not_gone_on_with);
-
-on_each_backing!(
-    a_killed_rebuild_goes_on_where_it_was,
-    the_clean_job_finishes_a_killed_rebuild,
-);

@@ -1,27 +1,30 @@
-//! Schemathesis makes requests from the description, good and bad ones, and holds the answers against it.
+//! Schemathesis generates valid and invalid requests from the description, and validates the responses.
 
 use std::{env, process::Stdio, time::Duration};
 
 use tokio::process::Command;
 
-use crate::support::{Place, Servers, Site, run_at, settles};
+use crate::support::{Fixture, Servers, StoreLocation, eventually_eq, run_at};
 
-/// Far more than it takes.
+/// Timeout, much longer than needed.
 const LIMIT: Duration = Duration::from_secs(600);
 
-async fn nothing_is_answered_but_what_is_described(site: &Site) {
+async fn every_response_conforms_to_the_description(fixture: &Fixture) {
     let program = env::var("CONFAB_TEST_SCHEMATHESIS")
         .expect("CONFAB_TEST_SCHEMATHESIS, the path of the program, as `make test` sets it");
-    // A store that is slow for once is no finding either.
-    let api = site
+    // A slow store is not a finding.
+    let api = fixture
         .start_with(&[
             ("CONFAB_SERVICES__TIMEOUT_MS", "30000"),
             ("CONFAB_EMBEDDED__TIMEOUT_MS", "30000"),
         ])
         .await;
     let chat = api.new_app_and_chat().await;
-    api.say(&chat, "hello").await;
-    settles("search", vec![1], async || api.found(&chat, "hello").await).await;
+    api.create_message(&chat, "hello").await;
+    eventually_eq("search", vec![1], async || {
+        api.search_numbers(&chat, "hello").await
+    })
+    .await;
     let ended = Command::new(program)
         .arg("run")
         .arg(format!("http://127.0.0.1:{}/openapi.json", api.port))
@@ -29,9 +32,9 @@ async fn nothing_is_answered_but_what_is_described(site: &Site) {
         // The same requests in every run.
         .args(["--generation-deterministic"])
         .args(["--no-color", "--continue-on-failure"])
-        // How fast it makes up its requests on this machine is nobody's fault.
+        // The speed of generation on this machine is not a finding.
         .args(["--suppress-health-check", "all", "--request-timeout", "60"])
-        .current_dir(site.folder())
+        .current_dir(fixture.folder())
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output()
@@ -40,7 +43,7 @@ async fn nothing_is_answered_but_what_is_described(site: &Site) {
     let said = String::from_utf8_lossy(&ended.stdout);
     println!("{said}{}", String::from_utf8_lossy(&ended.stderr));
     assert!(ended.status.success(), "{}", ended.status);
-    // A run that found no operation, say, would be content, too.
+    // A run without any operation would succeed too.
     let made = said
         .lines()
         .find_map(|line| line.split_once(" generated, "));
@@ -51,17 +54,17 @@ async fn nothing_is_answered_but_what_is_described(site: &Site) {
 
 #[test]
 #[ignore = "wants schemathesis, MySQL, Redis and Elasticsearch: make test"]
-fn on_services() {
-    let place = Place::Services(Servers::shared());
-    run_at(place, LIMIT, nothing_is_answered_but_what_is_described);
+fn no_undocumented_response_on_services() {
+    let location = StoreLocation::Services(Servers::shared());
+    run_at(location, LIMIT, every_response_conforms_to_the_description);
 }
 
 #[test]
 #[ignore = "wants schemathesis: make test"]
-fn on_embedded() {
+fn no_undocumented_response_on_embedded() {
     run_at(
-        Place::Embedded,
+        StoreLocation::Embedded,
         LIMIT,
-        nothing_is_answered_but_what_is_described,
+        every_response_conforms_to_the_description,
     );
 }

@@ -1,34 +1,37 @@
-//! Search as HTTP sees it. What matches is told in the table of the stores suite.
+//! Search over HTTP. The search table of the stores suite defines what matches.
 
 use url::form_urlencoded;
 
-use crate::support::{Answer, Chat, Client, Site, check_time, on_each_backing, settles};
+use crate::support::{
+    Chat, Client, Fixture, Response, apply, check_time, eventually_eq, on_each_backend,
+};
 
 /// Waits until search finds exactly these messages.
 async fn finds(api: &Client, chat: &Chat, query: &str, numbers: &[u64]) {
     let what = format!("search for {query:?}");
-    settles(&what, numbers.to_vec(), async || {
-        api.found(chat, query).await
+    eventually_eq(&what, numbers.to_vec(), async || {
+        api.search_numbers(chat, query).await
     })
     .await;
 }
 
-/// Waits until the index has a chat's messages from 1 to `count`, which all say "hello".
+/// Waits until the index holds the messages of a chat from 1 to `count`, which all contain "hello".
 async fn all_are_indexed(api: &Client, chat: &Chat, count: u64) {
     let all: Vec<u64> = (1..=count).collect();
     finds(api, chat, "hello", &all).await;
 }
 
-async fn a_hit_has_its_exact_fields(site: &Site) {
-    let api = site.start().await;
+#[apply(on_each_backend!)]
+async fn hits_have_exactly_the_documented_fields(fixture: &Fixture) {
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
-    api.say(&chat, "Alhamdulilah").await;
-    api.say(&chat, "Hello, World!").await;
-    api.change(&chat, 2, "Hello, Alhamdulilah!").await;
+    api.create_message(&chat, "Alhamdulilah").await;
+    api.create_message(&chat, "Hello, World!").await;
+    api.update_message(&chat, 2, "Hello, Alhamdulilah!").await;
     finds(&api, &chat, "alhamdulilah", &[1, 2]).await;
 
-    let answer = api.get(format!("{chat}/search/Alhamdulilah")).await;
-    let items = answer.json();
+    let response = api.get(format!("{chat}/search/Alhamdulilah")).await;
+    let items = response.json();
     let time = |item: usize, name: &str| {
         let text = items[item][name].as_str().expect("a time");
         check_time(text);
@@ -41,14 +44,15 @@ async fn a_hit_has_its_exact_fields(site: &Site) {
         time(1, "updatedAt"),
         app = chat.app,
     );
-    answer.expect(200, &expected);
+    response.expect(200, &expected);
     let read = api.get(chat.message(2)).await;
     assert_eq!(read.time_field("CreatedAt"), time(1, "createdAt"));
     assert_eq!(read.time_field("UpdatedAt"), time(1, "updatedAt"));
 }
 
-async fn the_path_and_the_query_ask_the_same(site: &Site) {
-    let api = site.start().await;
+#[apply(on_each_backend!)]
+async fn path_and_query_parameter_return_the_same_hits(fixture: &Fixture) {
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
     for text in [
         "hello world",
@@ -57,7 +61,7 @@ async fn the_path_and_the_query_ask_the_same(site: &Site) {
         "hello café 北京 الحمد",
         "hello a\\b \"quoted words\"",
     ] {
-        api.say(&chat, text).await;
+        api.create_message(&chat, text).await;
     }
     all_are_indexed(&api, &chat, 5).await;
     for (query, numbers) in [
@@ -80,7 +84,7 @@ async fn the_path_and_the_query_ask_the_same(site: &Site) {
         ("\"words quoted\"", vec![]),
         ("nowhere", vec![]),
     ] {
-        // In a query, a space may be `+` or `%20`; in a path, all but the plainest is escaped.
+        // In a query, a space may be `+` or `%20`; in a path, all reserved characters are escaped.
         let plus: String = form_urlencoded::byte_serialize(query.as_bytes()).collect();
         let escaped = plus.replace('+', "%20");
         for path in [
@@ -89,29 +93,30 @@ async fn the_path_and_the_query_ask_the_same(site: &Site) {
             format!("{chat}/search?q={plus}"),
             format!("{chat}/search?limit=100&q={plus}&after=0"),
         ] {
-            let answer = api.get(path).await;
-            answer.expect_status(200);
+            let response = api.get(path).await;
+            response.expect_status(200);
             assert_eq!(
-                answer.numbers("messageID"),
+                response.numbers("messageID"),
                 numbers,
-                "{query:?}: {answer:#?}"
+                "{query:?}: {response:#?}"
             );
         }
     }
-    // In a path, a plus is a plus: what follow each other in one piece are not two words in any order.
+    // In a path, a plus is a plus. The words of a piece must follow each other.
     for (path, numbers) in [
         ("search/world+hello", &[][..]),
         ("search?q=world+hello", &[1]),
     ] {
-        let answer = api.get(format!("{chat}/{path}")).await;
-        assert_eq!(answer.numbers("messageID"), numbers, "{path}");
+        let response = api.get(format!("{chat}/{path}")).await;
+        assert_eq!(response.numbers("messageID"), numbers, "{path}");
     }
 }
 
-async fn a_query_without_a_word_finds_nothing(site: &Site) {
-    let api = site.start().await;
+#[apply(on_each_backend!)]
+async fn query_without_a_word_returns_no_hits(fixture: &Fixture) {
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
-    api.say(&chat, "hello * \" 😀").await;
+    api.create_message(&chat, "hello * \" 😀").await;
     all_are_indexed(&api, &chat, 1).await;
     for path in [
         "search",
@@ -131,10 +136,11 @@ async fn a_query_without_a_word_finds_nothing(site: &Site) {
     }
 }
 
-async fn no_query_is_a_syntax_error(site: &Site) {
-    let api = site.start().await;
+#[apply(on_each_backend!)]
+async fn no_query_is_a_syntax_error(fixture: &Fixture) {
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
-    api.say(&chat, "C++ AND hello").await;
+    api.create_message(&chat, "C++ AND hello").await;
     all_are_indexed(&api, &chat, 1).await;
     for (query, numbers) in [
         ("C++ AND (", vec![1]),
@@ -153,14 +159,15 @@ async fn no_query_is_a_syntax_error(site: &Site) {
         ("^hello$", vec![1]),
         ("NEAR(hello, 5)", vec![]),
     ] {
-        let answer = api.search(&chat, query).await;
-        answer.expect_status(200);
-        assert_eq!(answer.numbers("messageID"), numbers, "{query:?}");
+        let response = api.search(&chat, query).await;
+        response.expect_status(200);
+        assert_eq!(response.numbers("messageID"), numbers, "{query:?}");
     }
 }
 
-async fn only_the_chat_that_is_asked_for_is_searched(site: &Site) {
-    let api = site.start().await;
+#[apply(on_each_backend!)]
+async fn search_is_limited_to_the_requested_chat(fixture: &Fixture) {
+    let api = fixture.start().await;
     let app = api.new_app().await;
     let chats = [
         api.new_chat(&app).await,
@@ -169,7 +176,7 @@ async fn only_the_chat_that_is_asked_for_is_searched(site: &Site) {
     ];
     for (count, chat) in (1..).zip(&chats) {
         for _ in 0..count {
-            api.say(chat, "hello everybody").await;
+            api.create_message(chat, "hello everybody").await;
         }
     }
     for (count, chat) in (1..).zip(&chats) {
@@ -182,13 +189,14 @@ async fn only_the_chat_that_is_asked_for_is_searched(site: &Site) {
     }
 }
 
-async fn after_an_update_the_old_text_is_not_found_any_more(site: &Site) {
-    let api = site.start().await;
+#[apply(on_each_backend!)]
+async fn old_text_is_not_found_after_an_update(fixture: &Fixture) {
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
-    api.say(&chat, "the old text").await;
-    api.say(&chat, "another text").await;
+    api.create_message(&chat, "the old text").await;
+    api.create_message(&chat, "another text").await;
     finds(&api, &chat, "text", &[1, 2]).await;
-    api.change(&chat, 1, "the new text").await;
+    api.update_message(&chat, 1, "the new text").await;
     finds(&api, &chat, "new", &[1]).await;
     finds(&api, &chat, "old", &[]).await;
     finds(&api, &chat, "text", &[1, 2]).await;
@@ -196,32 +204,34 @@ async fn after_an_update_the_old_text_is_not_found_any_more(site: &Site) {
     assert_eq!(hits[0]["message"], "the new text");
 }
 
-async fn every_process_finds_what_any_process_took(site: &Site) {
-    let processes = site.start_all().await;
+#[apply(on_each_backend!)]
+async fn every_process_finds_messages_accepted_by_any_process(fixture: &Fixture) {
+    let processes = fixture.start_all().await;
     let chat = processes[0].new_app_and_chat().await;
     for number in 1..=10 {
         let api = &processes[number as usize % processes.len()];
-        assert_eq!(api.say(&chat, "hello").await, number);
+        assert_eq!(api.create_message(&chat, "hello").await, number);
     }
     for process in &processes {
         all_are_indexed(process, &chat, 10).await;
     }
 }
 
-async fn the_newest_hits_come_first_and_the_rest_in_pages(site: &Site) {
-    let api = site.start().await;
+#[apply(on_each_backend!)]
+async fn hits_are_paged_from_the_newest(fixture: &Fixture) {
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
-    // Hits are the odd numbers from 1 to 89.
+    // The odd numbers from 1 to 89 are hits.
     for number in 1..=90 {
         let text = if number % 2 == 1 { "hello" } else { "goodbye" };
-        api.say(&chat, text).await;
+        api.create_message(&chat, text).await;
     }
     let all: Vec<u64> = (1..=90).step_by(2).collect();
     finds(&api, &chat, "hello", &all).await;
 
-    let hits = |answer: &Answer| {
-        answer.expect_status(200);
-        answer.numbers("messageID")
+    let hits = |response: &Response| {
+        response.expect_status(200);
+        response.numbers("messageID")
     };
     for path in [
         format!("{chat}/search/hello"),
@@ -253,16 +263,17 @@ async fn the_newest_hits_come_first_and_the_rest_in_pages(site: &Site) {
             ("before=1", vec![]),
             ("after=10&before=16", vec![11, 13, 15]),
         ] {
-            let answer = api.get(format!("{path}{separator}{page}")).await;
-            assert_eq!(hits(&answer), numbers, "{page}");
+            let response = api.get(format!("{path}{separator}{page}")).await;
+            assert_eq!(hits(&response), numbers, "{page}");
         }
     }
 }
 
-async fn a_query_has_at_most_1000_characters(site: &Site) {
-    let api = site.start().await;
+#[apply(on_each_backend!)]
+async fn query_is_limited_to_1000_characters(fixture: &Fixture) {
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
-    api.say(&chat, "hello").await;
+    api.create_message(&chat, "hello").await;
     all_are_indexed(&api, &chat, 1).await;
     for character in ["a", "é", "北", "😀", " "] {
         let escape = |count| {
@@ -281,11 +292,12 @@ async fn a_query_has_at_most_1000_characters(site: &Site) {
     }
 }
 
-async fn a_parameter_outside_its_range_is_a_400(site: &Site) {
+#[apply(on_each_backend!)]
+async fn search_parameters_out_of_range_return_400(fixture: &Fixture) {
     const LIMIT: &str = "limit must be a whole number from 1 to 100";
     const AFTER: &str = "after must be a whole number from 0 to 9007199254740991";
     const BEFORE: &str = "before must be a whole number from 1 to 9007199254740991";
-    let api = site.start().await;
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
     for path in [
         format!("{chat}/search/hello?"),
@@ -304,21 +316,8 @@ async fn a_parameter_outside_its_range_is_a_400(site: &Site) {
             ("before=9007199254740992", BEFORE),
             ("before=%20", BEFORE),
         ] {
-            let answer = api.get(format!("{path}{parameter}")).await;
-            answer.expect_error(400, error);
+            let response = api.get(format!("{path}{parameter}")).await;
+            response.expect_error(400, error);
         }
     }
 }
-
-on_each_backing!(
-    a_hit_has_its_exact_fields,
-    the_path_and_the_query_ask_the_same,
-    a_query_without_a_word_finds_nothing,
-    no_query_is_a_syntax_error,
-    only_the_chat_that_is_asked_for_is_searched,
-    after_an_update_the_old_text_is_not_found_any_more,
-    every_process_finds_what_any_process_took,
-    the_newest_hits_come_first_and_the_rest_in_pages,
-    a_query_has_at_most_1000_characters,
-    a_parameter_outside_its_range_is_a_400,
-);

@@ -1,15 +1,17 @@
-//! How the process ends when it is told to.
+//! Graceful shutdown.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Chat, Client, Process, Site, eventually, on_each_backing, settles};
+use crate::support::{
+    Chat, Client, Fixture, Process, apply, eventually, eventually_eq, on_each_backend,
+};
 
-/// A lease that is not over before the test is: what is stored after the process was released by it.
+/// A lease longer than the test: jobs stored after the process were released by it.
 const LONG_LEASE: (&str, &str) = ("CONFAB_WORKERS__LEASE_MS", "600000");
 
-/// Waits until the process has ended; gives its exit code.
+/// Waits for the end of the process and returns its exit code.
 pub async fn exit_code(process: &mut Process) -> Option<i32> {
     eventually("the process ends", async || {
         process.ended().ok_or("it is still there")
@@ -18,70 +20,72 @@ pub async fn exit_code(process: &mut Process) -> Option<i32> {
     .code()
 }
 
-/// Writes until it is turned away; gives how many messages were answered with success.
+/// Writes until it is rejected; returns the number of acknowledged messages.
 async fn write_until_the_end(api: Client, chat: Chat) -> u64 {
     let mut answered = 0;
     loop {
         let body = json!({"message": "hello"});
         match api.try_post(format!("{chat}/message"), &body).await {
-            Ok(answer) => answer.expect_status(201),
+            Ok(response) => response.expect_status(201),
             Err(_) => return answered,
         }
         answered += 1;
     }
 }
 
-async fn a_signal_ends_it_in_order_and_loses_nothing(site: &Site) {
-    let mut api = site.start_with(&[LONG_LEASE]).await;
+#[apply(on_each_backend!)]
+async fn signals_shut_down_gracefully_and_lose_nothing(fixture: &Fixture) {
+    let mut api = fixture.start_with(&[LONG_LEASE]).await;
     let chats = [api.new_app_and_chat().await, api.new_app_and_chat().await];
     let writers: Vec<_> = (0..6)
         .map(|n| write_until_the_end(api.client(), chats[n % 2].clone()))
         .map(tokio::spawn)
         .collect();
-    settles("there is load", true, async || {
+    eventually_eq("there is load", true, async || {
         let messages = "SELECT COUNT(*) FROM messages";
-        site.stored_number(messages).await > Some(100)
+        fixture.stored_number(messages).await > Some(100)
     })
     .await;
     assert_eq!(api.get("/readyz").await.status, 200);
     api.signal("TERM");
-    // While its port is still open, a load balancer is told.
-    eventually("readiness says so", async || {
-        let answer = api.get("/readyz").await;
-        if answer.status == 503 && answer.json()["status"] == "ending" {
+    // A load balancer is told while the port is still open.
+    eventually("readiness reports it", async || {
+        let response = api.get("/readyz").await;
+        if response.status == 503 && response.json()["status"] == "ending" {
             Ok(())
         } else {
-            Err(answer)
+            Err(response)
         }
     })
     .await;
     assert_eq!(exit_code(&mut api).await, Some(0));
     let mut answered = 0;
     for writer in writers {
-        answered += writer.await.expect("what was answered was right");
+        answered += writer.await.expect("all responses were correct");
     }
 
-    // No lease is left to wait for.
-    let stats = site.confab(&["jobs", "stats", "--json"]).await;
-    let told: Value = serde_json::from_str(&stats.stdout).expect("one JSON object");
-    let mut kinds = told["kinds"].as_array().expect("a list").iter();
-    assert!(kinds.all(|kind| kind["leased"] == 0), "{told:#}");
-    let api = site.start().await;
-    settles("everything is stored", Some(answered as i64), async || {
-        site.stored_number("SELECT COUNT(*) FROM messages").await
+    // No lease is left.
+    let stats = fixture.confab(&["jobs", "stats", "--json"]).await;
+    let stats_json: Value = serde_json::from_str(&stats.stdout).expect("one JSON object");
+    let mut kinds = stats_json["kinds"].as_array().expect("a list").iter();
+    assert!(kinds.all(|kind| kind["leased"] == 0), "{stats_json:#}");
+    let api = fixture.start().await;
+    eventually_eq("everything is stored", Some(answered as i64), async || {
+        fixture.stored_number("SELECT COUNT(*) FROM messages").await
     })
     .await;
     for chat in &chats {
         let pages = api.follow(format!("{chat}/messages?limit=1000"), "next");
         let pages = pages.await;
         let numbers = pages.iter().flat_map(|page| page.numbers("messageID"));
-        assert!(numbers.eq(1..=api.say(chat, "the next").await - 1));
+        assert!(numbers.eq(1..=api.create_message(chat, "the next").await - 1));
     }
 }
 
-async fn requests_in_hand_are_answered(site: &Site) {
+#[apply(on_each_backend!)]
+async fn requests_in_flight_are_answered_during_shutdown(fixture: &Fixture) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let mut api = site.start().await;
+    let mut api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
     let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", api.port))
         .await
@@ -92,25 +96,29 @@ async fn requests_in_hand_are_answered(site: &Site) {
     stream.write_all(head.as_bytes()).await.expect("sent");
     api.signal("TERM");
     // The port is closed by now.
-    eventually("nobody new is let in", async || {
+    eventually("new connections are refused", async || {
         match api.try_get("/up").await {
-            Ok(answer) => Err(answer),
+            Ok(response) => Err(response),
             Err(_) => Ok(()),
         }
     })
     .await;
     stream.write_all(b"age\":\"bye\"}  ").await.expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
-    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    let mut response = String::new();
+    stream
+        .read_to_string(&mut response)
+        .await
+        .expect("a response");
+    assert!(response.starts_with("HTTP/1.1 201"), "{response}");
     assert_eq!(exit_code(&mut api).await, Some(0));
-    let api = site.start().await;
+    let api = fixture.start().await;
     assert_eq!(api.text(&chat, 1).await, "bye");
 }
 
-async fn who_does_not_finish_is_not_waited_for_longer_than_configured(site: &Site) {
+#[apply(on_each_backend!)]
+async fn shutdown_waits_no_longer_than_the_configured_timeout(fixture: &Fixture) {
     let settings = [("CONFAB_SERVER__SHUTDOWN_TIMEOUT_MS", "1500")];
-    let mut api = site.start_with(&settings).await;
+    let mut api = fixture.start_with(&settings).await;
     let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", api.port))
         .await
         .expect("a connection");
@@ -118,15 +126,9 @@ async fn who_does_not_finish_is_not_waited_for_longer_than_configured(site: &Sit
     tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes())
         .await
         .expect("sent");
-    let told = Instant::now();
+    let signalled = Instant::now();
     api.signal("INT");
     assert_eq!(exit_code(&mut api).await, Some(0));
-    let took = told.elapsed();
+    let took = signalled.elapsed();
     assert!(took >= Duration::from_millis(1400), "{took:?}");
 }
-
-on_each_backing!(
-    a_signal_ends_it_in_order_and_loses_nothing,
-    requests_in_hand_are_answered,
-    who_does_not_finish_is_not_waited_for_longer_than_configured,
-);

@@ -1,34 +1,37 @@
-//! Workers that die, fail or stand still, at a step that the test names (`src/breakpoint.rs`).
+//! Workers that crash, fail or stall, at a step that the test names.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::{
-    readiness::{becomes, named},
+    readiness::{entry_named, wait_for_readiness},
     shutdown::exit_code,
-    support::{Process, Site, eventually, on_each_backing, on_services, settles},
+    support::{Fixture, Process, apply, eventually, eventually_eq, on_each_backend, on_services},
 };
 
-/// What the dead held is taken over soon, and a step may take a second.
-const SOON: [(&str, &str); 2] = [
+/// Jobs of a crashed process are recovered soon, and a step may take 1 s before the worker counts as stalled.
+const SHORT_LEASE: [(&str, &str); 2] = [
     ("CONFAB_WORKERS__LEASE_MS", "2000"),
     ("CONFAB_WORKERS__STALL_MS", "1000"),
 ];
 
-/// A process with a planned failure.
-async fn start_to_fail(site: &Site, plan: &str) -> Process {
+/// Starts a process with a planned failure.
+async fn start_with_failure(fixture: &Fixture, plan: &str) -> Process {
     let plan = ("CONFAB_TEST_BREAK", plan);
-    site.start_with(&[SOON.as_slice(), &[plan]].concat()).await
+    fixture
+        .start_with(&[SHORT_LEASE.as_slice(), &[plan]].concat())
+        .await
 }
 
-async fn a_worker_that_panics_is_started_again_and_goes_on(site: &Site) {
+#[apply(on_each_backend!)]
+async fn panicked_worker_is_restarted_and_continues(fixture: &Fixture) {
     for step in ["claimed", "before_commit", "before_acknowledge"] {
-        let api = start_to_fail(site, &format!("{step}:3:panic")).await;
+        let api = start_with_failure(fixture, &format!("{step}:3:panic")).await;
         let app = api.new_app().await;
         let chat = api.new_chat(&app).await;
         eventually("the planned panic", async || {
-            api.say(&chat, "hello").await;
+            api.create_message(&chat, "hello").await;
             let output = api.output();
             if output.contains("planned failure") {
                 Ok(())
@@ -37,46 +40,53 @@ async fn a_worker_that_panics_is_started_again_and_goes_on(site: &Site) {
             }
         })
         .await;
-        let told = api.say(&chat, "hello again").await;
-        settles("all is stored and counted", json!(told), async || {
+        let number = api.create_message(&chat, "hello again").await;
+        eventually_eq("all is stored and counted", json!(number), async || {
             api.messages_count(&chat).await
         })
         .await;
         let kinds = ["create_application", "create_chat", "create_message"];
-        // A panic in the file's own thread is an error to the worker.
-        let expected = u64::from(step != "before_commit" || site.processes() > 1);
-        // It has ended only when all of its panic is written, which may take longer than what the others do meanwhile.
-        settles("its restarts are told", Some(expected), async || {
-            let ready = becomes(&api, 200, "ready").await;
-            let restarts = |worker| named(&ready, "workers", worker)["restarts"].as_u64();
-            kinds.into_iter().map(restarts).sum()
-        })
+        // A panic in the thread of the file is an error to the worker.
+        let expected = u64::from(step != "before_commit" || fixture.process_count() > 1);
+        // The worker ends only after its panic is printed, which may take longer than the other workers' jobs.
+        eventually_eq(
+            "readiness reports the restarts",
+            Some(expected),
+            async || {
+                let ready = wait_for_readiness(&api, 200, "ready").await;
+                let restarts = |worker| entry_named(&ready, "workers", worker)["restarts"].as_u64();
+                kinds.into_iter().map(restarts).sum()
+            },
+        )
         .await;
     }
 }
 
-async fn a_worker_that_stands_still_is_seen_by_readiness(site: &Site) {
-    let api = start_to_fail(site, "claimed:1:stall").await;
-    becomes(&api, 200, "ready").await;
+#[apply(on_each_backend!)]
+async fn readiness_reports_a_stalled_worker(fixture: &Fixture) {
+    let api = start_with_failure(fixture, "claimed:1:stall").await;
+    wait_for_readiness(&api, 200, "ready").await;
     let app = api.new_app().await;
-    let told = becomes(&api, 503, "unavailable").await;
-    let worker = named(&told, "workers", "create_application");
-    assert!(worker["stalled_ms"].as_u64() >= Some(1000), "{told:#}");
-    // Nothing is lost by it.
+    let readiness = wait_for_readiness(&api, 503, "unavailable").await;
+    let worker = entry_named(&readiness, "workers", "create_application");
+    assert!(worker["stalled_ms"].as_u64() >= Some(1000), "{readiness:#}");
+    // Nothing is lost.
     assert_eq!(api.get(&app).await.text_field("ChatsCount"), "0");
     drop(api);
-    let _api = site.start_with(&SOON).await;
-    settles("it is stored", Some(1), async || {
-        site.stored_number("SELECT COUNT(*) FROM applications")
+    let _api = fixture.start_with(&SHORT_LEASE).await;
+    eventually_eq("it is stored", Some(1), async || {
+        fixture
+            .stored_number("SELECT COUNT(*) FROM applications")
             .await
     })
     .await;
 }
 
-async fn a_second_signal_ends_it_at_once(site: &Site) {
-    let mut api = start_to_fail(site, "claimed:1:stall").await;
+#[apply(on_each_backend!)]
+async fn second_signal_exits_immediately(fixture: &Fixture) {
+    let mut api = start_with_failure(fixture, "claimed:1:stall").await;
     let app = api.new_app().await;
-    eventually("the batch is in hand", async || {
+    eventually("the batch is in flight", async || {
         let output = api.output();
         if output.contains("planned failure") {
             Ok(())
@@ -86,72 +96,75 @@ async fn a_second_signal_ends_it_at_once(site: &Site) {
     })
     .await;
     api.signal("TERM");
-    eventually("nobody new is let in", async || {
+    eventually("new connections are refused", async || {
         match api.try_get("/up").await {
-            Ok(answer) => Err(answer),
+            Ok(response) => Err(response),
             Err(_) => Ok(()),
         }
     })
     .await;
-    assert!(api.ended().is_none(), "the batch in hand is not finished");
+    assert!(api.ended().is_none(), "the batch in flight is not finished");
     api.signal("TERM");
     assert_eq!(exit_code(&mut api).await, Some(1));
-    let api = site.start_with(&SOON).await;
-    settles("it is stored", Some(1), async || {
-        site.stored_number("SELECT COUNT(*) FROM applications")
+    let api = fixture.start_with(&SHORT_LEASE).await;
+    eventually_eq("it is stored", Some(1), async || {
+        fixture
+            .stored_number("SELECT COUNT(*) FROM applications")
             .await
     })
     .await;
     assert_eq!(api.get(&app).await.text_field("ChatsCount"), "0");
 }
 
-async fn what_was_claimed_ahead_is_given_back_when_a_batch_fails(site: &Site) {
-    const SAID: u64 = 10;
-    let api = site.start().await;
+#[apply(on_each_backend!)]
+async fn prefetched_batch_is_released_when_a_batch_fails(fixture: &Fixture) {
+    const MESSAGES: u64 = 10;
+    let api = fixture.start().await;
     let app = api.new_app().await;
     let chat = api.new_chat(&app).await;
-    settles("the chat is stored", 0, async || left(site).await).await;
+    eventually_eq("the chat is stored", 0, async || left(fixture).await).await;
     drop(api);
-    let api = site
+    let api = fixture
         .start_with(&[("CONFAB_WORKERS__ENABLED", "false")])
         .await;
-    for _ in 0..SAID {
-        api.say(&chat, "hello").await;
+    for _ in 0..MESSAGES {
+        api.create_message(&chat, "hello").await;
     }
     drop(api);
     let settings = [
         ("CONFAB_WORKERS__BATCH", "2"),
-        // Far longer than is waited for it here.
+        // Much longer than the test waits.
         ("CONFAB_WORKERS__LEASE_MS", "300000"),
         ("CONFAB_TEST_BREAK", "between_batches:1:error"),
     ];
-    let api = site.start_with(&settings).await;
-    settles("all is stored", 0, async || left(site).await).await;
+    let api = fixture.start_with(&settings).await;
+    eventually_eq("all is stored", 0, async || left(fixture).await).await;
     assert!(api.output().contains("planned failure"));
-    settles("all is counted", json!(SAID), async || {
+    eventually_eq("all is counted", json!(MESSAGES), async || {
         api.messages_count(&chat).await
     })
     .await;
 }
 
-/// How many jobs wait, or are in a worker's hands.
-async fn left(site: &Site) -> u64 {
-    let finished = site.confab(&["jobs", "stats", "--json"]).await;
-    let told: Value = serde_json::from_str(&finished.stdout).expect("one JSON object");
-    let kinds = told["kinds"].as_array().expect("a list").iter();
+/// The number of jobs that are waiting or leased.
+async fn left(fixture: &Fixture) -> u64 {
+    let finished = fixture.confab(&["jobs", "stats", "--json"]).await;
+    let readiness: Value = serde_json::from_str(&finished.stdout).expect("one JSON object");
+    let kinds = readiness["kinds"].as_array().expect("a list").iter();
     let counts = kinds.flat_map(|kind| ["waiting", "leased"].map(|state| kind[state].as_u64()));
     counts.sum::<Option<u64>>().expect("numbers")
 }
 
-async fn what_a_dead_process_held_is_taken_over_at_the_default_lease(site: &Site) {
-    // A lease of 30 s, and a look at all leases every tenth of it.
+#[apply(on_services!)]
+async fn jobs_of_a_killed_process_are_reclaimed_after_the_default_lease(fixture: &Fixture) {
+    // A lease of 30 s; expired leases are looked for every 3 s.
     const LIMIT: Duration = Duration::from_secs(35);
-    let survivor = site.start().await;
+    let survivor = fixture.start().await;
     let plan = ("CONFAB_TEST_BREAK", "claimed:1:stall");
     let victim = loop {
-        let victim = site.start_with(&[plan]).await;
+        let victim = fixture.start_with(&[plan]).await;
         let has_a_batch = async || victim.output().contains("planned failure");
-        // Each process rings its own bell, so that it is mostly the first to claim what it accepted.
+        // Each process wakes its own workers, so it mostly claims what it accepted.
         for _ in 0..20 {
             victim.new_app().await;
             if has_a_batch().await {
@@ -164,19 +177,10 @@ async fn what_a_dead_process_held_is_taken_over_at_the_default_lease(site: &Site
     };
     let (app, died) = (victim.new_app().await, Instant::now());
     victim.kill();
-    assert!(left(site).await > 0, "the dead process held nothing");
-    while left(site).await > 0 {
-        assert!(died.elapsed() < LIMIT, "it is still held by the dead");
+    assert!(left(fixture).await > 0, "the killed process held no job");
+    while left(fixture).await > 0 {
+        assert!(died.elapsed() < LIMIT, "the killed process still holds it");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     assert_eq!(survivor.get(&app).await.text_field("ChatsCount"), "0");
 }
-
-on_services!(what_a_dead_process_held_is_taken_over_at_the_default_lease);
-
-on_each_backing!(
-    a_worker_that_panics_is_started_again_and_goes_on,
-    a_worker_that_stands_still_is_seen_by_readiness,
-    a_second_signal_ends_it_at_once,
-    what_was_claimed_ahead_is_given_back_when_a_batch_fails,
-);

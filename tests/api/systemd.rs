@@ -1,94 +1,100 @@
-//! What the process tells systemd, with the test in systemd's place.
+//! Notifications to systemd; the test receives them.
 
 use tokio::net::UnixDatagram;
 
 use crate::{
     shutdown::exit_code,
-    support::{PATIENCE, Process, Site, on_embedded},
+    support::{Fixture, Process, TIMEOUT, apply, on_embedded},
 };
 
-/// The end of `$NOTIFY_SOCKET` at which systemd listens.
-struct Supervisor {
+/// The receiving end of `$NOTIFY_SOCKET`.
+struct NotifySocket {
     socket: UnixDatagram,
     path: String,
 }
 
-impl Supervisor {
-    fn new(site: &Site) -> Self {
-        let path = site.folder().join("notify").display().to_string();
+impl NotifySocket {
+    fn new(fixture: &Fixture) -> Self {
+        let path = fixture.folder().join("notify").display().to_string();
         let socket = UnixDatagram::bind(&path).expect("a socket can be made");
         Self { socket, path }
     }
 
-    /// Starts the program as a unit with a watchdog of two seconds, which thus is told something every second.
-    async fn start(&self, site: &Site, plan: &str) -> Process {
-        site.spawn(&[
-            ("NOTIFY_SOCKET", &self.path),
-            ("WATCHDOG_USEC", "2000000"),
-            ("CONFAB_WORKERS__STALL_MS", "1000"),
-            ("CONFAB_TEST_BREAK", plan),
-        ])
-        .await
+    /// Starts the program as a unit with a watchdog of 2 s, which is notified every second.
+    async fn start(&self, fixture: &Fixture, plan: &str) -> Process {
+        fixture
+            .spawn(&[
+                ("NOTIFY_SOCKET", &self.path),
+                ("WATCHDOG_USEC", "2000000"),
+                ("CONFAB_WORKERS__STALL_MS", "1000"),
+                ("CONFAB_TEST_BREAK", plan),
+            ])
+            .await
     }
 
-    /// The next that it is told, in lines.
-    async fn told(&self) -> Vec<String> {
+    /// The next notification, in lines.
+    async fn next_notification(&self) -> Vec<String> {
         let mut buffer = [0; 4096];
-        let received = tokio::time::timeout(PATIENCE, self.socket.recv(&mut buffer)).await;
-        let length = received.expect("it is told something").expect("a datagram");
+        let received = tokio::time::timeout(TIMEOUT, self.socket.recv(&mut buffer)).await;
+        let length = received
+            .expect("a notification arrives")
+            .expect("a datagram");
         let text = String::from_utf8_lossy(&buffer[..length]);
         text.lines().map(str::to_owned).collect()
     }
 
-    /// Reads on until a line begins so; gives what came with it.
-    async fn told_of(&self, start: &str) -> Vec<String> {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+    /// Reads until a line begins with `start`; returns the notification.
+    async fn wait_for_notification(&self, start: &str) -> Vec<String> {
+        let deadline = tokio::time::Instant::now() + TIMEOUT;
         loop {
-            let told = self.told().await;
-            if told.iter().any(|line| line.starts_with(start)) {
-                return told;
+            let notification = self.next_notification().await;
+            if notification.iter().any(|line| line.starts_with(start)) {
+                return notification;
             }
             let in_time = tokio::time::Instant::now() < deadline;
-            assert!(in_time, "never told {start:?}; the last was {told:?}");
+            assert!(
+                in_time,
+                "no notification that starts with {start:?}; the last was {notification:?}"
+            );
         }
     }
 }
 
-fn feeds(told: &[String]) -> bool {
-    told.iter().any(|line| line == "WATCHDOG=1")
+fn notifies_watchdog(notification: &[String]) -> bool {
+    notification.iter().any(|line| line == "WATCHDOG=1")
 }
 
-async fn systemd_is_told_of_readiness_of_the_watchdog_and_of_the_end(site: &Site) {
-    let supervisor = Supervisor::new(site);
-    let mut api = supervisor.start(site, "").await;
-    assert_eq!(supervisor.told().await, ["READY=1"]);
-    let told = supervisor
-        .told_of("STATUS=serving; all workers are running")
+#[apply(on_embedded!)]
+async fn systemd_is_notified_of_readiness_watchdog_and_shutdown(fixture: &Fixture) {
+    let systemd = NotifySocket::new(fixture);
+    let mut api = systemd.start(fixture, "").await;
+    assert_eq!(systemd.next_notification().await, ["READY=1"]);
+    let notification = systemd
+        .wait_for_notification("STATUS=serving; all workers are running")
         .await;
-    assert!(feeds(&told), "{told:?}");
+    assert!(notifies_watchdog(&notification), "{notification:?}");
     api.signal("TERM");
-    supervisor.told_of("STOPPING=1").await;
+    systemd.wait_for_notification("STOPPING=1").await;
     assert_eq!(exit_code(&mut api).await, Some(0));
 }
 
-async fn a_worker_that_stands_still_leaves_the_watchdog_unfed(site: &Site) {
-    let supervisor = Supervisor::new(site);
-    let api = supervisor.start(site, "claimed:1:stall").await;
-    let told = supervisor.told_of("STATUS=serving").await;
-    assert!(feeds(&told), "{told:?}");
+#[apply(on_embedded!)]
+async fn stalled_worker_stops_watchdog_notifications(fixture: &Fixture) {
+    let systemd = NotifySocket::new(fixture);
+    let api = systemd.start(fixture, "claimed:1:stall").await;
+    let notification = systemd.wait_for_notification("STATUS=serving").await;
+    assert!(notifies_watchdog(&notification), "{notification:?}");
     api.new_app().await;
     let status = "STATUS=stalled: create_application";
-    supervisor.told_of(status).await;
-    // By the third one, systemd would have waited for longer than it does.
+    systemd.wait_for_notification(status).await;
+    // By the third one, systemd would have killed the process.
     for _ in 0..3 {
-        let told = supervisor.told().await;
-        assert!(told[0].starts_with(status) && !feeds(&told), "{told:?}");
+        let notification = systemd.next_notification().await;
+        assert!(
+            notification[0].starts_with(status) && !notifies_watchdog(&notification),
+            "{notification:?}"
+        );
     }
     // It still answers: only systemd ends it.
     api.get("/up").await.expect_status(200);
 }
-
-on_embedded!(
-    systemd_is_told_of_readiness_of_the_watchdog_and_of_the_end,
-    a_worker_that_stands_still_leaves_the_watchdog_unfed,
-);

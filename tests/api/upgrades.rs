@@ -1,27 +1,29 @@
-//! What a new version finds in the stores of an older one, and an older one of a newer. Both at once: `tests/upgrade`.
+//! A new version on the stores of an older one, and the reverse. Both at once: `tests/upgrade`.
 
 use deadpool_redis::redis;
 use serde_json::Value;
 
-use crate::support::{Backing, Chat, Site, eventually, on_each_backing, on_services, settles};
+use crate::support::{
+    BackendKind, Chat, Fixture, apply, eventually, eventually_eq, on_each_backend, on_services,
+};
 
-/// Accepts, and stores nothing.
+/// Accepts writes and stores nothing.
 const IDLE: [(&str, &str); 1] = [("CONFAB_WORKERS__ENABLED", "false")];
 
-/// A newer program's jobs become dead letters at once.
+/// Jobs of a newer version become dead letters at once.
 const ONE_TRY: [(&str, &str); 1] = [("CONFAB_WORKERS__TRIES", "1")];
 
-impl Site {
-    /// Writes another payload into a job.
+impl Fixture {
+    /// Replaces the payload of a job.
     async fn put_payload(&self, id: &str, payload: &str) {
         assert!(!payload.contains('\''));
         let number = i64::from_str_radix(id, 16).expect("an id is hexadecimal");
-        match self.backing() {
-            Backing::Embedded => {
+        match self.backend_kind() {
+            BackendKind::Embedded => {
                 let sql = format!("UPDATE jobs SET payload = '{payload}' WHERE id = {number}");
                 assert_eq!(self.execute(&sql).await, 1);
             }
-            Backing::Services => {
+            BackendKind::Services => {
                 let services = self.services();
                 let mut redis = services.redis().await.expect("a connection");
                 let put: redis::RedisResult<i64> = redis::cmd("HSET")
@@ -29,12 +31,12 @@ impl Site {
                     .arg(&[id, payload])
                     .query_async(&mut redis)
                     .await;
-                assert_eq!(put.expect("an answer"), 0, "the job was there");
+                assert_eq!(put.expect("a response"), 0, "the job was there");
             }
         }
     }
 
-    /// The jobs in a state, each whole.
+    /// The jobs in a state, with all fields.
     async fn whole_jobs(&self, state: &str) -> Vec<Value> {
         let listed = self.json(&["jobs", "list", "--state", state]).await;
         let mut jobs = Vec::new();
@@ -52,7 +54,7 @@ impl Site {
     }
 }
 
-/// A job's payload as the first program of version 1 wrote it, whatever later ones add.
+/// The payload of a job in the format of version 1.
 fn first_of_version_1(kind: &str, chat: &Chat) -> String {
     let (app, number) = (&chat.app, chat.number);
     match kind {
@@ -73,24 +75,25 @@ fn first_of_version_1(kind: &str, chat: &Chat) -> String {
     }
 }
 
-async fn jobs_as_the_first_program_wrote_them_are_stored(site: &Site) {
-    let api = site.start_with(&IDLE).await;
+#[apply(on_each_backend!)]
+async fn jobs_in_the_format_of_version_1_are_stored(fixture: &Fixture) {
+    let api = fixture.start_with(&IDLE).await;
     let chat = api.new_app_and_chat().await;
-    api.say(&chat, "replaced").await;
-    api.change(&chat, 1, "replaced").await;
+    api.create_message(&chat, "replaced").await;
+    api.update_message(&chat, 1, "replaced").await;
     api.kill();
-    let jobs = site.whole_jobs("waiting").await;
+    let jobs = fixture.whole_jobs("waiting").await;
     assert_eq!(jobs.len(), 4, "{jobs:#?}");
     for job in &jobs {
         let kind = job["kind"].as_str().expect("a kind");
         let payload = first_of_version_1(kind, &chat);
         let id = job["id"].as_str().expect("an id");
-        site.put_payload(id, &payload).await;
+        fixture.put_payload(id, &payload).await;
     }
 
-    let api = site.start().await;
-    settles("the update is found", vec![1], async || {
-        api.found(&chat, "again").await
+    let api = fixture.start().await;
+    eventually_eq("the update is found", vec![1], async || {
+        api.search_numbers(&chat, "again").await
     })
     .await;
     let page = api.get(format!("{chat}/messages")).await.json();
@@ -99,15 +102,16 @@ async fn jobs_as_the_first_program_wrote_them_are_stored(site: &Site) {
     assert_eq!(page[0]["updatedAt"], "2025-11-24T16:00:00.003Z");
     let app = api.get(format!("/application/{}", chat.app)).await;
     assert_eq!(app.text_field("Username"), "Shetewi");
-    assert_eq!(site.whole_jobs("dead").await, [Value::Null; 0]);
+    assert_eq!(fixture.whole_jobs("dead").await, [Value::Null; 0]);
 }
 
-async fn a_newer_programs_job_is_kept_until_one_comes_that_reads_it(site: &Site) {
-    let api = site.start_with(&IDLE).await;
+#[apply(on_each_backend!)]
+async fn job_of_a_newer_version_is_kept_until_a_process_can_read_it(fixture: &Fixture) {
+    let api = fixture.start_with(&IDLE).await;
     let chat = api.new_app_and_chat().await;
-    api.say(&chat, "from the future").await;
+    api.create_message(&chat, "from the future").await;
     api.kill();
-    let jobs = site.whole_jobs("waiting").await;
+    let jobs = fixture.whole_jobs("waiting").await;
     let is_message = |job: &&Value| job["kind"] == "create_message";
     let job = jobs.iter().find(is_message).expect("the message's job");
     let (id, payload) = (&job["id"], &job["payload"]);
@@ -115,58 +119,59 @@ async fn a_newer_programs_job_is_kept_until_one_comes_that_reads_it(site: &Site)
     let payload = payload.expect("a payload");
     let newer = payload.replacen("\"v\":1,", "\"v\":2,\"mood\":\"cheerful\",", 1);
     assert_ne!(newer, payload);
-    site.put_payload(id, &newer).await;
+    fixture.put_payload(id, &newer).await;
 
-    let api = site.start_with(&ONE_TRY).await;
+    let api = fixture.start_with(&ONE_TRY).await;
     let dead = eventually("a dead letter", async || {
-        let mut dead = site.whole_jobs("dead").await;
+        let mut dead = fixture.whole_jobs("dead").await;
         dead.pop().ok_or("there is none")
     })
     .await;
-    // Not a word of it is lost, and the reason says what to do.
+    // The payload is kept, and the error says what to do.
     assert_eq!(dead["payload"], newer);
     let error = dead["error"].as_str().expect("a reason");
     assert!(
         error.contains("version 2") && error.contains("newer program"),
         "{error}"
     );
-    // What comes after it is stored.
-    assert_eq!(api.say(&chat, "from today").await, 2);
-    settles("the others are stored", Some(1), async || {
-        site.stored_number("SELECT COUNT(*) FROM messages").await
+    // Later jobs are stored.
+    assert_eq!(api.create_message(&chat, "from today").await, 2);
+    eventually_eq("the others are stored", Some(1), async || {
+        fixture.stored_number("SELECT COUNT(*) FROM messages").await
     })
     .await;
 
-    // In place of a newer program: the payload becomes one that this one reads.
-    site.put_payload(id, payload).await;
-    site.json(&["jobs", "retry", "--all"]).await;
-    settles("both are found", vec![1, 2], async || {
-        api.found(&chat, "from").await
+    // In place of a newer version: the payload becomes readable to this one.
+    fixture.put_payload(id, payload).await;
+    fixture.json(&["jobs", "retry", "--all"]).await;
+    eventually_eq("both are found", vec![1, 2], async || {
+        api.search_numbers(&chat, "from").await
     })
     .await;
     assert_eq!(api.text(&chat, 1).await, "from the future");
 }
 
-async fn an_older_programs_index_is_replaced_while_search_goes_on(site: &Site) {
-    let api = site.start().await;
+#[apply(on_services!)]
+async fn index_of_an_older_version_is_replaced_while_search_works(fixture: &Fixture) {
+    let api = fixture.start().await;
     let chat = api.new_app_and_chat().await;
     for _ in 0..20 {
-        api.say(&chat, "hello").await;
+        api.create_message(&chat, "hello").await;
     }
-    settles("all is found", 20, async || {
-        api.found(&chat, "hello").await.len()
+    eventually_eq("all is found", 20, async || {
+        api.search_numbers(&chat, "hello").await.len()
     })
     .await;
     api.kill();
-    let elasticsearch = site.services().elasticsearch();
-    let older = elasticsearch.indices().await.expect("an answer");
+    let elasticsearch = fixture.services().elasticsearch();
+    let older = elasticsearch.indices().await.expect("a response");
     assert_eq!(older.len(), 1, "{older:?}");
     elasticsearch.add_field(&older[0]).await;
     elasticsearch.set_version(&older[0], 0).await;
 
-    let api = site.start().await;
+    let api = fixture.start().await;
     eventually("the older index is gone", async || {
-        assert_eq!(api.found(&chat, "hello").await.len(), 20);
+        assert_eq!(api.search_numbers(&chat, "hello").await.len(), 20);
         let indices = elasticsearch.indices().await?;
         if indices.contains(&older[0]) {
             Err(format!("{indices:?}"))
@@ -175,25 +180,18 @@ async fn an_older_programs_index_is_replaced_while_search_goes_on(site: &Site) {
         }
     })
     .await;
-    assert_eq!(api.found(&chat, "hello").await.len(), 20);
-    site.confab(&["search", "verify"]).await.expect_code(0);
+    assert_eq!(api.search_numbers(&chat, "hello").await.len(), 20);
+    fixture.confab(&["search", "verify"]).await.expect_code(0);
 
-    // And it stays; so does a newer program's.
-    let newer = elasticsearch.indices().await.expect("an answer");
+    // It stays; so does an index of a newer version.
+    let newer = elasticsearch.indices().await.expect("a response");
     elasticsearch.set_version(&newer[0], 1000).await;
     api.kill();
-    let api = site.start().await;
-    api.say(&chat, "hello").await;
-    settles("it is found", 21, async || {
-        api.found(&chat, "hello").await.len()
+    let api = fixture.start().await;
+    api.create_message(&chat, "hello").await;
+    eventually_eq("it is found", 21, async || {
+        api.search_numbers(&chat, "hello").await.len()
     })
     .await;
     assert_eq!(elasticsearch.indices().await, Ok(newer));
 }
-
-on_services!(an_older_programs_index_is_replaced_while_search_goes_on);
-
-on_each_backing!(
-    jobs_as_the_first_program_wrote_them_are_stored,
-    a_newer_programs_job_is_kept_until_one_comes_that_reads_it,
-);

@@ -1,4 +1,4 @@
-//! Clients at work: they create, update, and read back what they wrote, through all that happens.
+//! Load: concurrent clients that create, update, and read back what they wrote.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -10,89 +10,90 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    hand::Hand,
-    ledger::{Book, Ledger, Tally},
+    history::{History, SharedHistory, Tally},
+    load_client::LoadClient,
     support::{Client, eventually},
 };
 
-/// Clients that work at the same time.
+/// The number of concurrent clients.
 const CLIENTS: usize = 10;
 
-/// The processes that answer at present.
+/// The running processes, as HTTP clients to choose from.
 #[derive(Debug, Default)]
-pub struct Front(Mutex<Vec<Client>>);
+pub struct ClientPool(Mutex<Vec<Client>>);
 
-impl Front {
-    /// From now on it is these.
+impl ClientPool {
+    /// Replaces the processes.
     pub fn set(&self, clients: Vec<Client>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = clients;
     }
 
-    /// One of them.
-    pub fn any(&self, dice: &mut StdRng) -> Client {
+    /// A random process.
+    pub fn any(&self, rng: &mut StdRng) -> Client {
         let clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        clients.choose(dice).expect("there are processes").clone()
+        clients.choose(rng).expect("at least one process").clone()
     }
 }
 
-/// A load that runs until it is ended.
+/// A load that runs until it is stopped.
 pub struct Load {
-    /// What it did.
-    pub ledger: Arc<Ledger>,
+    /// The operations so far.
+    pub history: Arc<SharedHistory>,
     stop: CancellationToken,
-    tasks: JoinSet<Hand>,
-    /// Those who do not work at present.
-    resting: Vec<Hand>,
+    tasks: JoinSet<LoadClient>,
+    /// Clients that are paused.
+    paused: Vec<LoadClient>,
 }
 
 impl Load {
-    /// Starts the clients; each rests up to `pace` between its requests. There are an application and two chats at the
-    /// least before anything else happens.
-    pub async fn start(front: &Arc<Front>, part: &str, pace: Duration) -> Self {
-        let ledger = Arc::new(Ledger::default());
-        let hand = |client| Hand::new(front.clone(), ledger.clone(), part, client, pace);
-        let mut first = hand(CLIENTS);
+    /// Starts the clients; each waits up to `think_time` between its requests. Returns when one application and two
+    /// chats exist.
+    pub async fn start(pool: &Arc<ClientPool>, part: &str, think_time: Duration) -> Self {
+        let history = Arc::new(SharedHistory::default());
+        let load_client =
+            |client| LoadClient::new(pool.clone(), history.clone(), part, client, think_time);
+        let mut first = load_client(CLIENTS);
         eventually("there are chats", async || {
-            if ledger.book().apps.is_empty() {
+            if history.lock().apps.is_empty() {
                 first.new_app().await;
             }
             first.new_chat().await;
-            let chats = ledger.open_chats();
+            let chats = history.open_chats();
             if chats.len() > 1 { Ok(()) } else { Err(chats) }
         })
         .await;
         let load = Self {
-            resting: (0..CLIENTS).map(hand).collect(),
-            ledger,
+            paused: (0..CLIENTS).map(load_client).collect(),
+            history,
             stop: CancellationToken::new(),
             tasks: JoinSet::new(),
         };
         load.resume()
     }
 
-    /// Lets the clients work again.
+    /// Resumes the clients.
     pub fn resume(mut self) -> Self {
         self.stop = CancellationToken::new();
-        for hand in self.resting.drain(..) {
-            self.tasks.spawn(hand.work(self.stop.clone()));
+        for load_client in self.paused.drain(..) {
+            self.tasks.spawn(load_client.work(self.stop.clone()));
         }
         self
     }
 
-    /// Lets the clients rest: every request is waited for.
+    /// Pauses the clients; requests in flight are completed.
     pub async fn pause(mut self) -> Self {
         self.stop.cancel();
         while let Some(ended) = self.tasks.join_next().await {
-            self.resting.push(ended.expect("a client does not panic"));
+            self.paused.push(ended.expect("a client does not panic"));
         }
         self
     }
 
-    /// Waits until so many more requests were answered with success.
-    pub async fn flows(&self, more: usize) {
-        let before = self.ledger.tally();
+    /// Waits until `more` further requests have succeeded.
+    pub async fn wait_for_successes(&self, more: usize) {
+        let before = self.history.tally();
         eventually("requests are answered with success", async || {
-            let since = self.ledger.tally().since(&before);
+            let since = self.history.tally().since(&before);
             if since.answered() >= more {
                 Ok(())
             } else {
@@ -102,20 +103,20 @@ impl Load {
         .await;
     }
 
-    /// Lets it run for a while; tells what came of it, and the time it took.
-    pub async fn runs(&self, time: Duration) -> (Tally, Duration) {
-        let (before, start) = (self.ledger.tally(), Instant::now());
+    /// Lets the load run for a time. Returns the counts and the elapsed time.
+    pub async fn run_for(&self, time: Duration) -> (Tally, Duration) {
+        let (before, start) = (self.history.tally(), Instant::now());
         tokio::time::sleep(time).await;
-        (self.ledger.tally().since(&before), start.elapsed())
+        (self.history.tally().since(&before), start.elapsed())
     }
 
-    /// Ends it, and gives what it did.
-    pub async fn end(self) -> Book {
+    /// Stops the load and returns its operations.
+    pub async fn end(self) -> History {
         let Self {
-            ledger, resting, ..
+            history, paused, ..
         } = self.pause().await;
-        drop(resting);
-        let ledger = Arc::into_inner(ledger).expect("nobody else writes in it");
-        ledger.close_book()
+        drop(paused);
+        let history = Arc::into_inner(history).expect("no client uses it any more");
+        history.into_inner()
     }
 }

@@ -1,22 +1,22 @@
-//! The fault suite: the real binary under load, faults while it works, and then everything compared.
+//! The fault suite: runs the real binary under load, injects a fault, then compares everything.
 //!
-//! `make chaos` plays all rounds, `make test` a short form. At the end a table says what came of each fault; the same as
-//! JSON lines is in `target/chaos.jsonl`. `CONFAB_TEST_SEED` repeats sizes, mixes and moments of a run.
+//! `make chaos` runs all rounds, `make test` a short form. At the end it prints one row per fault; `target/chaos.jsonl`
+//! holds the same as JSON lines. `CONFAB_TEST_SEED` repeats the sizes, operations and times of a run.
 
 #[path = "../support/mod.rs"]
 mod support;
 
 mod compare;
+mod convergence;
 mod faults;
-mod ground;
-mod hand;
-mod ledger;
+mod history;
 mod load;
+mod load_client;
 mod plan;
 mod report;
-mod rest;
 mod stores;
 mod texts;
+mod trial;
 
 use std::{
     fs,
@@ -27,21 +27,20 @@ use std::{
     time::Duration,
 };
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Arguments;
 
 use self::{
     faults::{
-        file, index, outage, process,
-        reach::{self, Store},
-        stores as store_faults,
+        connection::{self, Store},
+        file, index, outage, process, stores as store_faults,
     },
-    ground::Ground,
     report::Row,
     stores::Stores,
-    support::{Place, Servers, run_at},
+    support::{Servers, StoreLocation, run_at},
+    trial::Trial,
 };
 
-/// How many trials run side by side unless it is said: they mostly wait.
+/// The default number of concurrent trials. They mostly wait.
 const THREADS: usize = 4;
 
 fn main() -> ExitCode {
@@ -57,51 +56,54 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-/// All faults. Those that want stores of their own take turns, so they stand between the others.
-fn trials() -> Vec<Trial> {
+/// All trials. Those with stores of their own run one at a time, so they are spread between the others.
+fn trials() -> Vec<libtest_mimic::Trial> {
     let mut others = vec![
-        services("the_process_is_killed", process::killed),
-        services("one_of_two_is_killed", process::one_of_two_killed),
-        services("a_process_stands_still", process::stands_still),
-        services("sigterm_in_full_load", process::terminated),
-        services("the_index_is_deleted", index::deleted),
-        services("the_index_is_rebuilt", index::rebuilt),
+        services("process_killed", process::killed),
+        services("one_of_two_processes_killed", process::one_of_two_killed),
+        services("process_suspended", process::suspended),
+        services("sigterm_under_load", process::terminated),
+        services("index_deleted", index::deleted),
+        services("index_rebuilt", index::rebuilt),
         services(
-            "elasticsearch_is_gone_and_the_rest_goes_on",
-            outage::elasticsearch_gone,
+            "only_search_fails_without_elasticsearch",
+            outage::elasticsearch_unreachable,
         ),
-        services("mysql_is_gone_and_known_chats_go_on", outage::mysql_gone),
-        services("redis_is_gone_and_reads_go_on", outage::redis_gone),
-        embedded("the_process_is_killed", process::killed_on_a_file),
-        embedded("sigterm_in_full_load", process::terminated),
-        embedded("the_disk_is_full", file::full_disk),
-        embedded("the_file_is_read_only", file::read_only),
+        services("known_chats_work_without_mysql", outage::mysql_unreachable),
+        services("reads_work_without_redis", outage::redis_unreachable),
+        embedded("process_killed", process::killed_on_a_file),
+        embedded("sigterm_under_load", process::terminated),
+        embedded("disk_full", file::full_disk),
+        embedded("file_read_only", file::read_only),
     ];
     let mut owners = vec![
-        own("redis_is_emptied", store_faults::redis_emptied),
-        own("redis_is_set_back", store_faults::redis_set_back),
+        own("redis_emptied", store_faults::redis_emptied),
+        own("redis_restored_to_older_data", store_faults::redis_restored),
     ];
     for (name, store) in [
         ("mysql", Store::Mysql),
         ("redis", Store::Redis),
         ("elasticsearch", Store::Elasticsearch),
     ] {
-        others.push(services(&format!("{name}_is_gone"), async move |ground| {
-            reach::gone(ground, store).await;
-        }));
-        others.push(services(&format!("{name}_hangs"), async move |ground| {
-            reach::hanging(ground, store).await;
+        others.push(services(
+            &format!("{name}_unreachable"),
+            async move |trial| {
+                connection::unreachable(trial, store).await;
+            },
+        ));
+        others.push(services(&format!("{name}_hangs"), async move |trial| {
+            connection::hanging(trial, store).await;
         }));
         others.push(services(
-            &format!("{name}_is_cut_off_again_and_again"),
-            async move |ground| {
-                reach::cut(ground, store).await;
+            &format!("{name}_connections_cut_repeatedly"),
+            async move |trial| {
+                connection::cut(trial, store).await;
             },
         ));
         owners.push(own(
-            &format!("{name}_is_killed"),
-            async move |ground, stores| {
-                store_faults::killed(ground, stores, name).await;
+            &format!("{name}_killed"),
+            async move |trial, stores| {
+                store_faults::killed(trial, stores, name).await;
             },
         ));
     }
@@ -114,80 +116,84 @@ fn trials() -> Vec<Trial> {
 }
 
 #[cfg(not(feature = "breakpoints"))]
-fn step_trials() -> Vec<Trial> {
+fn step_trials() -> Vec<libtest_mimic::Trial> {
     Vec::new()
 }
 
 #[cfg(feature = "breakpoints")]
-fn step_trials() -> Vec<Trial> {
-    const DEATHS: &[&str] = &["crash", "panic"];
+fn step_trials() -> Vec<libtest_mimic::Trial> {
+    const CRASHES: &[&str] = &["crash", "panic"];
     const ALL: &[&str] = &["crash", "panic", "error"];
     let steps = [
         ("claimed", ALL),
-        ("before_commit", DEATHS),
-        ("after_commit", DEATHS),
+        ("before_commit", CRASHES),
+        ("after_commit", CRASHES),
         ("before_acknowledge", ALL),
         ("between_batches", ALL),
     ];
     let mut trials = Vec::new();
     for (step, actions) in steps {
         let name = format!("step_{step}");
-        trials.push(embedded(&name, async move |ground| {
-            faults::steps::fails(ground, step, actions).await;
+        trials.push(embedded(&name, async move |trial| {
+            faults::steps::fails(trial, step, actions).await;
         }));
-        trials.push(services(&name, async move |ground| {
-            faults::steps::fails(ground, step, actions).await;
+        trials.push(services(&name, async move |trial| {
+            faults::steps::fails(trial, step, actions).await;
         }));
     }
-    // A file has no outbox.
-    trials.push(services("step_before_outbox_delete", async |ground| {
-        faults::steps::fails(ground, "before_outbox_delete", ALL).await;
+    // The file has no outbox.
+    trials.push(services("step_before_outbox_delete", async |trial| {
+        faults::steps::fails(trial, "before_outbox_delete", ALL).await;
     }));
     trials
 }
 
-/// A fault on the services that all tests share.
-fn services<F>(name: &str, fault: F) -> Trial
+/// A trial on the services that all tests share.
+fn services<F>(name: &str, fault: F) -> libtest_mimic::Trial
 where
-    F: AsyncFnOnce(&mut Ground<'_>) + Send + 'static,
+    F: AsyncFnOnce(&mut Trial<'_>) + Send + 'static,
 {
     let name = format!("services::{name}");
-    let place = || Place::Services(Servers::shared());
+    let location = || StoreLocation::Services(Servers::shared());
     let row = row(&name);
-    Trial::test(name, move || {
-        play(place(), row, fault);
+    libtest_mimic::Trial::test(name, move || {
+        run_trial(location(), row, fault);
         Ok(())
     })
     .with_ignored_flag(true)
 }
 
-/// A fault of the services themselves, which are ones that nobody else uses.
-fn own<F>(name: &str, fault: F) -> Trial
+/// A trial on services of its own, because the fault affects the services themselves.
+fn own<F>(name: &str, fault: F) -> libtest_mimic::Trial
 where
-    F: AsyncFnOnce(&mut Ground<'_>, &Stores) + Send + 'static,
+    F: AsyncFnOnce(&mut Trial<'_>, &Stores) + Send + 'static,
 {
     let name = format!("services::{name}");
     let row = row(&name);
-    Trial::test(name, move || {
-        let turn = stores::turn();
-        let stores = turn.stores();
-        play(Place::Services(stores.servers()), row, async |ground| {
-            fault(ground, &stores).await;
-        });
+    libtest_mimic::Trial::test(name, move || {
+        let guard = stores::acquire();
+        let stores = guard.stores();
+        run_trial(
+            StoreLocation::Services(stores.servers()),
+            row,
+            async |trial| {
+                fault(trial, &stores).await;
+            },
+        );
         Ok(())
     })
     .with_ignored_flag(true)
 }
 
-/// A fault on one file.
-fn embedded<F>(name: &str, fault: F) -> Trial
+/// A trial on one file.
+fn embedded<F>(name: &str, fault: F) -> libtest_mimic::Trial
 where
-    F: AsyncFnOnce(&mut Ground<'_>) + Send + 'static,
+    F: AsyncFnOnce(&mut Trial<'_>) + Send + 'static,
 {
     let name = format!("embedded::{name}");
     let row = row(&name);
-    Trial::test(name, move || {
-        play(Place::Embedded, row, fault);
+    libtest_mimic::Trial::test(name, move || {
+        run_trial(StoreLocation::Embedded, row, fault);
         Ok(())
     })
 }
@@ -199,21 +205,21 @@ fn row(fault: &str) -> Row {
     }
 }
 
-/// Plays a fault through, and keeps its row, however that ends.
-fn play(place: Place, row: Row, fault: impl AsyncFnOnce(&mut Ground<'_>)) {
+/// Runs a trial and keeps its row, also if it fails.
+fn run_trial(location: StoreLocation, row: Row, fault: impl AsyncFnOnce(&mut Trial<'_>)) {
     let limit = Duration::from_secs(if plan::is_full() { 3600 } else { 600 });
     let row = Arc::new(Mutex::new(row));
-    let played = catch_unwind(AssertUnwindSafe(|| {
-        run_at(place, limit, async |site| {
-            fault(&mut Ground::new(site, row.clone())).await;
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        run_at(location, limit, async |fixture| {
+            fault(&mut Trial::new(fixture, row.clone())).await;
         });
     }));
     let mut row = row.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    if played.is_err() && row.is_clean() {
-        row.add(|row| &mut row.strange, "the trial failed".into());
+    if outcome.is_err() && row.is_clean() {
+        row.add(|row| &mut row.unexpected, "the trial failed".into());
     }
     report::keep(row, &rows_file());
-    if let Err(panic) = played {
+    if let Err(panic) = outcome {
         resume_unwind(panic);
     }
 }

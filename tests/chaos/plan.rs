@@ -1,4 +1,4 @@
-//! How much is done, and with which dice.
+//! The number of rounds, and the random number generators.
 
 use std::{
     collections::hash_map::RandomState,
@@ -9,7 +9,8 @@ use std::{
 
 use rand::{SeedableRng as _, rngs::StdRng};
 
-/// Decides sizes, mixes and moments: `CONFAB_TEST_SEED`, or a new one. What the scheduler does is not repeated by it.
+/// The seed of sizes, operations and times: `CONFAB_TEST_SEED`, or a random one. It does not repeat what the scheduler
+/// does.
 pub fn seed() -> u64 {
     static SEED: OnceLock<u64> = OnceLock::new();
     *SEED.get_or_init(|| match env::var("CONFAB_TEST_SEED") {
@@ -18,19 +19,19 @@ pub fn seed() -> u64 {
     })
 }
 
-/// The dice of one part of the run.
-pub fn dice(part: impl Hash) -> StdRng {
+/// The random number generator of one part of the run.
+pub fn rng(part: impl Hash) -> StdRng {
     let mut hasher = DefaultHasher::new();
     (seed(), part).hash(&mut hasher);
     StdRng::seed_from_u64(hasher.finish())
 }
 
-/// Whether this is the whole suite (`make chaos`) or the short form within `make test`.
+/// Whether this is the whole suite (`make chaos`), not the short form in `make test`.
 pub fn is_full() -> bool {
     env::var("CONFAB_TEST_ROUNDS").is_ok_and(|rounds| rounds == "full")
 }
 
-/// How many rounds of a fault.
+/// The number of rounds of a fault.
 pub fn rounds(short: usize, full: usize) -> usize {
     if is_full() { full } else { short }
 }

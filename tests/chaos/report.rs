@@ -1,4 +1,4 @@
-//! What came of each fault: a row of the table.
+//! The result of each fault: a row of the table.
 
 use std::{
     fs,
@@ -10,54 +10,54 @@ use std::{
 
 use serde::Serialize;
 
-/// How many findings of a row are shown.
+/// The largest number of findings printed per row.
 const SHOWN: usize = 30;
 
-/// One fault, over all its rounds.
+/// The result of one fault, over all its rounds.
 #[derive(Debug, Default, Clone, Serialize)]
 pub struct Row {
-    /// As the trial is named.
+    /// The name of the trial.
     pub fault: String,
-    /// How often it was injected.
+    /// The number of rounds.
     pub rounds: usize,
-    /// Requests answered with success.
+    /// Requests that succeeded.
     pub answered: usize,
-    /// Those of them that were answered while the fault stood.
-    pub meanwhile: usize,
-    /// Answered with success, and not there: applications, chats and messages.
+    /// Requests that succeeded during the fault.
+    pub during_fault: usize,
+    /// Acknowledged applications, chats and messages that do not exist.
     pub lost: usize,
-    /// Messages with a text that they should not have, or that one who wrote it did not read.
+    /// Messages with a text that is not allowed, and reads that did not return the reader's own write.
     pub wrong: usize,
     /// Texts in more than one row.
     pub duplicated: usize,
-    /// Numbers answered for two creations.
+    /// Numbers returned for two creations.
     pub twice: usize,
-    /// Numbers that nothing has, below one that something has.
+    /// Missing numbers below an existing one.
     pub gaps: usize,
-    /// Rows without their document.
+    /// Rows without a search document.
     pub missing: usize,
-    /// Documents without a row.
+    /// Search documents without a row.
     pub dangling: usize,
-    /// Documents with another text than their row.
+    /// Search documents whose text differs from their row.
     pub stale: usize,
-    /// Counts that counting does not give.
+    /// Wrong counts.
     pub counts: usize,
-    /// Jobs that ended as dead letters.
+    /// Dead letters.
     pub dead: usize,
-    /// Answers that nobody should get, and whatever else is wrong.
-    pub strange: usize,
-    /// From the end of the fault until all is done, for each round.
-    pub rest_seconds: Vec<f64>,
-    /// Answered with success, and lost with Redis, which alone held them: what the promise excepts.
-    pub redis_alone: Option<usize>,
+    /// Unexpected responses, and everything else that is wrong.
+    pub unexpected: usize,
+    /// Seconds from the end of the fault until all work is done, for each round.
+    pub seconds_to_converge: Vec<f64>,
+    /// Acknowledged messages that only Redis held when it was emptied. The guarantee does not cover them.
+    pub lost_with_redis: Option<usize>,
     /// Measurements.
     pub notes: Vec<String>,
-    /// What is wrong, one by one.
+    /// Every violation.
     pub findings: Vec<String>,
 }
 
-/// The head of each column, in two lines.
-const HEADS: [[&str; 2]; 16] = [
+/// The headings of the columns, in two lines.
+const HEADINGS: [[&str; 2]; 16] = [
     ["fault", ""],
     ["rounds", ""],
     ["answered", ""],
@@ -73,11 +73,11 @@ const HEADS: [[&str; 2]; 16] = [
     ["counts", "wrong"],
     ["dead", "letters"],
     ["else", ""],
-    ["s to rest", "mid / worst"],
+    ["s to settle", "mid / worst"],
 ];
 
 impl Row {
-    fn wrongs(&self) -> [usize; 11] {
+    fn violations(&self) -> [usize; 11] {
         [
             self.lost,
             self.wrong,
@@ -89,28 +89,28 @@ impl Row {
             self.stale,
             self.counts,
             self.dead,
-            self.strange,
+            self.unexpected,
         ]
     }
 
-    /// Whether all promises were kept.
+    /// Whether there is no violation.
     pub fn is_clean(&self) -> bool {
-        self.wrongs().iter().all(|count| *count == 0)
+        self.violations().iter().all(|count| *count == 0)
     }
 
-    /// Adds something that is wrong to one of its columns.
+    /// Counts a violation in a column.
     pub fn add(&mut self, column: fn(&mut Self) -> &mut usize, finding: String) {
         *column(self) += 1;
         self.findings.push(finding);
     }
 
-    /// A round came to rest after that time.
-    pub fn rested(&mut self, time: Duration) {
-        self.rest_seconds.push(time.as_secs_f64());
+    /// Records the time a round took to converge.
+    pub fn converged(&mut self, time: Duration) {
+        self.seconds_to_converge.push(time.as_secs_f64());
     }
 
-    fn rests(&self) -> String {
-        let mut seconds = self.rest_seconds.clone();
+    fn convergence_times(&self) -> String {
+        let mut seconds = self.seconds_to_converge.clone();
         seconds.sort_by(f64::total_cmp);
         match seconds.last() {
             None => "-".into(),
@@ -119,17 +119,17 @@ impl Row {
     }
 
     fn cells(&self) -> Vec<String> {
-        let first = [self.rounds, self.answered, self.meanwhile];
-        let counts = first.into_iter().chain(self.wrongs());
+        let first = [self.rounds, self.answered, self.during_fault];
+        let counts = first.into_iter().chain(self.violations());
         [self.fault.clone()]
             .into_iter()
             .chain(counts.map(|count| count.to_string()))
-            .chain([self.rests()])
+            .chain([self.convergence_times()])
             .collect()
     }
 
-    /// What is wrong, for the one who reads why the trial failed.
-    pub fn complaint(&self) -> String {
+    /// The violations, for the message of a failed trial.
+    pub fn summary(&self) -> String {
         let more = self.findings.len().saturating_sub(SHOWN);
         let shown = self.findings.iter().take(SHOWN).cloned();
         let more = (more > 0).then(|| format!("… and {more} more"));
@@ -140,7 +140,7 @@ impl Row {
 
 static ROWS: Mutex<Vec<Row>> = Mutex::new(Vec::new());
 
-/// Keeps a row for the table, and as a line of `file`.
+/// Keeps a row for the table, and appends it to `file`.
 pub fn keep(row: Row, file: &Path) {
     let line = serde_json::to_string(&row).expect("numbers and strings");
     let mut file = fs::File::options()
@@ -161,10 +161,10 @@ pub fn print() {
     }
     rows.sort_by(|a, b| a.fault.cmp(&b.fault));
     let mut lines: Vec<Vec<String>> = [0, 1]
-        .map(|line| HEADS.map(|head| head[line].to_owned()).to_vec())
+        .map(|line| HEADINGS.map(|head| head[line].to_owned()).to_vec())
         .to_vec();
     lines.extend(rows.iter().map(Row::cells));
-    let widths: Vec<_> = (0..HEADS.len())
+    let widths: Vec<_> = (0..HEADINGS.len())
         .map(|column| {
             lines
                 .iter()
@@ -190,7 +190,7 @@ pub fn print() {
     }
     println!();
     for row in &rows {
-        if let Some(lost) = row.redis_alone {
+        if let Some(lost) = row.lost_with_redis {
             println!(
                 "{}: what Redis alone held when it was emptied, answered with success and lost with it: {lost} messages of {} requests",
                 row.fault, row.answered

@@ -1,4 +1,4 @@
-//! A MySQL, a Redis and an Elasticsearch that nobody else uses, so that they can be killed.
+//! A MySQL, a Redis and an Elasticsearch of the suite's own, which can be killed.
 
 use std::{
     path::Path,
@@ -10,7 +10,7 @@ use crate::support::{Servers, free_port};
 
 const STORES: [&str; 3] = ["mysql", "redis", "elasticsearch"];
 
-/// The set that `scripts/stores.sh` keeps for this suite.
+/// The set of stores that `scripts/stores.sh` manages for this suite.
 #[derive(Debug, Clone)]
 pub struct Stores {
     ports: [u16; 3],
@@ -18,13 +18,13 @@ pub struct Stores {
 
 static SET: Mutex<Option<Stores>> = Mutex::new(None);
 
-/// The set, for one trial at a time; started if it does not run yet.
-pub struct Turn(MutexGuard<'static, Option<Stores>>);
+/// Exclusive use of the set.
+pub struct StoresGuard(MutexGuard<'static, Option<Stores>>);
 
-/// Waits for the set.
-pub fn turn() -> Turn {
+/// Waits until no other trial uses the set, and starts it if it is not running.
+pub fn acquire() -> StoresGuard {
     let mut set = SET.lock().unwrap_or_else(PoisonError::into_inner);
-    // What a trial that failed left dead comes back; what runs is left alone.
+    // Restarts the stores that a failed trial left stopped; running stores are not touched.
     let stores = set.get_or_insert_with(|| {
         let stores = Stores {
             ports: STORES.map(|_| free_port()),
@@ -33,10 +33,10 @@ pub fn turn() -> Turn {
         stores
     });
     stores.script(&["up"]);
-    Turn(set)
+    StoresGuard(set)
 }
 
-/// Stops the set and deletes its data, if it was ever started.
+/// Stops the set and deletes its data, if it was started.
 pub fn wipe() {
     let set = SET.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(stores) = set {
@@ -44,7 +44,7 @@ pub fn wipe() {
     }
 }
 
-impl Turn {
+impl StoresGuard {
     /// The set.
     pub fn stores(&self) -> Stores {
         self.0.clone().expect("it was started")
@@ -52,7 +52,7 @@ impl Turn {
 }
 
 impl Stores {
-    /// Where they are.
+    /// The URLs of the stores.
     pub fn servers(&self) -> Servers {
         let lines = self.script(&["env", "test"]);
         let url = |name: &str| {
@@ -66,11 +66,11 @@ impl Stores {
         }
     }
 
-    /// `kill`, `start`, `keep` or `back`, as the script explains them.
-    pub async fn tell(&self, command: &'static str, store: &'static str) {
+    /// Runs `kill`, `start`, `keep` or `back` of `scripts/stores.sh`.
+    pub async fn run(&self, command: &'static str, store: &'static str) {
         let stores = self.clone();
-        let told = tokio::task::spawn_blocking(move || stores.script(&[command, store]));
-        told.await.expect("the script does it");
+        let output = tokio::task::spawn_blocking(move || stores.script(&[command, store]));
+        output.await.expect("the script succeeds");
     }
 
     fn script(&self, arguments: &[&str]) -> String {

@@ -1,10 +1,10 @@
-//! What the clients write: texts of all sizes in several scripts, each with a word of its own.
+//! Texts that the clients write: all sizes, several scripts, each with a unique word.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rand::{Rng as _, rngs::StdRng, seq::IndexedRandom as _};
 
-/// The contract's limit.
+/// The limit of the API.
 const LONGEST: usize = 16_000;
 
 const PIECES: [&str; 14] = [
@@ -24,13 +24,13 @@ const PIECES: [&str; 14] = [
     "\"quoted\" \\ 'text'\t\n",
 ];
 
-/// A word that no other text of this run holds, and that is no beginning of another one.
+/// A word that no other text of this run contains and that is no prefix of another.
 fn new_word() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     format!("u{:08x}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// The word of a text that no other text holds.
+/// The unique word of a text.
 pub fn word(text: &str) -> &str {
     let is_own = |word: &&str| {
         let digits = word.strip_prefix('u').unwrap_or_default();
@@ -39,22 +39,22 @@ pub fn word(text: &str) -> &str {
     text.split(' ').find(is_own).unwrap_or_default()
 }
 
-/// A text: mostly short, some as long as they may be.
-pub fn new_text(dice: &mut StdRng) -> String {
-    let length = match dice.random_range(0..100) {
-        0..80 => dice.random_range(9..80),
-        80..97 => dice.random_range(80..1_500),
-        97..99 => dice.random_range(1_500..LONGEST),
+/// A random text: mostly short, sometimes of the maximum length.
+pub fn new_text(rng: &mut StdRng) -> String {
+    let length = match rng.random_range(0..100) {
+        0..80 => rng.random_range(9..80),
+        80..97 => rng.random_range(80..1_500),
+        97..99 => rng.random_range(1_500..LONGEST),
         _ => LONGEST,
     };
     let word = new_word();
     let mut room = length - word.chars().count();
-    let at = dice.random_range(0..=room);
+    let at = rng.random_range(0..=room);
     let mut text = String::new();
     let mut placed = false;
     loop {
         if !placed && room <= at {
-            // It must stand between spaces.
+            // The word must stand between spaces.
             if !text.is_empty() {
                 text.push(' ');
                 room = room.saturating_sub(1);
@@ -62,7 +62,7 @@ pub fn new_text(dice: &mut StdRng) -> String {
             text.push_str(&word);
             placed = true;
         }
-        let piece = PIECES.choose(dice).expect("there are pieces");
+        let piece = PIECES.choose(rng).expect("there are pieces");
         let needs = piece.chars().count() + 2;
         if needs > room {
             if placed {

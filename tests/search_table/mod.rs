@@ -33,7 +33,7 @@ pub struct Query {
     pub limit: Option<usize>,
     pub before: Option<u64>,
     pub after: Option<u64>,
-    /// The numbers of the messages in the answer, in its order.
+    /// The numbers of the messages in the response, in its order.
     pub hits: Vec<u64>,
 }
 
@@ -82,9 +82,9 @@ pub fn a_prefix_of_few_words() -> Group {
     ] {
         let hits = (1..=600).filter(|n| texts.contains(&((n - 1) % 4)));
         let hits: Vec<u64> = hits.collect();
-        group.ask(q, &hits, Some(100), None, None);
-        group.ask(q, &hits, Some(7), Some(300), None);
-        group.ask(q, &hits, Some(7), None, Some(300));
+        group.query(q, &hits, Some(100), None, None);
+        group.query(q, &hits, Some(7), Some(300), None);
+        group.query(q, &hits, Some(7), None, Some(300));
     }
     group
 }
@@ -127,16 +127,16 @@ fn prefixes(name: &str, before_word: &str, before_prefix: &str) -> Group {
         // Document 1000 + n shares exactly n letters.
         let hits = (1..=WORDS).chain(WORDS + length as u64..WORDS + LETTERS.len() as u64);
         let hits: Vec<u64> = hits.collect();
-        group.ask(&q, &hits, Some(100), None, None);
-        group.ask(&q, &hits, Some(100), Some(WORDS / 2), None);
-        group.ask(&q, &hits, Some(3), None, Some(WORDS - 1));
+        group.query(&q, &hits, Some(100), None, None);
+        group.query(&q, &hits, Some(100), Some(WORDS / 2), None);
+        group.query(&q, &hits, Some(3), None, Some(WORDS - 1));
         // The same letters as a whole word are not there.
         let whole = format!("\"{before_word}{}\"", &LETTERS[..length]);
-        group.ask(&whole, &[], None, None, None);
+        group.query(&whole, &[], None, None, None);
     }
     for number in [1, WORDS / 2, WORDS] {
         let q = format!("{before_prefix}{LETTERS}{:03}", number - 1);
-        group.ask(&q, &[number], None, None, None);
+        group.query(&q, &[number], None, None, None);
     }
     group
 }
@@ -157,23 +157,23 @@ pub fn pages() -> Group {
     let hits: Vec<u64> = (1..=1000).filter(|n| n % 3 == 0).collect();
     for q in ["needle", "\"needle\"", "nee"] {
         for limit in [None, Some(1), Some(7), Some(99), Some(100)] {
-            group.ask(q, &hits, limit, None, None);
-            group.ask(q, &hits, limit, Some(500), None);
-            group.ask(q, &hits, limit, None, Some(500));
-            group.ask(q, &hits, limit, Some(600), Some(500));
+            group.query(q, &hits, limit, None, None);
+            group.query(q, &hits, limit, Some(500), None);
+            group.query(q, &hits, limit, None, Some(500));
+            group.query(q, &hits, limit, Some(600), Some(500));
         }
     }
     // From the newest page to the oldest, and back.
     for start in (3..=1000).step_by(300) {
-        group.ask("needle", &hits, Some(100), Some(start), None);
-        group.ask("needle", &hits, Some(100), None, Some(start));
+        group.query("needle", &hits, Some(100), Some(start), None);
+        group.query("needle", &hits, Some(100), None, Some(start));
     }
     group
 }
 
 impl Group {
-    /// Adds a query of which all hits are known: its answer is the page of them that is asked for.
-    fn ask(
+    /// Adds a query of which all hits are known: its response is the page of them that is asked for.
+    fn query(
         &mut self,
         q: &str,
         hits: &[u64],

@@ -1,4 +1,4 @@
-//! The operator's part of [`JobQueue`](confab::stores::Backend): listing, retrying, killing, pausing.
+//! The operator's part of the queue: listing, retrying, discarding, pausing.
 
 use std::time::Duration;
 
@@ -8,20 +8,24 @@ use confab::{
 };
 
 use crate::{
-    rig::{LONG, Rig, texts},
-    support::{Site, on_each_backing},
+    support::{Fixture, apply, on_each_backend},
+    test_stores::{LONG_LEASE, TestStores, texts},
 };
 
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// Claims the creations that wait, and has the first of them fail for good; the others wait again.
-async fn spoil(rig: &Rig, kind: Kind) -> Revision {
-    let batch = rig.claim(kind).await;
-    fail(rig, &batch, None).await
+/// Claims all waiting jobs of a kind and fails the first one permanently; the others are released.
+async fn fail_first_permanently(stores: &TestStores, kind: Kind) -> Revision {
+    let batch = stores.claim(kind).await;
+    fail(stores, &batch, None).await
 }
 
-async fn fail(rig: &Rig, batch: &confab::stores::Batch, retry_after: Option<Duration>) -> Revision {
-    let queue = &rig.backend;
+async fn fail(
+    stores: &TestStores,
+    batch: &confab::stores::Batch,
+    retry_after: Option<Duration>,
+) -> Revision {
+    let queue = &stores.backend;
     let job = &batch.jobs[0];
     queue
         .fail(&batch.lease, job, "no good", retry_after)
@@ -33,44 +37,48 @@ async fn fail(rig: &Rig, batch: &confab::stores::Batch, retry_after: Option<Dura
     job.revision
 }
 
-async fn list(rig: &Rig, state: JobState) -> Vec<Revision> {
-    let jobs = rig.backend.jobs(state, None, None, 1000).await;
+async fn list(stores: &TestStores, state: JobState) -> Vec<Revision> {
+    let jobs = stores.backend.jobs(state, None, None, 1000).await;
     let jobs = jobs.expect("a list");
     assert!(jobs.iter().all(|job| job.state == state), "{jobs:?}");
     jobs.iter().map(|job| job.id).collect()
 }
 
-async fn show(rig: &Rig, id: Revision) -> Option<JobInfo> {
-    rig.backend.job(id).await.expect("an answer")
+async fn show(stores: &TestStores, id: Revision) -> Option<JobInfo> {
+    stores.backend.job(id).await.expect("a response")
 }
 
-async fn jobs_are_listed_by_state_and_kind_in_their_order(site: &Site) {
-    let rig = Rig::new(site).await;
-    let queue = &rig.backend;
-    let chat = rig.new_chat().await;
+#[apply(on_each_backend!)]
+async fn jobs_are_listed_by_state_and_kind_in_order(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let queue = &stores.backend;
+    let chat = stores.new_chat().await;
     for n in 1..=6 {
-        rig.say(chat, &format!("message {n}")).await;
+        stores.create_message(chat, &format!("message {n}")).await;
     }
     let message = MessageKey { chat, number: 3 };
-    rig.change(message, "changed").await;
-    let all = list(&rig, JobState::Waiting).await;
+    stores.update_message(message, "changed").await;
+    let all = list(&stores, JobState::Waiting).await;
     assert_eq!(all.len(), 9);
     assert!(all.is_sorted());
 
-    let leased = rig.claim_some(Kind::CreateMessage, 1, LONG).await;
+    let leased = stores.claim_some(Kind::CreateMessage, 1, LONG_LEASE).await;
     assert_eq!(leased.expect("a batch").jobs[0].revision, all[2]);
-    let delayed = rig.claim_some(Kind::CreateMessage, 1, LONG).await;
-    fail(&rig, &delayed.expect("a batch"), Some(NEVER)).await;
-    // Who dies first has nothing to do with who is older.
-    let third = rig.claim_some(Kind::CreateMessage, 1, LONG).await;
-    assert_eq!(spoil(&rig, Kind::CreateMessage).await, all[5]);
-    fail(&rig, &third.expect("a batch"), None).await;
-
-    assert_eq!(list(&rig, JobState::Leased).await, [all[2]]);
-    assert_eq!(list(&rig, JobState::Delayed).await, [all[3]]);
-    assert_eq!(list(&rig, JobState::Dead).await, [all[4], all[5]]);
+    let delayed = stores.claim_some(Kind::CreateMessage, 1, LONG_LEASE).await;
+    fail(&stores, &delayed.expect("a batch"), Some(NEVER)).await;
+    // The order of failures does not affect the order of the list.
+    let third = stores.claim_some(Kind::CreateMessage, 1, LONG_LEASE).await;
     assert_eq!(
-        list(&rig, JobState::Waiting).await,
+        fail_first_permanently(&stores, Kind::CreateMessage).await,
+        all[5]
+    );
+    fail(&stores, &third.expect("a batch"), None).await;
+
+    assert_eq!(list(&stores, JobState::Leased).await, [all[2]]);
+    assert_eq!(list(&stores, JobState::Delayed).await, [all[3]]);
+    assert_eq!(list(&stores, JobState::Dead).await, [all[4], all[5]]);
+    assert_eq!(
+        list(&stores, JobState::Waiting).await,
         [all[0], all[1], all[6], all[7], all[8]]
     );
     let page = async |state, kind, after, limit| {
@@ -83,7 +91,7 @@ async fn jobs_are_listed_by_state_and_kind_in_their_order(site: &Site) {
     assert_eq!(page(waiting, messages, Some(all[6]), 9).await, [all[7]]);
     assert_eq!(page(waiting, None, Some(all[0]), 2).await, [all[1], all[6]]);
     assert_eq!(page(JobState::Dead, messages, None, 1).await, [all[4]]);
-    // From where one was that is there no more, too.
+    // `after` may name a job that no longer exists.
     assert_eq!(
         page(JobState::Dead, None, Some(all[3]), 9).await,
         [all[4], all[5]]
@@ -94,14 +102,17 @@ async fn jobs_are_listed_by_state_and_kind_in_their_order(site: &Site) {
     assert_eq!(page(JobState::Leased, updates, None, 9).await, none);
 }
 
-async fn a_job_is_shown_with_what_it_writes(site: &Site) {
-    let rig = Rig::new(site).await;
-    let chat = rig.new_chat().await;
-    let message = rig.say(chat, "with \"kind\":\"quotes\", \"text\":").await;
-    let accepted = rig.pending(message).await.expect("readable");
-    let id = spoil(&rig, Kind::CreateMessage).await;
+#[apply(on_each_backend!)]
+async fn job_shows_what_it_writes(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let chat = stores.new_chat().await;
+    let message = stores
+        .create_message(chat, "with \"kind\":\"quotes\", \"text\":")
+        .await;
+    let accepted = stores.pending(message).await.expect("readable");
+    let id = fail_first_permanently(&stores, Kind::CreateMessage).await;
     assert_eq!(id, accepted.revision);
-    let job = show(&rig, id).await.expect("there");
+    let job = show(&stores, id).await.expect("there");
     assert_eq!((job.id, job.kind.as_str()), (id, "create_message"));
     assert_eq!(job.state, JobState::Dead);
     assert_eq!(job.target, message.to_string());
@@ -111,7 +122,7 @@ async fn a_job_is_shown_with_what_it_writes(site: &Site) {
     assert_eq!(job.error.as_deref(), Some("no good"));
     assert!(job.payload.as_ref().is_some_and(|it| it.contains("quotes")));
 
-    let dead = rig.backend.jobs(JobState::Dead, None, None, 9).await;
+    let dead = stores.backend.jobs(JobState::Dead, None, None, 9).await;
     let listed = dead.expect("a list").remove(0);
     assert_eq!(
         listed,
@@ -125,136 +136,154 @@ async fn a_job_is_shown_with_what_it_writes(site: &Site) {
         (Kind::CreateChat, chat.to_string()),
     ];
     for (kind, target) in targets {
-        let jobs = rig.backend.jobs(JobState::Waiting, Some(kind), None, 9);
+        let jobs = stores.backend.jobs(JobState::Waiting, Some(kind), None, 9);
         let jobs = jobs.await.expect("a list");
         assert_eq!((jobs.len(), &jobs[0].target), (1, &target));
     }
-    assert_eq!(show(&rig, Revision(id.0 + 1)).await, None);
+    assert_eq!(show(&stores, Revision(id.0 + 1)).await, None);
 }
 
-async fn a_retried_job_waits_as_if_it_had_never_failed(site: &Site) {
-    let rig = Rig::new(site).await;
-    let queue = &rig.backend;
-    let chat = rig.new_chat().await;
-    rig.say(chat, "dead").await;
-    let dead = spoil(&rig, Kind::CreateMessage).await;
-    rig.say(chat, "delayed").await;
-    let batch = rig.claim(Kind::CreateMessage).await;
-    let delayed = fail(&rig, &batch, Some(NEVER)).await;
-    rig.say(chat, "never failed").await;
+#[apply(on_each_backend!)]
+async fn retried_job_waits_with_reset_counters(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let queue = &stores.backend;
+    let chat = stores.new_chat().await;
+    stores.create_message(chat, "dead").await;
+    let dead = fail_first_permanently(&stores, Kind::CreateMessage).await;
+    stores.create_message(chat, "delayed").await;
+    let batch = stores.claim(Kind::CreateMessage).await;
+    let delayed = fail(&stores, &batch, Some(NEVER)).await;
+    stores.create_message(chat, "never failed").await;
     for id in [delayed, dead] {
         assert_eq!(queue.retry(id).await, Ok(true));
         assert_eq!(queue.retry(id).await, Ok(false));
-        let job = show(&rig, id).await.expect("there");
+        let job = show(&stores, id).await.expect("there");
         assert_eq!((job.state, job.due), (JobState::Waiting, None));
         assert_eq!((job.tries, job.crashes, job.error), (0, 0, None));
     }
-    let batch = rig.claim(Kind::CreateMessage).await;
+    let batch = stores.claim(Kind::CreateMessage).await;
     assert_eq!(texts(&batch.jobs), ["dead", "delayed", "never failed"]);
     assert!(batch.jobs.iter().all(|job| job.tries == 0));
     assert_eq!(queue.retry(dead).await, Ok(false), "it is leased");
-    rig.store(&batch).await.expect("stored");
+    stores.store(&batch).await.expect("stored");
     let settled = queue.acknowledge(&batch.lease, &batch.jobs).await;
     assert_eq!(settled, Ok(()));
     assert_eq!(queue.retry(dead).await, Ok(false), "it is stored");
-    assert_eq!(show(&rig, dead).await, None);
+    assert_eq!(show(&stores, dead).await, None);
 }
 
-async fn a_retried_job_that_was_overtaken_changes_nothing(site: &Site) {
-    let rig = Rig::new(site).await;
-    let queue = &rig.backend;
-    let chat = rig.new_chat().await;
-    let message = rig.say(chat, "created").await;
-    rig.drain().await;
-    rig.change(message, "older").await;
-    let older = spoil(&rig, Kind::UpdateMessage).await;
-    rig.change(message, "newer").await;
-    rig.drain().await;
-    assert_eq!(rig.pending(message).await, None);
-    let stored = rig.stored(message).await.expect("stored");
+#[apply(on_each_backend!)]
+async fn retried_superseded_job_changes_nothing(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let queue = &stores.backend;
+    let chat = stores.new_chat().await;
+    let message = stores.create_message(chat, "created").await;
+    stores.drain().await;
+    stores.update_message(message, "older").await;
+    let older = fail_first_permanently(&stores, Kind::UpdateMessage).await;
+    stores.update_message(message, "newer").await;
+    stores.drain().await;
+    assert_eq!(stores.pending(message).await, None);
+    let stored = stores.stored(message).await.expect("stored");
     assert_eq!(stored.text, "newer");
 
     assert_eq!(queue.retry(older).await, Ok(true));
-    assert_eq!(rig.pending(message).await, None);
-    rig.drain().await;
-    assert_eq!(rig.stored(message).await, Some(stored));
-    assert_eq!(rig.found(chat, "older", &crate::rig::ALL).await, [0; 0]);
+    assert_eq!(stores.pending(message).await, None);
+    stores.drain().await;
+    assert_eq!(stores.stored(message).await, Some(stored));
+    assert_eq!(
+        stores
+            .search_numbers(chat, "older", &crate::test_stores::WHOLE_LIST)
+            .await,
+        [0; 0]
+    );
 }
 
-async fn a_killed_job_is_gone_and_nothing_else(site: &Site) {
-    let rig = Rig::with(site, &[("CONFAB_LIMITS__DEAD_LETTERS", "1")]).await;
-    let queue = &rig.backend;
-    let chat = rig.new_chat().await;
-    let message = rig.say(chat, "created").await;
-    rig.change(message, "newer").await;
-    let creation = spoil(&rig, Kind::CreateMessage).await;
+#[apply(on_each_backend!)]
+async fn discarding_a_job_removes_only_that_job(fixture: &Fixture) {
+    let stores = TestStores::with(fixture, &[("CONFAB_LIMITS__DEAD_LETTERS", "1")]).await;
+    let queue = &stores.backend;
+    let chat = stores.new_chat().await;
+    let message = stores.create_message(chat, "created").await;
+    stores.update_message(message, "newer").await;
+    let creation = fail_first_permanently(&stores, Kind::CreateMessage).await;
     let text = || "one more".to_owned();
-    let full = rig.enqueue(Write::create_message(chat, text()));
+    let full = stores.enqueue(Write::create_message(chat, text()));
     assert!(matches!(full.await, Err(Error::Full(_))));
     assert_eq!(queue.discard(creation).await, Ok(true));
     assert_eq!(queue.discard(creation).await, Ok(false));
     assert_eq!(queue.retry(creation).await, Ok(false));
-    assert_eq!(show(&rig, creation).await, None);
-    // What is written to the same message is still to be read, and there is room again.
-    assert_eq!(rig.pending(message).await.expect("there").text, "newer");
-    assert_eq!(rig.say(chat, "one more").await.number, 2);
+    assert_eq!(show(&stores, creation).await, None);
+    // The pending update of the same message stays readable, and there is capacity again.
+    assert_eq!(stores.pending(message).await.expect("there").text, "newer");
+    assert_eq!(stores.create_message(chat, "one more").await.number, 2);
 
-    // Of an update that is killed, the older write comes to light, which is to be stored still.
-    let newer = rig.pending(message).await.expect("there");
-    rig.change(message, "newest").await;
-    let waiting = rig.claim_some(Kind::UpdateMessage, 1, LONG).await;
-    let newest = spoil(&rig, Kind::UpdateMessage).await;
+    // After a pending update is discarded, reads return the older write, which is still to be stored.
+    let newer = stores.pending(message).await.expect("there");
+    stores.update_message(message, "newest").await;
+    let waiting = stores.claim_some(Kind::UpdateMessage, 1, LONG_LEASE).await;
+    let newest = fail_first_permanently(&stores, Kind::UpdateMessage).await;
     let waiting = waiting.expect("a batch");
     queue.release(&waiting.lease).await.expect("released");
     assert_eq!(queue.discard(newer.revision).await, Ok(false), "it waits");
     assert_eq!(queue.discard(newest).await, Ok(true));
-    assert_eq!(rig.pending(message).await, Some(newer));
-    rig.drain().await;
-    assert_eq!(rig.stored(message).await.expect("stored").text, "newer");
+    assert_eq!(stores.pending(message).await, Some(newer));
+    stores.drain().await;
+    assert_eq!(stores.stored(message).await.expect("stored").text, "newer");
 }
 
-async fn a_killed_creation_is_read_no_more(site: &Site) {
-    let rig = Rig::new(site).await;
-    let queue = &rig.backend;
-    let chat = rig.new_chat().await;
-    let message = rig.say(chat, "hello").await;
+#[apply(on_each_backend!)]
+async fn discarded_creation_is_not_readable(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let queue = &stores.backend;
+    let chat = stores.new_chat().await;
+    let message = stores.create_message(chat, "hello").await;
     for kind in [
         Kind::CreateApplication,
         Kind::CreateChat,
         Kind::CreateMessage,
     ] {
-        let id = spoil(&rig, kind).await;
+        let id = fail_first_permanently(&stores, kind).await;
         assert_eq!(queue.discard(id).await, Ok(true), "{kind:?}");
     }
-    let application = queue.application(chat.app).await.expect("an answer");
+    let application = queue.application(chat.app).await.expect("a response");
     assert_eq!(application.value, None);
-    let read = queue.chat(chat).await.expect("an answer");
+    let read = queue.chat(chat).await.expect("a response");
     assert_eq!(read.value, None);
-    assert_eq!(rig.read(message).await, None);
-    // Its number is not given out again, and an update of it is queued as of a message that is stored.
-    assert_eq!(rig.say(chat, "the next").await.number, 2);
+    assert_eq!(stores.read(message).await, None);
+    // Its number is not reused, and an update of it is queued as for a stored message.
+    assert_eq!(stores.create_message(chat, "the next").await.number, 2);
     let text = "brought to life".to_owned();
-    let update = rig.enqueue(Write::update_message(message, text)).await;
+    let update = stores.enqueue(Write::update_message(message, text)).await;
     assert!(matches!(update, Ok(Enqueued::Accepted { number: 1, .. })));
 }
 
-async fn a_paused_kind_is_accepted_and_read_but_not_claimed(site: &Site) {
-    let rig = Rig::new(site).await;
-    let queue = &rig.backend;
-    let chat = rig.new_chat().await;
-    rig.say(chat, "before").await;
-    let batch = rig.claim(Kind::CreateMessage).await;
+#[apply(on_each_backend!)]
+async fn paused_kind_is_accepted_and_readable_but_not_claimed(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let queue = &stores.backend;
+    let chat = stores.new_chat().await;
+    stores.create_message(chat, "before").await;
+    let batch = stores.claim(Kind::CreateMessage).await;
     for _ in 0..2 {
         let paused = queue.set_paused(Kind::CreateMessage, true).await;
         assert_eq!(paused, Ok(()));
     }
-    // What is claimed can be settled; what comes waits, whichever process asks for it.
+    // Claimed jobs can be settled; new jobs wait, whichever process claims.
     queue.release(&batch.lease).await.expect("released");
-    let message = rig.say(chat, "meanwhile").await;
-    assert!(rig.pending(message).await.is_some());
-    assert_eq!(rig.claim_some(Kind::CreateMessage, 9, LONG).await, None);
-    assert!(rig.claim_some(Kind::CreateChat, 9, LONG).await.is_some());
-    let stats = rig.another().stats().await.expect("stats");
+    let message = stores.create_message(chat, "meanwhile").await;
+    assert!(stores.pending(message).await.is_some());
+    assert_eq!(
+        stores.claim_some(Kind::CreateMessage, 9, LONG_LEASE).await,
+        None
+    );
+    assert!(
+        stores
+            .claim_some(Kind::CreateChat, 9, LONG_LEASE)
+            .await
+            .is_some()
+    );
+    let stats = stores.open_again().stats().await.expect("stats");
     let paused: Vec<bool> = stats.iter().map(|kind| kind.paused).collect();
     assert_eq!(paused, [false, false, true, false]);
     assert_eq!(stats[2].waiting, 2);
@@ -262,16 +291,6 @@ async fn a_paused_kind_is_accepted_and_read_but_not_claimed(site: &Site) {
         let resumed = queue.set_paused(Kind::CreateMessage, false).await;
         assert_eq!(resumed, Ok(()));
     }
-    let batch = rig.claim(Kind::CreateMessage).await;
+    let batch = stores.claim(Kind::CreateMessage).await;
     assert_eq!(texts(&batch.jobs), ["before", "meanwhile"]);
 }
-
-on_each_backing!(
-    jobs_are_listed_by_state_and_kind_in_their_order,
-    a_job_is_shown_with_what_it_writes,
-    a_retried_job_waits_as_if_it_had_never_failed,
-    a_retried_job_that_was_overtaken_changes_nothing,
-    a_killed_job_is_gone_and_nothing_else,
-    a_killed_creation_is_read_no_more,
-    a_paused_kind_is_accepted_and_read_but_not_claimed,
-);

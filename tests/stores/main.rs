@@ -1,5 +1,4 @@
-//! What the traits of `stores` promise, on each backing: the queue, the rows and the index, without the program around
-//! them.
+//! The storage layer on each backend, in-process: queue, rows and index.
 
 #[path = "../search_table/mod.rs"]
 mod search_table;
@@ -8,10 +7,10 @@ mod support;
 
 mod admin;
 mod epochs;
+mod health;
 mod index;
 mod model;
-mod pings;
 mod queue;
-mod records;
-mod rig;
+mod rows;
 mod search;
+mod test_stores;

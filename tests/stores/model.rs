@@ -1,10 +1,10 @@
-//! [`Backend`] against a model: whatever is asked of it in whatever order, it answers as `plain` data do.
+//! Property test: a [`Backend`] behaves like a reference model for any sequence of operations.
 //!
-//! `PROPTEST_CASES` sets how many sequences are tried, `PROPTEST_RNG_SEED` repeats them.
+//! `PROPTEST_CASES` sets the number of sequences; `PROPTEST_RNG_SEED` repeats them.
 
 mod compare;
-mod place;
-mod plain;
+mod location;
+mod reference;
 mod steps;
 
 use std::{env, time::Duration};
@@ -17,34 +17,34 @@ use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunne
 use tokio::{runtime::Handle, task::block_in_place};
 
 use self::{
-    compare::{Checked, same},
-    place::Place,
-    plain::{Accepted, Plain, Ways},
+    compare::{CheckResult, same},
+    location::QueueLocation,
+    reference::{Accepted, BackendRules, ReferenceModel},
     steps::{Pick, Step, steps},
 };
 use crate::{
-    rig::LONG,
-    support::{Backing, Site, on_each_backing},
+    support::{BackendKind, Fixture, apply, on_each_backend},
+    test_stores::LONG_LEASE,
 };
 
-/// Sequences that are tried unless told otherwise: some seconds' worth.
+/// The default number of sequences, which takes a few seconds.
 const CASES: u32 = 64;
 
-/// One sequence on its way.
+/// A sequence being run.
 struct Case<'a> {
-    place: &'a Place<'a>,
-    /// `None` only while the program is dead.
+    location: &'a QueueLocation<'a>,
+    /// `None` only while the program is crashed.
     queue: Option<Backend>,
-    plain: Plain,
+    model: ReferenceModel,
     claims: Vec<Batch>,
-    ever: Vec<Revision>,
+    revisions: Vec<Revision>,
 }
 
-/// What a claim that may be over answers.
-fn settled<T: std::fmt::Debug>(what: &str, outcome: &Result<T>, stands: bool) -> Checked {
+/// Checks the outcome of a call with a lease that may have ended.
+fn settled<T: std::fmt::Debug>(what: &str, outcome: &Result<T>, is_valid: bool) -> CheckResult {
     let right = match outcome {
-        Ok(_) => stands,
-        Err(error) => matches!(error, Error::Fenced(_)) && !stands,
+        Ok(_) => is_valid,
+        Err(error) => matches!(error, Error::Fenced(_)) && !is_valid,
     };
     same(
         &format!("{what} of a claim: {outcome:?} is right"),
@@ -58,7 +58,7 @@ impl Case<'_> {
         self.queue.clone().expect("the program runs")
     }
 
-    async fn run(&mut self, steps: &[Step]) -> Checked {
+    async fn run(&mut self, steps: &[Step]) -> CheckResult {
         for (n, step) in steps.iter().enumerate() {
             let in_step =
                 |error: TestCaseError| TestCaseError::fail(format!("step {n}, {step:?}: {error}"));
@@ -68,7 +68,7 @@ impl Case<'_> {
         self.compare_all().await
     }
 
-    async fn take(&mut self, step: &Step, n: usize) -> Checked {
+    async fn take(&mut self, step: &Step, n: usize) -> CheckResult {
         let queue = self.queue();
         let chat = |app, number| ChatKey {
             app: AppId(app),
@@ -97,16 +97,16 @@ impl Case<'_> {
                 let Some((claim, batch)) = self.claimed(claim) else {
                     return Ok(());
                 };
-                let outcome = queue.extend(&batch.lease, LONG).await;
-                settled("extension", &outcome, self.plain.stands(claim))
+                let outcome = queue.extend(&batch.lease, LONG_LEASE).await;
+                settled("extension", &outcome, self.model.is_valid(claim))
             }
             Step::Expire(claim) => {
                 let Some((claim, batch)) = self.claimed(claim) else {
                     return Ok(());
                 };
                 let outcome = queue.extend(&batch.lease, Duration::ZERO).await;
-                settled("end", &outcome, self.plain.stands(claim))?;
-                self.plain.expire(claim);
+                settled("end", &outcome, self.model.is_valid(claim))?;
+                self.model.expire(claim);
                 self.recover().await
             }
             Step::Acknowledge(claim, bits) => {
@@ -119,11 +119,11 @@ impl Case<'_> {
                     .map(|(_, job)| job)
                     .collect();
                 let outcome = queue.acknowledge(&batch.lease, &jobs).await;
-                let stands = self.plain.stands(claim);
-                settled("acknowledgement", &outcome, stands)?;
-                if stands {
+                let is_valid = self.model.is_valid(claim);
+                settled("acknowledgement", &outcome, is_valid)?;
+                if is_valid {
                     let ids: Vec<Revision> = jobs.iter().map(|job| job.revision).collect();
-                    self.plain.acknowledge(claim, &ids);
+                    self.model.acknowledge(claim, &ids);
                 }
                 Ok(())
             }
@@ -132,13 +132,13 @@ impl Case<'_> {
                     return Ok(());
                 };
                 let job = &batch.jobs[job % batch.jobs.len()];
-                let after = due.map(|now| if now { Duration::ZERO } else { LONG });
+                let after = due.map(|now| if now { Duration::ZERO } else { LONG_LEASE });
                 let outcome = queue.fail(&batch.lease, job, &text, after).await;
-                let holds = self.plain.holds(claim, job.revision);
+                let holds = self.model.holds(claim, job.revision);
                 settled("failure", &outcome, holds)?;
                 if holds {
-                    self.plain.fail(claim, job.revision, due);
-                    // The next one is due later: times are in milliseconds.
+                    self.model.fail(claim, job.revision, due);
+                    // Times are in milliseconds, so the next job becomes due later.
                     tokio::time::sleep(Duration::from_millis(2)).await;
                 }
                 Ok(())
@@ -148,10 +148,10 @@ impl Case<'_> {
                     return Ok(());
                 };
                 let outcome = queue.release(&batch.lease).await;
-                let stands = self.plain.stands(claim);
-                settled("release", &outcome, stands)?;
-                if stands {
-                    self.plain.release(claim);
+                let is_valid = self.model.is_valid(claim);
+                settled("release", &outcome, is_valid)?;
+                if is_valid {
+                    self.model.release(claim);
                 }
                 Ok(())
             }
@@ -159,34 +159,34 @@ impl Case<'_> {
                 let Some(id) = self.pick(pick) else {
                     return Ok(());
                 };
-                same("retried", &queue.retry(id).await, &Ok(self.plain.retry(id)))
+                same("retried", &queue.retry(id).await, &Ok(self.model.retry(id)))
             }
             Step::Kill(ref pick) => {
                 let Some(id) = self.pick(pick) else {
                     return Ok(());
                 };
-                same("killed", &queue.discard(id).await, &Ok(self.plain.kill(id)))
+                same("killed", &queue.discard(id).await, &Ok(self.model.kill(id)))
             }
             Step::Pause(kind, paused) => {
-                self.plain.pause(kind, paused);
+                self.model.pause(kind, paused);
                 same("paused", &queue.set_paused(kind, paused).await, &Ok(()))
             }
             Step::Recover => self.recover().await,
             Step::Crash => {
                 drop(queue);
                 self.queue = None;
-                self.queue = Some(self.place.open().await);
-                self.plain.crash();
+                self.queue = Some(self.location.open().await);
+                self.model.crash();
                 Ok(())
             }
         }
     }
 
-    async fn accept(&mut self, write: Write) -> Checked {
+    async fn accept(&mut self, write: Write) -> CheckResult {
         let queue = self.queue();
-        let answer = queue.enqueue(&write, None).await;
-        let expected = self.plain.expect(&write);
-        let seen = match &answer {
+        let response = queue.enqueue(&write, None).await;
+        let expected = self.model.expect(&write);
+        let seen = match &response {
             Ok(Enqueued::Accepted { number, .. }) => Accepted::Number(*number),
             Ok(Enqueued::Missing) => Accepted::Missing,
             Ok(Enqueued::Taken) => Accepted::Taken,
@@ -194,34 +194,34 @@ impl Case<'_> {
             Err(error) => return Err(TestCaseError::fail(format!("{write:?}: {error}"))),
         };
         same(&format!("{write:?}"), &seen, &expected)?;
-        if let Ok(Enqueued::Accepted { number, revision }) = answer {
-            let is_newer = self.ever.last().is_none_or(|last| *last < revision);
+        if let Ok(Enqueued::Accepted { number, revision }) = response {
+            let is_newer = self.revisions.last().is_none_or(|last| *last < revision);
             same("the revision is the highest", &is_newer, &true)?;
             let Ok(Some(job)) = queue.job(revision).await else {
                 return Err(TestCaseError::fail("what was accepted is not there"));
             };
-            self.ever.push(revision);
-            self.plain.add(&write, number, revision, job.accepted_at);
+            self.revisions.push(revision);
+            self.model.add(&write, number, revision, job.accepted_at);
         }
         Ok(())
     }
 
-    async fn claim(&mut self, kind: Kind, jobs: usize) -> Checked {
+    async fn claim(&mut self, kind: Kind, jobs: usize) -> CheckResult {
         let limits = ClaimLimits {
             jobs,
             bytes: 1 << 20,
-            lease: LONG,
+            lease: LONG_LEASE,
         };
-        let answer = self.queue().claim(kind, &limits).await;
-        let answer = answer.map_err(|error| TestCaseError::fail(error.to_string()))?;
-        let claimed = answer.as_ref().map_or(&[][..], |batch| &batch.jobs);
-        // A set's order is that of acceptance.
+        let response = self.queue().claim(kind, &limits).await;
+        let response = response.map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let claimed = response.as_ref().map_or(&[][..], |batch| &batch.jobs);
+        // The set is in acceptance order.
         let expected: Vec<Job> = self
-            .plain
+            .model
             .claim(kind, jobs)
             .into_iter()
             .map(|revision| {
-                let job = &self.plain.jobs[&revision];
+                let job = &self.model.jobs[&revision];
                 Job {
                     revision,
                     tries: job.tries,
@@ -231,16 +231,16 @@ impl Case<'_> {
             })
             .collect();
         same("the claim", &claimed.to_vec(), &expected)?;
-        self.claims.extend(answer);
+        self.claims.extend(response);
         Ok(())
     }
 
-    async fn recover(&mut self) -> Checked {
+    async fn recover(&mut self) -> CheckResult {
         let recovered = self.queue().recover().await;
-        same("recovered", &recovered, &Ok(self.plain.recover()))
+        same("recovered", &recovered, &Ok(self.model.recover()))
     }
 
-    /// A claim, counted from the newest back.
+    /// A claim, counted back from the newest.
     fn claimed(&self, back: usize) -> Option<(usize, Batch)> {
         let position = self.claims.len().checked_sub(1 + back)?;
         Some((position, self.claims[position].clone()))
@@ -248,16 +248,17 @@ impl Case<'_> {
 
     fn pick(&self, pick: &Pick) -> Option<Revision> {
         let (from, position) = match pick {
-            Pick::Ever(position) => (self.ever.clone(), position),
-            Pick::Dead(position) => (self.plain.in_state(JobState::Dead), position),
-            Pick::Delayed(position) => (self.plain.in_state(JobState::Delayed), position),
+            Pick::Any(position) => (self.revisions.clone(), position),
+            Pick::Dead(position) => (self.model.in_state(JobState::Dead), position),
+            Pick::Delayed(position) => (self.model.in_state(JobState::Delayed), position),
         };
         let position = position.checked_rem(from.len())?;
         Some(from[position])
     }
 }
 
-async fn it_does_what_plain_data_do(site: &Site) {
+#[apply(on_each_backend!)]
+async fn queue_agrees_with_reference_model(fixture: &Fixture) {
     let by_environment = Config::default();
     let cases = match env::var("PROPTEST_CASES") {
         Ok(_) => by_environment.cases,
@@ -274,8 +275,11 @@ async fn it_does_what_plain_data_do(site: &Site) {
         ..by_environment
     });
     let runtime = Handle::current();
-    let outcome =
-        block_in_place(|| runner.run(&steps(), |steps| runtime.block_on(try_out(site, &steps))));
+    let outcome = block_in_place(|| {
+        runner.run(&steps(), |steps| {
+            runtime.block_on(run_case(fixture, &steps))
+        })
+    });
     match outcome {
         Ok(()) => {}
         Err(TestError::Abort(reason)) => panic!("PROPTEST_RNG_SEED={seed}: {reason}"),
@@ -285,37 +289,37 @@ async fn it_does_what_plain_data_do(site: &Site) {
     }
 }
 
-async fn try_out(site: &Site, steps: &[Step]) -> Checked {
+async fn run_case(fixture: &Fixture, steps: &[Step]) -> CheckResult {
     let case = rand::random::<u64>();
-    let (place, ways) = match site.backing() {
-        Backing::Services => (
-            Place::Redis {
-                site,
-                prefix: format!("{}{case:x}:", site.services().redis_prefix()),
+    let (location, rules) = match fixture.backend_kind() {
+        BackendKind::Services => (
+            QueueLocation::Redis {
+                fixture,
+                prefix: format!("{}{case:x}:", fixture.services().redis_prefix()),
             },
-            Ways {
+            BackendRules {
                 by_age: false,
                 sole: false,
             },
         ),
-        Backing::Embedded => (
-            Place::Sqlite {
-                file: site.folder().join(format!("{case:x}/queue.sqlite3")),
+        BackendKind::Embedded => (
+            QueueLocation::Sqlite {
+                file: fixture.folder().join(format!("{case:x}/queue.sqlite3")),
             },
-            Ways {
+            BackendRules {
                 by_age: true,
                 sole: true,
             },
         ),
     };
     let mut case = Case {
-        queue: Some(place.open().await),
-        place: &place,
-        plain: Plain::new(ways),
+        queue: Some(location.open().await),
+        location: &location,
+        model: ReferenceModel::new(rules),
         claims: Vec::new(),
-        ever: Vec::new(),
+        revisions: Vec::new(),
     };
-    // Most of what can be done wants a message.
+    // Most operations need a message.
     let begin = [
         Step::CreateApplication(0),
         Step::CreateChat(0),
@@ -323,8 +327,6 @@ async fn try_out(site: &Site, steps: &[Step]) -> Checked {
     ];
     let outcome = case.run(&[&begin[..], steps].concat()).await;
     drop(case);
-    place.remove().await;
+    location.remove().await;
     outcome
 }
-
-on_each_backing!(it_does_what_plain_data_do);

@@ -1,4 +1,4 @@
-//! [`JobQueue`](confab::stores::Backend): accepting, claiming, settling, recovering.
+//! The queue: accepting, claiming, settling, recovering.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -8,19 +8,25 @@ use confab::{
 };
 
 use crate::{
-    rig::{ALL, LONG, Rig, texts},
-    support::{Site, eventually, on_each_backing},
+    support::{Fixture, apply, eventually, on_each_backend},
+    test_stores::{LONG_LEASE, TestStores, WHOLE_LIST, texts},
 };
 
 const SHORT: Duration = Duration::from_millis(50);
 
-async fn numbers_are_gapless_and_unique_whoever_asks(site: &Site) {
-    let rig = Rig::new(site).await;
-    let chat = rig.new_chat().await;
+#[apply(on_each_backend!)]
+async fn numbers_are_unique_and_gapless_across_processes(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let chat = stores.new_chat().await;
     let say = async |client: usize| {
         let mut numbers = Vec::new();
         for n in 0..25 {
-            numbers.push(rig.say(chat, &format!("{n} of {client}")).await.number);
+            numbers.push(
+                stores
+                    .create_message(chat, &format!("{n} of {client}"))
+                    .await
+                    .number,
+            );
         }
         numbers
     };
@@ -32,10 +38,11 @@ async fn numbers_are_gapless_and_unique_whoever_asks(site: &Site) {
     assert_eq!(all, (1..=500).collect());
 }
 
-async fn nothing_is_accepted_for_what_does_not_exist(site: &Site) {
-    let rig = Rig::new(site).await;
-    let chat = rig.new_chat().await;
-    let message = rig.say(chat, "hello").await;
+#[apply(on_each_backend!)]
+async fn writes_to_missing_parents_are_not_accepted(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let chat = stores.new_chat().await;
+    let message = stores.create_message(chat, "hello").await;
     let text = || "text".to_owned();
     let missing = [
         Write::create_chat(AppId(chat.app.0 ^ 1)),
@@ -49,67 +56,79 @@ async fn nothing_is_accepted_for_what_does_not_exist(site: &Site) {
         ),
     ];
     for write in missing {
-        let answer = rig.enqueue(write.clone()).await;
-        assert_eq!(answer, Ok(Enqueued::Missing), "{write:?}");
+        let response = stores.enqueue(write.clone()).await;
+        assert_eq!(response, Ok(Enqueued::Missing), "{write:?}");
     }
     let taken = Write::create_application(chat.app, text());
-    assert_eq!(rig.enqueue(taken).await, Ok(Enqueued::Taken));
-    assert_eq!(rig.say(chat, "no number was used up").await.number, 2);
+    assert_eq!(stores.enqueue(taken).await, Ok(Enqueued::Taken));
+    assert_eq!(
+        stores
+            .create_message(chat, "no number was used up")
+            .await
+            .number,
+        2
+    );
 }
 
-async fn jobs_are_claimed_once_and_in_order(site: &Site) {
-    let rig = Rig::new(site).await;
-    let chat = rig.new_chat().await;
+#[apply(on_each_backend!)]
+async fn jobs_are_claimed_once_and_in_order(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let chat = stores.new_chat().await;
     for text in ["a", "b", "c", "d", "e"] {
-        rig.say(chat, text).await;
+        stores.create_message(chat, text).await;
     }
-    let first = rig
-        .claim_some(Kind::CreateMessage, 2, LONG)
+    let first = stores
+        .claim_some(Kind::CreateMessage, 2, LONG_LEASE)
         .await
         .expect("a batch");
-    let second = rig
-        .claim_some(Kind::CreateMessage, 2, LONG)
+    let second = stores
+        .claim_some(Kind::CreateMessage, 2, LONG_LEASE)
         .await
         .expect("a batch");
-    let third = rig
-        .claim_some(Kind::CreateMessage, 2, LONG)
+    let third = stores
+        .claim_some(Kind::CreateMessage, 2, LONG_LEASE)
         .await
         .expect("a batch");
     assert_eq!(texts(&first.jobs), ["a", "b"]);
     assert_eq!(texts(&second.jobs), ["c", "d"]);
     assert_eq!(texts(&third.jobs), ["e"]);
-    assert_eq!(rig.claim_some(Kind::CreateMessage, 2, LONG).await, None);
+    assert_eq!(
+        stores.claim_some(Kind::CreateMessage, 2, LONG_LEASE).await,
+        None
+    );
 }
 
-async fn a_claim_keeps_to_its_bytes_but_takes_one_at_least(site: &Site) {
-    let rig = Rig::new(site).await;
-    let chat = rig.new_chat().await;
+#[apply(on_each_backend!)]
+async fn claim_respects_its_byte_limit_but_returns_at_least_one_job(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let chat = stores.new_chat().await;
     for _ in 0..3 {
-        rig.say(chat, &"long ".repeat(3000)).await;
+        stores.create_message(chat, &"long ".repeat(3000)).await;
     }
     let limits = confab::stores::ClaimLimits {
         jobs: 10,
         bytes: 40_000,
-        lease: LONG,
+        lease: LONG_LEASE,
     };
-    let claim = || rig.backend.claim(Kind::CreateMessage, &limits);
+    let claim = || stores.backend.claim(Kind::CreateMessage, &limits);
     assert_eq!(claim().await.unwrap().expect("a batch").jobs.len(), 2);
     assert_eq!(claim().await.unwrap().expect("a batch").jobs.len(), 1);
-    rig.say(chat, &"long ".repeat(3000)).await;
+    stores.create_message(chat, &"long ".repeat(3000)).await;
     let limits = confab::stores::ClaimLimits { bytes: 1, ..limits };
-    let claimed = rig.backend.claim(Kind::CreateMessage, &limits).await;
+    let claimed = stores.backend.claim(Kind::CreateMessage, &limits).await;
     assert_eq!(claimed.unwrap().expect("a batch").jobs.len(), 1);
 }
 
-async fn what_is_acknowledged_is_gone_and_what_is_released_comes_next(site: &Site) {
-    let rig = Rig::new(site).await;
-    let queue = &rig.backend;
-    let chat = rig.new_chat().await;
+#[apply(on_each_backend!)]
+async fn acknowledged_jobs_are_gone_and_released_jobs_come_next(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let queue = &stores.backend;
+    let chat = stores.new_chat().await;
     for text in ["a", "b", "c", "d"] {
-        rig.say(chat, text).await;
+        stores.create_message(chat, text).await;
     }
-    let batch = rig
-        .claim_some(Kind::CreateMessage, 3, LONG)
+    let batch = stores
+        .claim_some(Kind::CreateMessage, 3, LONG_LEASE)
         .await
         .expect("a batch");
     queue
@@ -117,84 +136,90 @@ async fn what_is_acknowledged_is_gone_and_what_is_released_comes_next(site: &Sit
         .await
         .expect("acknowledged");
     queue.release(&batch.lease).await.expect("released");
-    let again = rig.claim(Kind::CreateMessage).await;
+    let again = stores.claim(Kind::CreateMessage).await;
     assert_eq!(texts(&again.jobs), ["b", "c", "d"]);
     assert!(again.jobs.iter().all(|job| job.tries == 0));
 
     let a = MessageKey { chat, number: 1 };
-    assert_eq!(rig.pending(a).await, None);
-    let pending = queue.messages(chat, &ALL).await.expect("an answer");
+    assert_eq!(stores.pending(a).await, None);
+    let pending = queue.messages(chat, &WHOLE_LIST).await.expect("a response");
     assert_eq!(pending.value.items.len(), 3);
 }
 
-async fn a_batch_is_in_the_order_of_acceptance_whatever_came_back_when(site: &Site) {
-    let rig = Rig::new(site).await;
-    let chat = rig.new_chat().await;
+#[apply(on_each_backend!)]
+async fn batches_are_in_acceptance_order_after_releases(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let chat = stores.new_chat().await;
     for text in ["a", "b", "c"] {
-        rig.say(chat, text).await;
+        stores.create_message(chat, text).await;
     }
     let mut claims = Vec::new();
     for _ in 0..2 {
-        let claim = rig.claim_some(Kind::CreateMessage, 1, LONG).await;
+        let claim = stores.claim_some(Kind::CreateMessage, 1, LONG_LEASE).await;
         claims.push(claim.expect("a batch").lease);
     }
     for lease in claims {
-        rig.backend.release(&lease).await.expect("released");
+        stores.backend.release(&lease).await.expect("released");
     }
-    let batch = rig.claim(Kind::CreateMessage).await;
+    let batch = stores.claim(Kind::CreateMessage).await;
     assert_eq!(texts(&batch.jobs), ["a", "b", "c"]);
 }
 
-async fn a_claimer_whose_lease_is_over_changes_nothing(site: &Site) {
-    let rig = Rig::new(site).await;
-    let queue = &rig.backend;
-    let chat = rig.new_chat().await;
-    let message = rig.say(chat, "hello").await;
-    let late = rig
+#[apply(on_each_backend!)]
+async fn expired_lease_changes_nothing(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let queue = &stores.backend;
+    let chat = stores.new_chat().await;
+    let message = stores.create_message(chat, "hello").await;
+    let late = stores
         .claim_some(Kind::CreateMessage, 9, SHORT)
         .await
         .expect("a batch");
-    recover(&rig, 1).await;
+    recover(&stores, 1).await;
     let job = &late.jobs[0];
     let fenced = |outcome| matches!(outcome, Err(Error::Fenced(_)));
-    assert!(fenced(queue.extend(&late.lease, LONG).await));
+    assert!(fenced(queue.extend(&late.lease, LONG_LEASE).await));
     assert!(fenced(queue.acknowledge(&late.lease, &late.jobs).await));
     assert!(fenced(queue.fail(&late.lease, job, "late", None).await));
     assert!(fenced(queue.release(&late.lease).await));
-    assert!(rig.pending(message).await.is_some());
-    assert_eq!(rig.claim(Kind::CreateMessage).await.jobs.len(), 1);
+    assert!(stores.pending(message).await.is_some());
+    assert_eq!(stores.claim(Kind::CreateMessage).await.jobs.len(), 1);
 }
 
-async fn an_extended_lease_lasts(site: &Site) {
-    let rig = Rig::new(site).await;
-    let chat = rig.new_chat().await;
-    rig.say(chat, "hello").await;
-    let batch = rig
+#[apply(on_each_backend!)]
+async fn extended_lease_does_not_expire(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let chat = stores.new_chat().await;
+    stores.create_message(chat, "hello").await;
+    let batch = stores
         .claim_some(Kind::CreateMessage, 9, SHORT)
         .await
         .expect("a batch");
-    rig.backend
-        .extend(&batch.lease, LONG)
+    stores
+        .backend
+        .extend(&batch.lease, LONG_LEASE)
         .await
         .expect("extended");
     tokio::time::sleep(SHORT * 2).await;
-    assert_eq!(rig.backend.recover().await, Ok(Vec::new()));
-    let settled = rig.backend.acknowledge(&batch.lease, &batch.jobs).await;
+    assert_eq!(stores.backend.recover().await, Ok(Vec::new()));
+    let settled = stores.backend.acknowledge(&batch.lease, &batch.jobs).await;
     assert_eq!(settled, Ok(()));
 }
 
-async fn a_job_that_fails_is_tried_again_when_its_time_has_come(site: &Site) {
-    let rig = Rig::new(site).await;
-    let queue = &rig.backend;
-    let chat = rig.new_chat().await;
-    rig.say(chat, "spoilt").await;
-    let batch = rig.claim(Kind::CreateMessage).await;
+#[apply(on_each_backend!)]
+async fn failed_job_is_retried_when_due(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let queue = &stores.backend;
+    let chat = stores.new_chat().await;
+    stores.create_message(chat, "unstorable").await;
+    let batch = stores.claim(Kind::CreateMessage).await;
     let failed = queue
         .fail(&batch.lease, &batch.jobs[0], "no good", Some(SHORT))
         .await;
     assert_eq!(failed, Ok(()));
     let again = eventually("the job comes back", async || {
-        rig.claim_some(Kind::CreateMessage, 9, LONG)
+        stores
+            .claim_some(Kind::CreateMessage, 9, LONG_LEASE)
             .await
             .ok_or("nothing waits")
     })
@@ -205,68 +230,79 @@ async fn a_job_that_fails_is_tried_again_when_its_time_has_come(site: &Site) {
         .fail(&again.lease, &again.jobs[0], "no good", never)
         .await
         .expect("failed");
-    assert_eq!(rig.claim_some(Kind::CreateMessage, 9, LONG).await, None);
+    assert_eq!(
+        stores.claim_some(Kind::CreateMessage, 9, LONG_LEASE).await,
+        None
+    );
     let stats = queue.stats().await.expect("stats");
     assert_eq!((stats[2].kind, stats[2].delayed), ("create_message", 1));
 }
 
-async fn dead_letters_stay_readable_and_keep_their_number(site: &Site) {
-    let rig = Rig::new(site).await;
-    let queue = &rig.backend;
-    let chat = rig.new_chat().await;
-    let message = rig.say(chat, "spoilt").await;
-    let batch = rig.claim(Kind::CreateMessage).await;
+#[apply(on_each_backend!)]
+async fn dead_letters_stay_readable_and_keep_their_number(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let queue = &stores.backend;
+    let chat = stores.new_chat().await;
+    let message = stores.create_message(chat, "unstorable").await;
+    let batch = stores.claim(Kind::CreateMessage).await;
     queue
         .fail(&batch.lease, &batch.jobs[0], "no good", None)
         .await
         .expect("failed");
-    assert_eq!(rig.pending(message).await.expect("readable").text, "spoilt");
-    assert_eq!(rig.say(chat, "the next").await.number, 2);
-    let next = rig.claim(Kind::CreateMessage).await;
+    assert_eq!(
+        stores.pending(message).await.expect("readable").text,
+        "unstorable"
+    );
+    assert_eq!(stores.create_message(chat, "the next").await.number, 2);
+    let next = stores.claim(Kind::CreateMessage).await;
     assert_eq!(texts(&next.jobs), ["the next"]);
     let stats = queue.stats().await.expect("stats");
     assert_eq!((stats[2].dead, stats[2].leased), (1, 1));
 }
 
-async fn a_job_whose_claimers_die_is_claimed_alone_and_then_given_up(site: &Site) {
-    let rig = Rig::new(site).await;
-    let chat = rig.new_chat().await;
-    let message = rig.say(chat, "deadly").await;
-    rig.say(chat, "bystander").await;
+#[apply(on_each_backend!)]
+async fn job_that_crashes_workers_is_isolated_then_dead(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let chat = stores.new_chat().await;
+    let message = stores.create_message(chat, "deadly").await;
+    stores.create_message(chat, "bystander").await;
     for _ in 0..2 {
-        let batch = rig
+        let batch = stores
             .claim_some(Kind::CreateMessage, 9, SHORT)
             .await
             .expect("a batch");
         assert_eq!(batch.jobs.len(), 2);
-        recover(&rig, 2).await;
+        recover(&stores, 2).await;
     }
-    rig.say(chat, "newer").await;
-    let alone = rig
+    stores.create_message(chat, "newer").await;
+    let alone = stores
         .claim_some(Kind::CreateMessage, 9, SHORT)
         .await
         .expect("a batch");
     assert_eq!(texts(&alone.jobs), ["deadly"]);
-    recover(&rig, 1).await;
-    let bystander = rig
-        .claim_some(Kind::CreateMessage, 9, LONG)
+    recover(&stores, 1).await;
+    let bystander = stores
+        .claim_some(Kind::CreateMessage, 9, LONG_LEASE)
         .await
         .expect("a batch");
     assert_eq!(texts(&bystander.jobs), ["bystander"]);
-    let newer = rig
-        .claim_some(Kind::CreateMessage, 9, LONG)
+    let newer = stores
+        .claim_some(Kind::CreateMessage, 9, LONG_LEASE)
         .await
         .expect("a batch");
     assert_eq!(texts(&newer.jobs), ["newer"]);
-    assert_eq!(rig.claim_some(Kind::CreateMessage, 9, LONG).await, None);
-    assert!(rig.pending(message).await.is_some());
-    assert_eq!(rig.backend.stats().await.expect("stats")[2].dead, 1);
+    assert_eq!(
+        stores.claim_some(Kind::CreateMessage, 9, LONG_LEASE).await,
+        None
+    );
+    assert!(stores.pending(message).await.is_some());
+    assert_eq!(stores.backend.stats().await.expect("stats")[2].dead, 1);
 }
 
-/// Waits until leases are over, and takes back what they held.
-async fn recover(rig: &Rig, jobs: usize) {
+/// Waits until leases have expired, and recovers their jobs.
+async fn recover(stores: &TestStores, jobs: usize) {
     eventually("the lease is over", async || {
-        match rig.backend.recover().await {
+        match stores.backend.recover().await {
             Ok(recovered) if recovered.iter().map(|of| of.jobs).sum::<usize>() == jobs => Ok(()),
             other => Err(other),
         }
@@ -274,57 +310,69 @@ async fn recover(rig: &Rig, jobs: usize) {
     .await;
 }
 
-async fn beyond_the_queue_depth_nothing_is_changed(site: &Site) {
-    let rig = Rig::with(site, &[("CONFAB_LIMITS__QUEUE_DEPTH", "3")]).await;
-    let chat = rig.new_chat().await;
-    let message = rig.say(chat, "the third").await;
-    let full = |answer| matches!(answer, Err(Error::Full(_)));
+#[apply(on_each_backend!)]
+async fn writes_over_the_queue_depth_change_nothing(fixture: &Fixture) {
+    let stores = TestStores::with(fixture, &[("CONFAB_LIMITS__QUEUE_DEPTH", "3")]).await;
+    let chat = stores.new_chat().await;
+    let message = stores.create_message(chat, "the third").await;
+    let full = |response| matches!(response, Err(Error::Full(_)));
     let text = "the fourth".to_owned();
     assert!(full(
-        rig.enqueue(Write::create_message(chat, text.clone())).await
+        stores
+            .enqueue(Write::create_message(chat, text.clone()))
+            .await
     ));
     assert!(full(
-        rig.enqueue(Write::update_message(message, text)).await
+        stores.enqueue(Write::update_message(message, text)).await
     ));
-    assert!(full(rig.enqueue(Write::create_chat(chat.app)).await));
+    assert!(full(stores.enqueue(Write::create_chat(chat.app)).await));
     assert_eq!(
-        rig.pending(message).await.expect("readable").text,
+        stores.pending(message).await.expect("readable").text,
         "the third"
     );
-    // What is leased counts too.
-    let batch = rig.claim(Kind::CreateMessage).await;
-    assert!(full(rig.enqueue(Write::create_chat(chat.app)).await));
-    rig.store(&batch).await.expect("stored");
-    rig.backend
+    // Leased jobs count too.
+    let batch = stores.claim(Kind::CreateMessage).await;
+    assert!(full(stores.enqueue(Write::create_chat(chat.app)).await));
+    stores.store(&batch).await.expect("stored");
+    stores
+        .backend
         .acknowledge(&batch.lease, &batch.jobs)
         .await
         .expect("acknowledged");
-    assert_eq!(rig.say(chat, "now there is room").await.number, 2);
+    assert_eq!(
+        stores
+            .create_message(chat, "now there is room")
+            .await
+            .number,
+        2
+    );
 }
 
-async fn too_many_dead_letters_stop_writes(site: &Site) {
-    let rig = Rig::with(site, &[("CONFAB_LIMITS__DEAD_LETTERS", "1")]).await;
-    let chat = rig.new_chat().await;
-    rig.say(chat, "spoilt").await;
-    let batch = rig.claim(Kind::CreateMessage).await;
-    let queue = &rig.backend;
+#[apply(on_each_backend!)]
+async fn too_many_dead_letters_stop_writes(fixture: &Fixture) {
+    let stores = TestStores::with(fixture, &[("CONFAB_LIMITS__DEAD_LETTERS", "1")]).await;
+    let chat = stores.new_chat().await;
+    stores.create_message(chat, "unstorable").await;
+    let batch = stores.claim(Kind::CreateMessage).await;
+    let queue = &stores.backend;
     queue
         .fail(&batch.lease, &batch.jobs[0], "no good", None)
         .await
         .expect("failed");
-    let answer = rig.enqueue(Write::create_chat(chat.app)).await;
-    assert!(matches!(answer, Err(Error::Full(_))), "{answer:?}");
+    let response = stores.enqueue(Write::create_chat(chat.app)).await;
+    assert!(matches!(response, Err(Error::Full(_))), "{response:?}");
 }
 
-async fn the_newest_write_is_read_and_an_older_one_never_again(site: &Site) {
-    let rig = Rig::new(site).await;
-    let queue = &rig.backend;
-    let chat = rig.new_chat().await;
-    let message = rig.say(chat, "created").await;
-    let created = rig.pending(message).await.expect("readable");
-    rig.change(message, "first").await;
-    rig.change(message, "second").await;
-    let pending = rig.pending(message).await.expect("readable");
+#[apply(on_each_backend!)]
+async fn reads_return_the_newest_write_and_never_an_older_one(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let queue = &stores.backend;
+    let chat = stores.new_chat().await;
+    let message = stores.create_message(chat, "created").await;
+    let created = stores.pending(message).await.expect("readable");
+    stores.update_message(message, "first").await;
+    stores.update_message(message, "second").await;
+    let pending = stores.pending(message).await.expect("readable");
     assert_eq!(pending.text, "second");
     assert_eq!(pending.created_at, created.created_at);
     assert!(
@@ -333,42 +381,47 @@ async fn the_newest_write_is_read_and_an_older_one_never_again(site: &Site) {
             .is_some_and(|time| time >= created.created_at)
     );
 
-    // The updates are stored before the creation, which must not come to light again.
-    let updates = rig.claim(Kind::UpdateMessage).await;
-    rig.store(&updates).await.expect("stored");
+    // The updates are stored before the creation, which must not become visible again.
+    let updates = stores.claim(Kind::UpdateMessage).await;
+    stores.store(&updates).await.expect("stored");
     queue
         .acknowledge(&updates.lease, &updates.jobs)
         .await
         .expect("acknowledged");
-    assert_eq!(rig.pending(message).await, None);
-    assert_eq!(rig.stored(message).await, Some(pending.clone()));
-    rig.drain().await;
-    assert_eq!(rig.stored(message).await, Some(pending));
+    assert_eq!(stores.pending(message).await, None);
+    assert_eq!(stores.stored(message).await, Some(pending.clone()));
+    stores.drain().await;
+    assert_eq!(stores.stored(message).await, Some(pending));
 }
 
-async fn an_acknowledgement_leaves_what_came_after(site: &Site) {
-    let rig = Rig::new(site).await;
-    let chat = rig.new_chat().await;
-    let message = rig.say(chat, "created").await;
-    let creation = rig.claim(Kind::CreateMessage).await;
-    rig.change(message, "changed").await;
-    rig.store(&creation).await.expect("stored");
-    rig.backend
+#[apply(on_each_backend!)]
+async fn acknowledgement_keeps_later_writes(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let chat = stores.new_chat().await;
+    let message = stores.create_message(chat, "created").await;
+    let creation = stores.claim(Kind::CreateMessage).await;
+    stores.update_message(message, "changed").await;
+    stores.store(&creation).await.expect("stored");
+    stores
+        .backend
         .acknowledge(&creation.lease, &creation.jobs)
         .await
         .expect("acknowledged");
     assert_eq!(
-        rig.pending(message).await.expect("readable").text,
+        stores.pending(message).await.expect("readable").text,
         "changed"
     );
 }
 
-async fn what_is_not_stored_yet_is_listed_in_pages(site: &Site) {
-    let rig = Rig::new(site).await;
-    let chat = rig.new_chat().await;
+#[apply(on_each_backend!)]
+async fn pending_items_are_listed_in_pages(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let chat = stores.new_chat().await;
     for n in 1..=5 {
-        let message = rig.say(chat, &format!("message {n}")).await;
-        rig.change(message, &format!("changed {n}")).await;
+        let message = stores.create_message(chat, &format!("message {n}")).await;
+        stores
+            .update_message(message, &format!("changed {n}"))
+            .await;
     }
     let numbers = async |after, before, limit| {
         let page = Page {
@@ -376,8 +429,8 @@ async fn what_is_not_stored_yet_is_listed_in_pages(site: &Site) {
             before,
             limit,
         };
-        let messages = rig.backend.messages(chat, &page).await;
-        let messages = messages.expect("an answer").value.items;
+        let messages = stores.backend.messages(chat, &page).await;
+        let messages = messages.expect("a response").value.items;
         assert!(
             messages
                 .iter()
@@ -395,13 +448,14 @@ async fn what_is_not_stored_yet_is_listed_in_pages(site: &Site) {
     assert_eq!(numbers(Some(5), None, 2).await, [0; 0]);
 }
 
-async fn another_process_sees_the_same_queue_and_rows(site: &Site) {
-    let rig = Rig::new(site).await;
-    let chat = rig.new_chat().await;
-    let message = rig.say(chat, "hello").await;
-    rig.drain().await;
-    let other = rig.another();
-    let stored = other.message(message).await.expect("an answer").value;
+#[apply(on_each_backend!)]
+async fn another_process_sees_the_same_queue_and_rows(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let chat = stores.new_chat().await;
+    let message = stores.create_message(chat, "hello").await;
+    stores.drain().await;
+    let other = stores.open_again();
+    let stored = other.message(message).await.expect("a response").value;
     assert_eq!(stored.expect("stored").text, "hello");
     let stats = other.stats().await.expect("stats");
     assert!(
@@ -409,23 +463,3 @@ async fn another_process_sees_the_same_queue_and_rows(site: &Site) {
         "{stats:?}"
     );
 }
-
-on_each_backing!(
-    numbers_are_gapless_and_unique_whoever_asks,
-    nothing_is_accepted_for_what_does_not_exist,
-    jobs_are_claimed_once_and_in_order,
-    a_claim_keeps_to_its_bytes_but_takes_one_at_least,
-    what_is_acknowledged_is_gone_and_what_is_released_comes_next,
-    a_batch_is_in_the_order_of_acceptance_whatever_came_back_when,
-    a_claimer_whose_lease_is_over_changes_nothing,
-    an_extended_lease_lasts,
-    a_job_that_fails_is_tried_again_when_its_time_has_come,
-    dead_letters_stay_readable_and_keep_their_number,
-    a_job_whose_claimers_die_is_claimed_alone_and_then_given_up,
-    beyond_the_queue_depth_nothing_is_changed,
-    too_many_dead_letters_stop_writes,
-    the_newest_write_is_read_and_an_older_one_never_again,
-    an_acknowledgement_leaves_what_came_after,
-    what_is_not_stored_yet_is_listed_in_pages,
-    another_process_sees_the_same_queue_and_rows,
-);

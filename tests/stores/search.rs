@@ -1,40 +1,44 @@
-//! The search table, asked of each index.
+//! The search table, on each backend.
 
 use confab::domain::{MessageKey, Page};
 
 use crate::{
-    rig::Rig,
     search_table::{self, Group},
-    support::{Site, on_each_backing},
+    support::{Fixture, apply, on_each_backend},
+    test_stores::TestStores,
 };
 
-/// How many hits a search answers when the request does not say.
+/// The default number of hits.
 const DEFAULT_LIMIT: usize = 20;
 
-async fn the_table_written_by_hand_holds(site: &Site) {
-    holds(site, search_table::load()).await;
+#[apply(on_each_backend!)]
+async fn handwritten_search_table_holds(fixture: &Fixture) {
+    holds(fixture, search_table::load()).await;
 }
 
-async fn the_table_of_many_hits_and_long_prefixes_holds(site: &Site) {
-    holds(site, search_table::generated()).await;
+#[apply(on_each_backend!)]
+async fn generated_search_table_of_many_hits_and_long_prefixes_holds(fixture: &Fixture) {
+    holds(fixture, search_table::generated()).await;
 }
 
-/// All groups in one index, each in a chat of its own.
-async fn holds(site: &Site, groups: Vec<Group>) {
-    let rig = Rig::new(site).await;
+/// Stores all groups in one index, each in a chat of its own.
+async fn holds(fixture: &Fixture, groups: Vec<Group>) {
+    let stores = TestStores::new(fixture).await;
     let mut chats = Vec::new();
     for group in &groups {
-        let chat = rig.new_chat().await;
+        let chat = stores.new_chat().await;
         for text in &group.documents {
-            rig.say(chat, text).await;
+            stores.create_message(chat, text).await;
         }
         for update in &group.updates {
             let number = update.number;
-            rig.change(MessageKey { chat, number }, &update.text).await;
+            stores
+                .update_message(MessageKey { chat, number }, &update.text)
+                .await;
         }
         chats.push(chat);
     }
-    rig.drain().await;
+    stores.drain().await;
     let mut wrong = Vec::new();
     for (group, chat) in groups.iter().zip(chats) {
         for query in &group.queries {
@@ -46,7 +50,7 @@ async fn holds(site: &Site, groups: Vec<Group>) {
             let found = if confab::domain::text::Query::parse(&query.q).is_empty() {
                 vec![]
             } else {
-                rig.found(chat, &query.q, &page).await
+                stores.search_numbers(chat, &query.q, &page).await
             };
             if found != query.hits {
                 wrong.push(format!("{}: {query:?} found {found:?}", group.name));
@@ -60,8 +64,3 @@ async fn holds(site: &Site, groups: Vec<Group>) {
         wrong.join("\n")
     );
 }
-
-on_each_backing!(
-    the_table_written_by_hand_holds,
-    the_table_of_many_hits_and_long_prefixes_holds,
-);

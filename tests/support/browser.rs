@@ -1,4 +1,4 @@
-//! A real browser, headless, driven by the DevTools protocol: <https://chromedevtools.github.io/devtools-protocol/>.
+//! A headless browser, driven by the DevTools protocol: <https://chromedevtools.github.io/devtools-protocol/>.
 
 use std::{
     fmt::Display,
@@ -16,24 +16,24 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
 
-/// How long anything may take: a start, an answer, a condition. Far more than it needs.
-const PATIENCE: Duration = Duration::from_secs(60);
-const PAUSE: Duration = Duration::from_millis(50);
+/// Timeout of a start, a response, or a condition.
+const TIMEOUT: Duration = Duration::from_secs(60);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A browser with one page, which ends with it.
+/// A browser with one page. Dropping it ends the browser.
 pub struct Browser {
     child: Child,
-    /// With its profile and its log.
+    /// Holds the profile and the log.
     folder: TempDir,
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     session: Option<String>,
     sent: u64,
-    /// What scripts of pages opened to get an answer: alerts and the like.
+    /// Dialogs that scripts of the page opened, such as alerts.
     pub dialogs: Vec<String>,
 }
 
 impl Browser {
-    /// Starts it, with an empty page of 1200 by 900.
+    /// Starts the browser with an empty page of 1200 by 900 pixels.
     pub async fn start() -> Self {
         let mut last = String::new();
         for _ in 0..3 {
@@ -51,7 +51,7 @@ impl Browser {
         let child = Command::new("chromium")
             .args([
                 "--headless",
-                // Root has no sandbox, and opens nothing but pages of the test's own.
+                // Root has no sandbox, and the tests open only pages of their own.
                 "--no-sandbox",
                 "--disable-gpu",
                 "--disable-dev-shm-usage",
@@ -73,12 +73,12 @@ impl Browser {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
-            // So that its own children can be ended with it.
+            // A process group, so that child processes are killed too.
             .process_group(0)
             .spawn()
             .map_err(text)?;
-        let mut child = Ending(Some(child));
-        let deadline = Instant::now() + PATIENCE;
+        let mut child = KillOnDrop(Some(child));
+        let deadline = Instant::now() + TIMEOUT;
         let socket = loop {
             match connect(folder.path()).await {
                 Ok(socket) => break socket,
@@ -86,7 +86,7 @@ impl Browser {
                     let log = fs::read_to_string(folder.path().join("log"));
                     return Err(format!("{error}; {}", log.unwrap_or_default()));
                 }
-                Err(_) => tokio::time::sleep(PAUSE).await,
+                Err(_) => tokio::time::sleep(POLL_INTERVAL).await,
             }
         };
         let mut browser = Self {
@@ -104,14 +104,14 @@ impl Browser {
         let attached = browser.send("Target.attachToTarget", target).await;
         browser.session = attached["sessionId"].as_str().map(str::to_owned);
         browser.send("Page.enable", json!({})).await;
-        browser.look(1200, false).await;
+        browser.set_viewport(1200, false).await;
         Ok(browser)
     }
 
-    /// Gives a command of the protocol, which must succeed.
+    /// Sends a command of the protocol, which must succeed.
     pub async fn send(&mut self, method: &str, parameters: Value) -> Value {
-        let answer = self.try_send(method, parameters).await;
-        answer.unwrap_or_else(|error| panic!("{method}: {error}"))
+        let response = self.try_send(method, parameters).await;
+        response.unwrap_or_else(|error| panic!("{method}: {error}"))
     }
 
     async fn try_send(&mut self, method: &str, parameters: Value) -> Result<Value, String> {
@@ -122,10 +122,10 @@ impl Browser {
             command["sessionId"] = json!(session);
         }
         self.write(&command).await?;
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = tokio::time::Instant::now() + TIMEOUT;
         loop {
             let next = tokio::time::timeout_at(deadline, self.socket.next()).await;
-            let next = next.map_err(|_| format!("no answer within {PATIENCE:?}"))?;
+            let next = next.map_err(|_| format!("no answer within {TIMEOUT:?}"))?;
             let Message::Text(line) = next.ok_or("the browser ended")?.map_err(text)? else {
                 continue;
             };
@@ -157,7 +157,7 @@ impl Browser {
         self.socket.send(message).await.map_err(text)
     }
 
-    /// Goes to a page, and waits until it is there.
+    /// Opens a page and waits until it is loaded.
     pub async fn open(&mut self, url: impl Display) {
         let url = url.to_string();
         let gone = self.send("Page.navigate", json!({"url": url})).await;
@@ -165,7 +165,7 @@ impl Browser {
         self.until("document.readyState === 'complete'").await;
     }
 
-    /// The value of an expression of the page's, whatever its policy allows; of a promise what it comes to.
+    /// Evaluates an expression in the page, regardless of its content security policy. Promises are awaited.
     pub async fn eval(&mut self, expression: &str) -> Value {
         let value = self.try_eval(expression).await;
         value.unwrap_or_else(|error| panic!("{expression}: {error}"))
@@ -178,16 +178,16 @@ impl Browser {
             "awaitPromise": true,
             "userGesture": true,
         });
-        let answer = self.try_send("Runtime.evaluate", parameters).await?;
-        match &answer["exceptionDetails"] {
-            Value::Null => Ok(answer["result"]["value"].clone()),
+        let response = self.try_send("Runtime.evaluate", parameters).await?;
+        match &response["exceptionDetails"] {
+            Value::Null => Ok(response["result"]["value"].clone()),
             exception => Err(exception.to_string()),
         }
     }
 
-    /// Waits until an expression is true. It may fail meanwhile, as it does while another page is coming.
+    /// Waits until an expression is true. Errors count as false, because they occur while a page loads.
     pub async fn until(&mut self, expression: &str) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let value = self.try_eval(expression).await;
             if value == Ok(Value::Bool(true)) {
@@ -199,15 +199,15 @@ impl Browser {
                     .await;
                 let page = page.map(|page| page.as_str().unwrap_or_default().to_owned());
                 panic!(
-                    "{expression}: {value:?} after {PATIENCE:?}, on {}",
+                    "{expression}: {value:?} after {TIMEOUT:?}, on {}",
                     page.unwrap_or_default()
                 );
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Clicks on what a selector finds first.
+    /// Clicks the first element that matches a selector.
     pub async fn click(&mut self, selector: &str) {
         let found = format!("!!document.querySelector({})", json!(selector));
         self.until(&found).await;
@@ -218,7 +218,7 @@ impl Browser {
         .await;
     }
 
-    /// Clicks on a link or button that leads to another page, and waits until that is there.
+    /// Clicks a link or button that leads to another page, and waits until that is loaded.
     pub async fn follow(&mut self, selector: &str) {
         self.eval("window.isOld = true").await;
         self.click(selector).await;
@@ -239,14 +239,14 @@ impl Browser {
         self.send("Input.dispatchKeyEvent", up).await;
     }
 
-    /// What the page says, as somebody sees it.
+    /// The visible text of the page.
     pub async fn text(&mut self) -> String {
         let text = self.eval("document.body.innerText").await;
         text.as_str().unwrap_or_default().to_owned()
     }
 
-    /// Makes the window so wide, and light or dark.
-    pub async fn look(&mut self, width: u32, dark: bool) {
+    /// Sets the width of the window and the colour scheme.
+    pub async fn set_viewport(&mut self, width: u32, dark: bool) {
         let metrics =
             json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600});
         self.send("Emulation.setDeviceMetricsOverride", metrics)
@@ -256,27 +256,27 @@ impl Browser {
         self.send("Emulation.setEmulatedMedia", media).await;
     }
 
-    /// Takes pictures of the page in light, dark and on a phone, where nothing may stand out at the side:
+    /// Takes screenshots in light mode, dark mode and on a phone, where the page must not be wider than the window:
     /// `target/screenshots/NAME-….png`.
-    pub async fn pictures(&mut self, name: &str) {
+    pub async fn screenshots(&mut self, name: &str) {
         for (look, width, dark) in [
             ("light", 1200, false),
             ("dark", 1200, true),
             ("phone", 360, false),
         ] {
-            self.look(width, dark).await;
-            self.picture(&format!("{name}-{look}")).await;
+            self.set_viewport(width, dark).await;
+            self.screenshot(&format!("{name}-{look}")).await;
             let wide = self.eval("document.documentElement.scrollWidth").await;
             assert!(
                 wide.as_u64() <= Some(width.into()),
                 "{name} is {wide} wide on {width}"
             );
         }
-        self.look(1200, false).await;
+        self.set_viewport(1200, false).await;
     }
 
-    /// Takes one picture, of the whole page.
-    pub async fn picture(&mut self, name: &str) {
+    /// Takes a screenshot of the whole page.
+    pub async fn screenshot(&mut self, name: &str) {
         let parameters = json!({"format": "png", "captureBeyondViewport": true});
         let picture = self.send("Page.captureScreenshot", parameters).await;
         let picture = picture["data"]
@@ -295,17 +295,17 @@ impl Drop for Browser {
     }
 }
 
-/// A browser that is not connected to yet, and ends if it never is.
-struct Ending(Option<Child>);
+/// A browser process that is killed when dropped, until a connection to it exists.
+struct KillOnDrop(Option<Child>);
 
-impl Ending {
+impl KillOnDrop {
     fn has_ended(&mut self) -> bool {
         let child = self.0.as_mut();
         child.is_none_or(|child| child.try_wait().is_ok_and(|ended| ended.is_some()))
     }
 }
 
-impl Drop for Ending {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         if let Some(child) = &mut self.0 {
             end(child);
@@ -324,12 +324,12 @@ fn end(child: &mut Child) {
     child.wait().ok();
 }
 
-/// Where it listens it writes down in its profile, once it does.
+/// Connects to the browser, which writes its port and path to a file of the profile.
 async fn connect(folder: &Path) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, String> {
-    let told = fs::read_to_string(folder.join("profile/DevToolsActivePort")).map_err(text)?;
-    let mut lines = told.lines();
+    let address = fs::read_to_string(folder.join("profile/DevToolsActivePort")).map_err(text)?;
+    let mut lines = address.lines();
     let (Some(port), Some(path)) = (lines.next(), lines.next()) else {
-        return Err(format!("no port and path yet: {told:?}"));
+        return Err(format!("no port and path yet: {address:?}"));
     };
     let (socket, _) = connect_async(format!("ws://127.0.0.1:{port}{path}"))
         .await

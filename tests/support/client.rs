@@ -1,4 +1,4 @@
-//! A client of the API, as thin as a test wants it.
+//! A thin client of the API.
 
 use std::{fmt, fmt::Display, time::Duration};
 
@@ -11,13 +11,13 @@ use tokio::{
 };
 use url::form_urlencoded;
 
-/// How long one request may take.
-const ANSWER: Duration = Duration::from_secs(30);
+/// Timeout of a request.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An application that a test made. Shown, it is its path.
+/// An application that a test created. `Display` prints its path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct App {
-    /// `dec969c6`
+    /// The ID, such as `dec969c6`.
     pub id: String,
 }
 
@@ -27,12 +27,12 @@ impl Display for App {
     }
 }
 
-/// A chat that a test made. Shown, it is its path.
+/// A chat that a test created. `Display` prints its path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Chat {
-    /// Its application's id.
+    /// The ID of its application.
     pub app: String,
-    /// Its number there.
+    /// Its number in the application.
     pub number: u64,
 }
 
@@ -49,73 +49,73 @@ impl Display for Chat {
     }
 }
 
-/// Talks HTTP to one process.
+/// An HTTP client of one process.
 #[derive(Debug, Clone)]
 pub struct Client {
-    /// Where the process listens, on 127.0.0.1.
+    /// The port of the process on 127.0.0.1.
     pub port: u16,
     http: reqwest::Client,
 }
 
 impl Client {
-    /// A client of the process on that port.
+    /// Creates a client of the process on that port.
     pub fn new(port: u16) -> Self {
         let http = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
-            .timeout(ANSWER)
-            // The server ends a connection after 5 s without a request.
+            .timeout(RESPONSE_TIMEOUT)
+            // The server closes a connection after 5 s without a request.
             .pool_idle_timeout(Duration::from_secs(2))
             .build()
             .expect("a client can be built");
         Self { port, http }
     }
 
-    /// GET. The path is sent as it stands, but for what every URL library does to it: see [`Client::raw`].
-    pub async fn get(&self, path: impl Display) -> Answer {
+    /// Sends a GET. The path is sent as URL libraries normalize it; see [`Client::raw`] for other targets.
+    pub async fn get(&self, path: impl Display) -> Response {
         self.send("GET", path, &[], "").await
     }
 
-    /// As [`Client::get`], for when there may be no answer.
-    pub async fn try_get(&self, path: impl Display) -> reqwest::Result<Answer> {
+    /// Like [`Client::get`], returning connection errors.
+    pub async fn try_get(&self, path: impl Display) -> reqwest::Result<Response> {
         self.try_send("GET", path, &[], "").await
     }
 
-    /// POST of a JSON body.
-    pub async fn post(&self, path: impl Display, body: &Value) -> Answer {
+    /// Sends a POST with a JSON body.
+    pub async fn post(&self, path: impl Display, body: &Value) -> Response {
         self.send("POST", path, &[JSON], body.to_string()).await
     }
 
-    /// As [`Client::post`], for when there may be no answer.
-    pub async fn try_post(&self, path: impl Display, body: &Value) -> reqwest::Result<Answer> {
+    /// Like [`Client::post`], returning connection errors.
+    pub async fn try_post(&self, path: impl Display, body: &Value) -> reqwest::Result<Response> {
         self.try_send("POST", path, &[JSON], body.to_string()).await
     }
 
-    /// PUT of a JSON body.
-    pub async fn put(&self, path: impl Display, body: &Value) -> Answer {
+    /// Sends a PUT with a JSON body.
+    pub async fn put(&self, path: impl Display, body: &Value) -> Response {
         self.send("PUT", path, &[JSON], body.to_string()).await
     }
 
-    /// As [`Client::put`], for when there may be no answer.
-    pub async fn try_put(&self, path: impl Display, body: &Value) -> reqwest::Result<Answer> {
+    /// Like [`Client::put`], returning connection errors.
+    pub async fn try_put(&self, path: impl Display, body: &Value) -> reqwest::Result<Response> {
         self.try_send("PUT", path, &[JSON], body.to_string()).await
     }
 
-    /// Any request, with these headers and no other that matters.
+    /// Sends a request with the given headers.
     pub async fn send(
         &self,
         method: &str,
         path: impl Display,
         headers: &[(&str, &str)],
         body: impl Into<Vec<u8>>,
-    ) -> Answer {
+    ) -> Response {
         let (what, path, body) = (format!("{method} {path}"), path.to_string(), body.into());
-        let mut answer = self.try_send(method, &path, headers, body.clone()).await;
-        if method == "GET" && answer.as_ref().is_err_and(reqwest::Error::is_request) {
-            // It was sent on a kept connection just as the server ended that: RFC 9112, 9.3.1.
-            answer = self.try_send(method, &path, headers, body).await;
+        let mut response = self.try_send(method, &path, headers, body.clone()).await;
+        if method == "GET" && response.as_ref().is_err_and(reqwest::Error::is_request) {
+            // The server closed the idle connection while the request was sent: RFC 9112, 9.3.1.
+            response = self.try_send(method, &path, headers, body).await;
         }
-        answer.unwrap_or_else(|error| panic!("{what}: {error:?}"))
+        response.unwrap_or_else(|error| panic!("{what}: {error:?}"))
     }
 
     async fn try_send(
@@ -124,7 +124,7 @@ impl Client {
         path: impl Display,
         headers: &[(&str, &str)],
         body: impl Into<Vec<u8>>,
-    ) -> reqwest::Result<Answer> {
+    ) -> reqwest::Result<Response> {
         let method = method.parse().expect("a method");
         let url = format!("http://127.0.0.1:{}{path}", self.port);
         let body = body.into();
@@ -137,17 +137,17 @@ impl Client {
         }
         let request = request.build()?;
         let what = format!("{} {path}", request.method());
-        let response = self.http.execute(request).await?;
-        Ok(Answer {
+        let http_response = self.http.execute(request).await?;
+        Ok(Response {
             request: what,
-            status: response.status().as_u16(),
-            headers: response.headers().clone(),
-            body: response.text().await?,
+            status: http_response.status().as_u16(),
+            headers: http_response.headers().clone(),
+            body: http_response.text().await?,
         })
     }
 
-    /// A request target that no URL library would leave as it is.
-    pub async fn raw(&self, method: &str, target: &str, body: &str) -> Answer {
+    /// Sends a request target that a URL library would change.
+    pub async fn raw(&self, method: &str, target: &str, body: &str) -> Response {
         let length = body.len();
         let request = format!(
             "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
@@ -157,19 +157,19 @@ impl Client {
             .unwrap_or_else(|| panic!("{method} {target}: closed without an answer"))
     }
 
-    /// Sends bytes that need not be HTTP, then reads what comes until the end; `None` if nothing came.
-    pub async fn raw_bytes(&self, request: &[u8]) -> Option<Answer> {
+    /// Sends bytes that need not be HTTP, then reads until the connection ends; `None` without a response.
+    pub async fn raw_bytes(&self, request: &[u8]) -> Option<Response> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))
             .await
             .expect("the process accepts connections");
         stream.write_all(request).await.expect("a connection");
-        let mut answer = Vec::new();
-        tokio::time::timeout(ANSWER, stream.read_to_end(&mut answer))
+        let mut response = Vec::new();
+        tokio::time::timeout(RESPONSE_TIMEOUT, stream.read_to_end(&mut response))
             .await
             .expect("an answer, or the end")
             .ok();
-        let answer = String::from_utf8_lossy(&answer);
-        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let response = String::from_utf8_lossy(&response);
+        let (head, body) = response.split_once("\r\n\r\n")?;
         let mut lines = head.lines();
         let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
         let headers = lines
@@ -182,7 +182,7 @@ impl Client {
             })
             .collect();
         let line = request.split(|byte| *byte == b'\r').next()?;
-        Some(Answer {
+        Some(Response {
             request: String::from_utf8_lossy(line).into_owned(),
             status,
             headers,
@@ -192,22 +192,22 @@ impl Client {
 
     /// Creates an application.
     pub async fn new_app(&self) -> App {
-        let answer = self
+        let response = self
             .post("/application", &json!({"username": "Shetewi"}))
             .await;
-        answer.expect_status(201);
+        response.expect_status(201);
         App {
-            id: answer.text_field("Application"),
+            id: response.text_field("Application"),
         }
     }
 
     /// Creates a chat.
     pub async fn new_chat(&self, app: &App) -> Chat {
-        let answer = self.send("POST", format!("{app}/chat"), &[], "").await;
-        answer.expect_status(201);
+        let response = self.send("POST", format!("{app}/chat"), &[], "").await;
+        response.expect_status(201);
         Chat {
             app: app.id.clone(),
-            number: answer.number_field("Chat"),
+            number: response.number_field("Chat"),
         }
     }
 
@@ -216,54 +216,54 @@ impl Client {
         self.new_chat(&self.new_app().await).await
     }
 
-    /// Creates a message, and gives its number.
-    pub async fn say(&self, chat: &Chat, text: &str) -> u64 {
-        let answer = self
+    /// Creates a message and returns its number.
+    pub async fn create_message(&self, chat: &Chat, text: &str) -> u64 {
+        let response = self
             .post(format!("{chat}/message"), &json!({"message": text}))
             .await;
-        answer.expect_status(201);
-        answer.number_field("MessageID")
+        response.expect_status(201);
+        response.number_field("MessageID")
     }
 
-    /// Gives a message a new text.
-    pub async fn change(&self, chat: &Chat, number: u64, text: &str) {
+    /// Updates the text of a message.
+    pub async fn update_message(&self, chat: &Chat, number: u64, text: &str) {
         self.put(chat.message(number), &json!({"message": text}))
             .await
             .expect(200, r#"{"status":"success"}"#);
     }
 
-    /// A message's text.
+    /// Reads the text of a message.
     pub async fn text(&self, chat: &Chat, number: u64) -> String {
-        let answer = self.get(chat.message(number)).await;
-        answer.expect_status(200);
-        answer.text_field("Message")
+        let response = self.get(chat.message(number)).await;
+        response.expect_status(200);
+        response.text_field("Message")
     }
 
-    /// A chat's `MessagesCount`.
+    /// Reads the `MessagesCount` of a chat.
     pub async fn messages_count(&self, chat: &Chat) -> Value {
-        let answer = self.get(chat).await;
-        answer.expect_status(200);
-        answer.json()["MessagesCount"].clone()
+        let response = self.get(chat).await;
+        response.expect_status(200);
+        response.json()["MessagesCount"].clone()
     }
 
     /// Searches a chat by `?q=`, with at most 100 hits.
-    pub async fn search(&self, chat: &Chat, query: &str) -> Answer {
+    pub async fn search(&self, chat: &Chat, query: &str) -> Response {
         let query: String = form_urlencoded::byte_serialize(query.as_bytes()).collect();
         self.get(format!("{chat}/search?limit=100&q={query}")).await
     }
 
-    /// The numbers of the messages that a search finds, at most 100; none while the index is not there yet.
-    pub async fn found(&self, chat: &Chat, query: &str) -> Vec<u64> {
-        let answer = self.search(chat, query).await;
-        if answer.status == 503 {
+    /// The numbers of the messages that a search returns, at most 100; empty while the index does not exist.
+    pub async fn search_numbers(&self, chat: &Chat, query: &str) -> Vec<u64> {
+        let response = self.search(chat, query).await;
+        if response.status == 503 {
             return Vec::new();
         }
-        answer.expect_status(200);
-        answer.numbers("messageID")
+        response.expect_status(200);
+        response.numbers("messageID")
     }
 
-    /// Follows a list's links in one direction (`next` or `prev`) to the end; gives every page.
-    pub async fn follow(&self, first: impl Display, direction: &str) -> Vec<Answer> {
+    /// Follows the links of a list in one direction (`next` or `prev`) to the end, and returns every page.
+    pub async fn follow(&self, first: impl Display, direction: &str) -> Vec<Response> {
         let mut pages = vec![self.get(first).await];
         while let Some(link) = pages.last().and_then(|page| page.link(direction)) {
             assert!(pages.len() < 10_000, "{link}: the list never ends");
@@ -278,28 +278,28 @@ impl Client {
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
-pub struct Answer {
-    /// To what: `GET /up`.
+pub struct Response {
+    /// The request it answers: `GET /up`.
     pub request: String,
     /// The status code.
     pub status: u16,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body, to the letter.
+    /// The body, unchanged.
     pub body: String,
 }
 
-/// In one line.
-impl Display for Answer {
+/// Prints the response in one line.
+impl Display for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let body: String = self.body.chars().take(200).collect();
         write!(f, "is answered {} {body}", self.status)
     }
 }
 
-impl Answer {
+impl Response {
     /// A header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
@@ -313,24 +313,24 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
     }
 
-    /// A field of the body that is a string.
+    /// A string field of the body.
     #[track_caller]
     pub fn text_field(&self, name: &str) -> String {
         match &self.json()[name] {
             Value::String(text) => text.clone(),
-            _ => panic!("{name} is no string: {self:#?}"),
+            _ => panic!("{name} is not a string: {self:#?}"),
         }
     }
 
-    /// A field of the body that is a whole number.
+    /// An integer field of the body.
     #[track_caller]
     pub fn number_field(&self, name: &str) -> u64 {
         self.json()[name]
             .as_u64()
-            .unwrap_or_else(|| panic!("{name} is no whole number: {self:#?}"))
+            .unwrap_or_else(|| panic!("{name} is not an integer: {self:#?}"))
     }
 
-    /// A field of the body that is a point in time, as the contract writes it: RFC 3339, UTC, milliseconds, `Z`.
+    /// A time field of the body in the format of the API: RFC 3339, UTC, milliseconds, `Z`.
     #[track_caller]
     pub fn time_field(&self, name: &str) -> String {
         let text = self.text_field(name);
@@ -338,7 +338,7 @@ impl Answer {
         text
     }
 
-    /// A list's numbers: of a field of each of its items.
+    /// An integer field of each item of a list.
     #[track_caller]
     pub fn numbers(&self, name: &str) -> Vec<u64> {
         let items = self.json();
@@ -350,12 +350,12 @@ impl Answer {
             .map(|item| {
                 item[name]
                     .as_u64()
-                    .unwrap_or_else(|| panic!("{name} is no whole number: {self:#?}"))
+                    .unwrap_or_else(|| panic!("{name} is not an integer: {self:#?}"))
             })
             .collect()
     }
 
-    /// Where the `Link` header (RFC 8288) points for a relation.
+    /// The target of the `Link` header (RFC 8288) with a relation.
     #[track_caller]
     pub fn link(&self, relation: &str) -> Option<String> {
         let headers = self.headers.get_all("link").iter();
@@ -365,7 +365,7 @@ impl Answer {
                 let (target, parameters) = link
                     .strip_prefix('<')
                     .and_then(|link| link.split_once(">; "))
-                    .unwrap_or_else(|| panic!("{link:?} is no link: {self:#?}"));
+                    .unwrap_or_else(|| panic!("{link:?} is not a link: {self:#?}"));
                 (parameters == format!("rel=\"{relation}\"")).then(|| target.to_owned())
             })
     }
@@ -376,29 +376,29 @@ impl Answer {
         assert_eq!(self.status, status, "{self:#?}");
     }
 
-    /// Fails unless this is the status and, to the letter, the JSON body.
+    /// Fails unless this is the status and exactly the JSON body.
     #[track_caller]
     pub fn expect(&self, status: u16, body: &str) {
         assert_eq!((self.status, &*self.body), (status, body), "{self:#?}");
         assert!(self.is(status, body), "{self:#?}");
     }
 
-    /// Fails unless this is the status and the error: see [`Answer::is_error`].
+    /// Fails unless this is the status and the error: see [`Response::is_error`].
     #[track_caller]
     pub fn expect_error(&self, status: u16, error: &str) {
         self.expect(status, &error_body(error));
         assert!(self.is_error(status, error), "{self:#?}");
     }
 
-    /// Whether this is the status and, to the letter, the JSON body.
+    /// Whether this is the status and exactly the JSON body.
     fn is(&self, status: u16, body: &str) -> bool {
         self.status == status
             && self.body == body
             && self.header("content-type") == Some("application/json")
     }
 
-    /// Whether this is the status and the error: `{"error":"…"}`, with nothing else in it, and with the headers that
-    /// the status asks for.
+    /// Whether this is the status and the error, `{"error":"…"}` and nothing else, with the headers that the status
+    /// requires.
     pub fn is_error(&self, status: u16, error: &str) -> bool {
         self.is(status, &error_body(error))
             && match status {
@@ -413,11 +413,11 @@ fn error_body(error: &str) -> String {
     format!(r#"{{"error":{}}}"#, json!(error))
 }
 
-/// Fails unless this is a point in time as the contract writes it, and one of these days.
+/// Fails unless this is a time in the format of the API, within a day of now.
 #[track_caller]
 pub fn check_time(text: &str) {
     let time = DateTime::parse_from_rfc3339(text)
-        .unwrap_or_else(|error| panic!("{text:?} is no RFC 3339: {error}"))
+        .unwrap_or_else(|error| panic!("{text:?} is not RFC 3339: {error}"))
         .to_utc();
     assert_eq!(time.to_rfc3339_opts(SecondsFormat::Millis, true), text);
     let off = (Utc::now() - time).abs();

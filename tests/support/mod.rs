@@ -1,7 +1,7 @@
-//! What the test suites share: a [`Site`] with stores of its own for every test, [`Process`]es of the real binary on
-//! it, a [`Client`] to talk to them, and a [`Proxy`] to come between them and their stores.
+//! What the test suites share: a [`Fixture`] with stores for each test, [`Process`]es of the real binary on it, a
+//! [`Client`] of their API, and a [`Proxy`] between them and their stores.
 //!
-//! A suite mounts it with `#[path = "../support/mod.rs"] mod support;` at the root of its crate.
+//! A suite includes it with `#[path = "../support/mod.rs"] mod support;` at the root of its crate.
 
 #![allow(
     dead_code,
@@ -11,106 +11,104 @@
 
 mod browser;
 mod client;
-mod own_redis;
+mod dedicated_redis;
+mod fixture;
 mod process;
 mod proxy;
 mod services;
-mod site;
 mod wait;
 
 pub use browser::Browser;
-pub use client::{Answer, App, Chat, Client, check_time};
-pub use own_redis::OwnRedis;
-pub use process::{Finished, Process, free_port};
+pub use client::{App, Chat, Client, Response, check_time};
+pub use dedicated_redis::DedicatedRedis;
+pub use fixture::{BackendKind, Fixture, StoreLocation, run, run_at};
+pub use process::{CommandOutput, Process, free_port};
 pub use proxy::Proxy;
 pub use services::{Elasticsearch, Servers, Services};
-pub use site::{Backing, Place, Site, run, run_at};
-pub use wait::{PATIENCE, eventually, settles, together};
+pub use wait::{TIMEOUT, concurrently, eventually, eventually_eq};
 
-/// Makes a test of each `async fn name(site: &Site)` on each backing: `services::name` and `embedded::name`. With nothing
-/// installed, `cargo test` runs the embedded half and says how many it ignores; `make test` runs all.
+/// `#[apply(on_each_backend!)]` makes two tests of an `async fn NAME(fixture: &Fixture)`, each on stores of its own:
+/// `NAME::services` and `NAME::embedded`.
 ///
-/// This list is what "the same tests on every backing" means: a backing is added here, by a line. A function that is
-/// not listed is dead code, which the compiler reports.
-#[allow(unused_macros, reason = "the fault suite lists its trials itself")]
-macro_rules! on_each_backing {
-    ($($name:ident),+ $(,)?) => {
-        mod services {
-            $(
-                #[test]
-                #[ignore = "wants MySQL, Redis and Elasticsearch: make test"]
-                fn $name() {
-                    $crate::support::run($crate::support::Backing::Services, super::$name);
-                }
-            )+
-        }
+/// Tests on the services are ignored unless `--include-ignored` is given, as `make test` does. To add a backend, add a
+/// function here.
+#[allow(unused_macros, reason = "not every suite uses it")]
+macro_rules! on_each_backend {
+    ($(#[$attribute:meta])* async fn $name:ident($fixture:ident: $type:ty) $test:block) => {
+        $(#[$attribute])*
+        async fn $name($fixture: $type) $test
 
-        mod embedded {
-            $(
-                #[test]
-                fn $name() {
-                    $crate::support::run($crate::support::Backing::Embedded, super::$name);
-                }
-            )+
+        mod $name {
+            #[test]
+            #[ignore = "needs MySQL, Redis and Elasticsearch: make test"]
+            fn services() {
+                $crate::support::run($crate::support::BackendKind::Services, super::$name);
+            }
+
+            #[test]
+            fn embedded() {
+                $crate::support::run($crate::support::BackendKind::Embedded, super::$name);
+            }
         }
     };
 }
 
-/// As `on_each_backing`, of what wants a browser too.
-#[allow(unused_macros, reason = "one suite alone needs it")]
-macro_rules! in_a_browser {
-    ($($name:ident),+ $(,)?) => {
-        mod services {
-            $(
-                #[test]
-                #[ignore = "wants Chromium, MySQL, Redis and Elasticsearch: make test"]
-                fn $name() {
-                    $crate::support::run($crate::support::Backing::Services, super::$name);
-                }
-            )+
-        }
+/// As `on_each_backend`, for tests that also need a browser.
+#[allow(unused_macros, reason = "not every suite uses it")]
+macro_rules! on_each_backend_in_browser {
+    ($(#[$attribute:meta])* async fn $name:ident($fixture:ident: $type:ty) $test:block) => {
+        $(#[$attribute])*
+        async fn $name($fixture: $type) $test
 
-        mod embedded {
-            $(
-                #[test]
-                #[ignore = "wants Chromium: make test"]
-                fn $name() {
-                    $crate::support::run($crate::support::Backing::Embedded, super::$name);
-                }
-            )+
+        mod $name {
+            #[test]
+            #[ignore = "needs Chromium, MySQL, Redis and Elasticsearch: make test"]
+            fn services() {
+                $crate::support::run($crate::support::BackendKind::Services, super::$name);
+            }
+
+            #[test]
+            #[ignore = "needs Chromium: make test"]
+            fn embedded() {
+                $crate::support::run($crate::support::BackendKind::Embedded, super::$name);
+            }
         }
     };
 }
 
-/// Makes `only_services::name`, … of what only the three services can do: be out of reach one by one, or disagree.
-#[allow(unused_macros, reason = "the fault suite lists its trials itself")]
+/// `#[apply(on_services!)]`: for behaviour that only the services have, such as one unreachable store. Makes `NAME::services`.
+#[allow(unused_macros, reason = "not every suite uses it")]
 macro_rules! on_services {
-    ($($name:ident),+ $(,)?) => {
-        mod only_services {
-            $(
-                #[test]
-                #[ignore = "wants MySQL, Redis and Elasticsearch: make test"]
-                fn $name() {
-                    $crate::support::run($crate::support::Backing::Services, super::$name);
-                }
-            )+
+    ($(#[$attribute:meta])* async fn $name:ident($fixture:ident: $type:ty) $test:block) => {
+        $(#[$attribute])*
+        async fn $name($fixture: $type) $test
+
+        mod $name {
+            #[test]
+            #[ignore = "needs MySQL, Redis and Elasticsearch: make test"]
+            fn services() {
+                $crate::support::run($crate::support::BackendKind::Services, super::$name);
+            }
         }
     };
 }
 
-/// Makes `only_embedded::name`, … of what only a file can be.
-#[allow(unused_macros, reason = "one suite alone needs it")]
+/// `#[apply(on_embedded!)]`: for behaviour that only the embedded backend has, such as a damaged file. Makes
+/// `NAME::embedded`.
+#[allow(unused_macros, reason = "not every suite uses it")]
 macro_rules! on_embedded {
-    ($($name:ident),+ $(,)?) => {
-        mod only_embedded {
-            $(
-                #[test]
-                fn $name() {
-                    $crate::support::run($crate::support::Backing::Embedded, super::$name);
-                }
-            )+
+    ($(#[$attribute:meta])* async fn $name:ident($fixture:ident: $type:ty) $test:block) => {
+        $(#[$attribute])*
+        async fn $name($fixture: $type) $test
+
+        mod $name {
+            #[test]
+            fn embedded() {
+                $crate::support::run($crate::support::BackendKind::Embedded, super::$name);
+            }
         }
     };
 }
 
-pub(crate) use {in_a_browser, on_each_backing, on_embedded, on_services};
+pub use macro_rules_attribute::apply;
+pub(crate) use {on_each_backend, on_each_backend_in_browser, on_embedded, on_services};

@@ -1,4 +1,4 @@
-//! The real binary, as an operator runs it.
+//! Processes of the real binary.
 
 use std::{
     fs::File,
@@ -12,18 +12,18 @@ use std::{
 
 use serde_json::json;
 
-use super::{Client, Site, eventually};
+use super::{Client, Fixture, eventually};
 
-/// How long a start may take until the process answers at all.
-const START: Duration = Duration::from_secs(120);
+/// Timeout of a start, until the process answers.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A port that nobody listens on. Ports are taken from below the range that the system gives to outgoing connections,
-/// each once, so that the port is most likely still free when the program binds it.
+/// Returns a free port. Ports are below the system's range for outgoing connections and each is returned once, so that
+/// it is very likely still free when the program binds it.
 pub fn free_port() -> u16 {
     const FIRST: u16 = 10_000;
     const COUNT: u16 = 20_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Test binaries that run side by side start at different places.
+    // Test binaries that run concurrently start at different ports.
     let start = std::process::id().wrapping_mul(101) % u32::from(COUNT);
     (0..COUNT)
         .map(|_| {
@@ -34,8 +34,8 @@ pub fn free_port() -> u16 {
         .expect("one of 20,000 ports is free")
 }
 
-/// A running `confab serve`. It can be talked to as to a [`Client`], is killed with SIGKILL when dropped, and shows what
-/// it wrote if the test fails.
+/// A running `confab serve`. Dereferences to a [`Client`] of it. Dropping it kills the process with SIGKILL, and prints
+/// its output if the test failed.
 pub struct Process {
     child: Child,
     client: Client,
@@ -57,51 +57,51 @@ impl Process {
         &self.admin
     }
 
-    /// A client of this process, for a task of its own.
+    /// A client that another task can own.
     pub fn client(&self) -> Client {
         self.client.clone()
     }
 
-    /// Waits until the process takes writes: until an update of a message that does not exist, which changes nothing,
-    /// is answered as such.
-    pub async fn ready(&self) {
+    /// Waits until the process accepts writes: until an update of a message that does not exist, which changes nothing,
+    /// returns 404.
+    pub async fn wait_until_ready(&self) {
         let body = json!({"message": "is there anybody out there?"});
-        eventually("the process takes writes", async || {
-            let answer = self
+        eventually("the process accepts writes", async || {
+            let response = self
                 .put("/application/00000000/chat/1/message/1", &body)
                 .await;
-            if answer.status == 404 {
+            if response.status == 404 {
                 Ok(())
             } else {
-                Err(answer)
+                Err(response)
             }
         })
         .await;
     }
 
-    /// SIGKILL, and the end of the process.
+    /// Kills the process with SIGKILL and waits for its end.
     pub fn kill(mut self) {
         self.end();
     }
 
-    /// Sends it a signal: `STOP`, `CONT`, `TERM`.
+    /// Sends a signal: `STOP`, `CONT`, `TERM`.
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status();
         assert!(sent.as_ref().is_ok_and(ExitStatus::success), "{sent:?}");
     }
 
-    /// Its number.
+    /// The process ID.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// How it ended, if it has.
+    /// The exit status, if the process has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().expect("a child of ours")
+        self.child.try_wait().expect("a child process")
     }
 
-    /// What it wrote so far to its standard output and error.
+    /// The standard output and error so far.
     pub fn output(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).expect("the log is there")).into_owned()
     }
@@ -111,20 +111,20 @@ impl Process {
         self.child.wait().ok();
     }
 
-    /// Waits until `GET /up` answers; false if the process ends before.
-    pub async fn comes_up(&mut self) -> bool {
-        let deadline = Instant::now() + START;
+    /// Waits until `GET /up` is answered; returns false if the process ends before.
+    pub async fn wait_until_up(&mut self) -> bool {
+        let deadline = Instant::now() + START_TIMEOUT;
         loop {
-            if let Ok(answer) = self.client.try_get("/up").await {
-                answer.expect_status(200);
+            if let Ok(response) = self.client.try_get("/up").await {
+                response.expect_status(200);
                 return true;
             }
-            if self.child.try_wait().expect("a child of ours").is_some() {
+            if self.child.try_wait().expect("a child process").is_some() {
                 return false;
             }
             assert!(
                 Instant::now() < deadline,
-                "GET /up is not answered {START:?} after the start"
+                "GET /up is not answered {START_TIMEOUT:?} after the start"
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -144,18 +144,18 @@ impl Drop for Process {
     }
 }
 
-/// A command that has run to its end.
+/// The result of a command.
 #[derive(Debug)]
-pub struct Finished {
-    /// Its exit code; `None` if a signal ended it.
+pub struct CommandOutput {
+    /// The exit code; `None` if a signal ended it.
     pub code: Option<i32>,
-    /// What it wrote to its standard output.
+    /// The standard output.
     pub stdout: String,
-    /// What it wrote to its standard error.
+    /// The standard error.
     pub stderr: String,
 }
 
-impl Finished {
+impl CommandOutput {
     /// Fails unless the command ended with this code.
     #[track_caller]
     pub fn expect_code(&self, code: i32) -> &Self {
@@ -164,46 +164,46 @@ impl Finished {
     }
 }
 
-impl Site {
-    /// Starts the program and waits until it takes writes.
+impl Fixture {
+    /// Starts the program and waits until it accepts writes.
     pub async fn start(&self) -> Process {
         self.start_with(&[]).await
     }
 
-    /// As [`Site::start`], with further settings as environment variables.
+    /// Like [`Fixture::start`], with additional settings as environment variables.
     pub async fn start_with(&self, settings: &[(&str, &str)]) -> Process {
         let process = self.spawn(settings).await;
-        process.ready().await;
+        process.wait_until_ready().await;
         process
     }
 
-    /// Starts as many processes side by side as the backing allows.
+    /// Starts as many concurrent processes as the backend supports.
     pub async fn start_all(&self) -> Vec<Process> {
         self.start_all_with(&[]).await
     }
 
-    /// As [`Site::start_all`], with further settings as environment variables.
+    /// Like [`Fixture::start_all`], with additional settings.
     pub async fn start_all_with(&self, settings: &[(&str, &str)]) -> Vec<Process> {
         let mut processes = Vec::new();
-        for _ in 0..self.processes() {
+        for _ in 0..self.process_count() {
             processes.push(self.start_with(settings).await);
         }
         processes
     }
 
-    /// Starts the program and waits only until it answers `GET /up`.
+    /// Starts the program and waits until `GET /up` is answered.
     pub async fn spawn(&self, settings: &[(&str, &str)]) -> Process {
         self.spawn_as(&["serve"], settings).await
     }
 
-    /// As [`Site::spawn`], with a command line of the test's own.
+    /// Like [`Fixture::spawn`], with other arguments.
     pub async fn spawn_as(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Process {
         for _ in 0..5 {
             let mut process = self.launch(arguments, settings);
-            if process.comes_up().await {
+            if process.wait_until_up().await {
                 return process;
             }
-            // Somebody took the port in the meantime; anything else is for the test to fail on.
+            // Another process took the port. Any other output fails the test.
             let output = process.output();
             assert!(
                 output.contains("in use"),
@@ -213,15 +213,15 @@ impl Site {
         panic!("five ports in a row were taken by others");
     }
 
-    /// Starts the program on a free port and waits for nothing.
+    /// Starts the program on a free port without waiting.
     pub fn launch(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Process {
-        self.launch_through(&[], arguments, settings)
+        self.launch_wrapped(&[], arguments, settings)
     }
 
-    /// As [`Site::launch`], by another program that becomes this one: `through`, then the binary and its arguments.
-    pub fn launch_through(
+    /// Like [`Fixture::launch`], through a wrapper command that executes the binary.
+    pub fn launch_wrapped(
         &self,
-        through: &[&str],
+        wrapper: &[&str],
         arguments: &[&str],
         settings: &[(&str, &str)],
     ) -> Process {
@@ -229,7 +229,7 @@ impl Site {
         let log = self.folder().join(format!("confab-{port}.log"));
         let output = File::create(&log).expect("the test's folder takes files");
         let child = self
-            .command(through, arguments, settings)
+            .command(wrapper, arguments, settings)
             .env("CONFAB_SERVER__PORT", port.to_string())
             .env("CONFAB_ADMIN__PORT", admin.to_string())
             .stdout(output.try_clone().expect("a file can be shared"))
@@ -244,49 +244,55 @@ impl Site {
         }
     }
 
-    /// Runs a command of the program on this site to its end.
-    pub async fn confab(&self, arguments: &[&str]) -> Finished {
+    /// Runs a command of the program to its end.
+    pub async fn confab(&self, arguments: &[&str]) -> CommandOutput {
         self.confab_with(arguments, &[]).await
     }
 
-    /// As [`Site::confab`], with further settings as environment variables.
-    pub async fn confab_with(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Finished {
-        self.confab_through(&[], arguments, settings).await
-    }
-
-    /// As [`Site::confab_with`], by another program that becomes this one.
-    pub async fn confab_through(
+    /// Like [`Fixture::confab`], with additional settings.
+    pub async fn confab_with(
         &self,
-        through: &[&str],
         arguments: &[&str],
         settings: &[(&str, &str)],
-    ) -> Finished {
+    ) -> CommandOutput {
+        self.confab_wrapped(&[], arguments, settings).await
+    }
+
+    /// Like [`Fixture::confab_with`], through a wrapper command that executes the binary.
+    pub async fn confab_wrapped(
+        &self,
+        wrapper: &[&str],
+        arguments: &[&str],
+        settings: &[(&str, &str)],
+    ) -> CommandOutput {
         let child = self
-            .command(through, arguments, settings)
+            .command(wrapper, arguments, settings)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary can be started");
         let id = child.id();
         let mut waiting = tokio::task::spawn_blocking(|| child.wait_with_output());
-        let Ok(ended) = tokio::time::timeout(START, &mut waiting).await else {
+        let Ok(ended) = tokio::time::timeout(START_TIMEOUT, &mut waiting).await else {
             let kill = Command::new("kill").args(["-9", &id.to_string()]).status();
             let output = waiting.await.expect("waiting does not panic");
-            panic!("confab {arguments:?} runs on after {START:?} (kill: {kill:?}): {output:#?}");
+            panic!(
+                "confab {arguments:?} runs on after {START_TIMEOUT:?} (kill: {kill:?}): {output:#?}"
+            );
         };
         let output = ended
             .expect("waiting does not panic")
-            .expect("a child of ours");
-        Finished {
+            .expect("a child process");
+        CommandOutput {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
     }
 
-    /// The program with this site's settings and no other.
-    fn command(&self, through: &[&str], arguments: &[&str], settings: &[(&str, &str)]) -> Command {
-        let mut line = through
+    /// The command that runs the program with only the settings of this fixture.
+    fn command(&self, wrapper: &[&str], arguments: &[&str], settings: &[(&str, &str)]) -> Command {
+        let mut line = wrapper
             .iter()
             .copied()
             .chain([env!("CARGO_BIN_EXE_confab")]);

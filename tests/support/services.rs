@@ -1,4 +1,4 @@
-//! MySQL, Redis and Elasticsearch as the tests reach them: a database, a key prefix and an index name for one test.
+//! A database, a key prefix and an index name on MySQL, Redis and Elasticsearch for one test.
 
 use std::{env, fmt::Display, time::Duration};
 
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 
 use super::Chat;
 
-/// How long a store may take to answer before the test fails.
-const ANSWER: Duration = Duration::from_secs(20);
+/// Timeout of a call to a store.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Where the three servers are: URLs without a database, prefix or index.
+/// The URLs of the three servers, without a database, prefix or index.
 #[derive(Debug, Clone)]
 pub struct Servers {
     /// `mysql://root@127.0.0.1:13306`
@@ -24,7 +24,7 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Those that all tests share.
+    /// The servers that all tests share.
     pub fn shared() -> Self {
         let url = |variable, default: &str| env::var(variable).unwrap_or_else(|_| default.into());
         Self {
@@ -35,21 +35,21 @@ impl Servers {
     }
 }
 
-/// One test's share of the three services.
+/// The part of the three services that belongs to one test.
 pub struct Services {
-    /// The test's own database.
+    /// The URL of the test's database.
     pub mysql_url: String,
-    /// The server that all tests share.
+    /// The URL of the shared Redis server.
     pub redis_url: String,
-    /// The server that all tests share.
+    /// The URL of the shared Elasticsearch server.
     pub elasticsearch_url: String,
-    /// The database's name, what every key starts with, and the index's alias, all at once.
+    /// The name of the database, the prefix of the keys and the alias of the index.
     name: String,
     mysql_server: String,
 }
 
 impl Services {
-    /// Makes sure that every service answers, and makes the database. Keys and indices are made by the program.
+    /// Checks that every service answers, and creates the database. The program creates keys and indices.
     pub async fn make(name: &str, servers: Servers) -> Self {
         let mysql_server = servers.mysql.trim_end_matches('/').to_owned();
         let services = Self {
@@ -59,7 +59,7 @@ impl Services {
             name: name.into(),
             mysql_server,
         };
-        // The database last, so that nothing is left behind if another store does not answer.
+        // The database is last, so that nothing is left behind if another store does not answer.
         let keys = bounded(services.keys()).await;
         require("Redis", "CONFAB_TEST_REDIS_URL", keys);
         let indices = bounded(services.elasticsearch().indices()).await;
@@ -70,7 +70,7 @@ impl Services {
         services
     }
 
-    /// Removes all that the test made. Every store is tried, whatever the others say.
+    /// Removes everything that the test created, from every store even if one fails.
     pub async fn remove(&self) -> Result<(), String> {
         let results = [
             bounded(self.remove_keys()).await,
@@ -80,7 +80,7 @@ impl Services {
         results.into_iter().collect()
     }
 
-    /// What tells the program where its stores are, as environment variables.
+    /// The environment variables that configure the program for these stores.
     pub fn settings(&self) -> Vec<(&'static str, String)> {
         vec![
             ("CONFAB_BACKING", "services".into()),
@@ -95,7 +95,7 @@ impl Services {
         ]
     }
 
-    /// What every key of the test starts with.
+    /// The prefix of every key of the test.
     pub fn redis_prefix(&self) -> String {
         format!("{}:", self.name)
     }
@@ -130,7 +130,7 @@ impl Services {
         Ok(())
     }
 
-    /// Every key of the test.
+    /// Every Redis key of the test.
     pub async fn keys(&self) -> Result<Vec<String>, String> {
         let mut connection = self.redis().await?;
         let mut keys = Vec::new();
@@ -163,7 +163,7 @@ impl Services {
             .map_err(text)
     }
 
-    /// Forgets everything, at one moment, on a Redis that nobody else uses.
+    /// Empties Redis at once. The server must not be shared.
     pub async fn empty_redis(&self) -> Result<(), String> {
         let shared = Servers::shared().redis;
         assert_ne!(self.redis_url, shared, "all tests that run now use it");
@@ -173,7 +173,7 @@ impl Services {
             .map_err(text)
     }
 
-    /// A connection to the server that all tests share.
+    /// A connection to the Redis server.
     pub async fn redis(&self) -> Result<redis::aio::MultiplexedConnection, String> {
         redis::Client::open(self.redis_url.as_str())
             .map_err(text)?
@@ -183,30 +183,29 @@ impl Services {
     }
 }
 
-/// One test's index, past the program.
+/// Direct access to the index of a test.
 pub struct Elasticsearch {
     http: reqwest::Client,
     url: String,
-    /// The alias that the program reads and writes through.
+    /// The alias of the index.
     index: String,
 }
 
 impl Elasticsearch {
-    /// The indices that stand behind the test's alias, or once did.
+    /// The indices that are or were behind the alias.
     pub async fn indices(&self) -> Result<Vec<String>, String> {
         let path = format!("/_cat/indices/{}*?format=json&h=index", self.index);
-        let answer = self.send(Method::GET, &path).await?;
-        let rows = answer.as_array().cloned().unwrap_or_default();
+        let response = self.send(Method::GET, &path).await?;
+        let rows = response.as_array().cloned().unwrap_or_default();
         Ok(rows
             .iter()
             .filter_map(|row| row["index"].as_str().map(str::to_owned))
             .collect())
     }
 
-    /// Deletes every index of the test, also one that a killed process has only asked for.
+    /// Deletes every index of the test, including those whose creation a killed process has only requested.
     pub async fn remove_indices(&self) -> Result<(), String> {
-        // New indices are events of this priority: those that wait are made first. An answer that says that it took
-        // too long is as good as any.
+        // Index creations have this priority, so pending ones are completed first. A timeout is acceptable.
         let wait = "/_cluster/health?wait_for_events=urgent&timeout=10s";
         self.send(Method::GET, wait).await.ok();
         for index in self.indices().await? {
@@ -215,42 +214,42 @@ impl Elasticsearch {
         Ok(())
     }
 
-    /// Removes a document, which must be there.
+    /// Deletes a document, which must exist.
     pub async fn delete(&self, id: &str) {
         let path = format!("/{}/_doc/{id}?refresh=true", self.index);
-        let answer = self.send(Method::DELETE, &path).await;
+        let response = self.send(Method::DELETE, &path).await;
         assert!(
-            answer
+            response
                 .as_ref()
                 .is_ok_and(|done| done["result"] == "deleted"),
-            "{answer:?}"
+            "{response:?}"
         );
     }
 
-    /// Makes an index look as if the program of another version had made it.
+    /// Sets the version in the metadata of an index.
     pub async fn set_version(&self, index: &str, version: u64) {
         let url = format!("{}/{index}/_mapping", self.url);
         let meta = json!({"_meta": {"version": version}});
-        let answer = self
+        let response = self
             .http
             .put(url)
             .json(&meta)
             .send()
             .await
-            .expect("an answer");
-        assert!(answer.status().is_success(), "{answer:?}");
+            .expect("a response");
+        assert!(response.status().is_success(), "{response:?}");
     }
 
-    /// Maps a field that the program knows nothing of.
+    /// Adds a field to the mapping that the program does not know.
     pub async fn add_field(&self, index: &str) {
         let url = format!("{}/{index}/_mapping", self.url);
         let field = serde_json::json!({"properties": {"stray": {"type": "keyword"}}});
         let request = self.http.put(url).json(&field).send();
-        let answer = request.await.expect("an answer");
-        assert!(answer.status().is_success(), "{answer:?}");
+        let response = request.await.expect("a response");
+        assert!(response.status().is_success(), "{response:?}");
     }
 
-    /// The documents of a chat: number and text, in any order.
+    /// The documents of a chat, number and text, in any order.
     pub async fn documents(&self, chat: &Chat) -> Result<Vec<(u64, String)>, String> {
         const PAGE: usize = 5000;
         let refresh = format!("/{}/_refresh", self.index);
@@ -268,9 +267,9 @@ impl Elasticsearch {
                 query["search_after"] = json!([number]);
             }
             let request = self.http.post(format!("{}{path}", self.url)).json(&query);
-            let answer = self.answer(request).await?;
-            let hits = answer["hits"]["hits"].as_array();
-            let hits = hits.ok_or_else(|| format!("no hits: {answer}"))?;
+            let response = self.read_response(request).await?;
+            let hits = response["hits"]["hits"].as_array();
+            let hits = hits.ok_or_else(|| format!("no hits: {response}"))?;
             documents.extend(hits.iter().map(|hit| {
                 let source = &hit["_source"];
                 let text = source["text"].as_str().unwrap_or_default().to_owned();
@@ -284,22 +283,22 @@ impl Elasticsearch {
 
     async fn send(&self, method: Method, path: &str) -> Result<Value, String> {
         let request = self.http.request(method, format!("{}{path}", self.url));
-        self.answer(request).await
+        self.read_response(request).await
     }
 
-    async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Value, String> {
-        let response = request.send().await.map_err(text)?;
-        let status = response.status();
-        let answer: Value = response.json().await.map_err(text)?;
+    async fn read_response(&self, request: reqwest::RequestBuilder) -> Result<Value, String> {
+        let http_response = request.send().await.map_err(text)?;
+        let status = http_response.status();
+        let response: Value = http_response.json().await.map_err(text)?;
         if status.is_success() || status == StatusCode::NOT_FOUND {
-            Ok(answer)
+            Ok(response)
         } else {
-            Err(format!("{status}: {answer}"))
+            Err(format!("{status}: {response}"))
         }
     }
 }
 
-/// Fails the test, with a line that says what to do, unless the store answered.
+/// Fails the test with instructions if the store did not answer.
 fn require<T>(store: &str, variable: &str, answered: Result<T, String>) {
     if let Err(error) = answered {
         panic!(
@@ -308,11 +307,11 @@ fn require<T>(store: &str, variable: &str, answered: Result<T, String>) {
     }
 }
 
-/// A call to a store that fails, in words, rather than hang.
+/// Limits the duration of a call.
 async fn bounded<T>(call: impl Future<Output = Result<T, String>>) -> Result<T, String> {
-    match tokio::time::timeout(ANSWER, call).await {
+    match tokio::time::timeout(RESPONSE_TIMEOUT, call).await {
         Ok(result) => result,
-        Err(_) => Err(format!("no answer within {ANSWER:?}")),
+        Err(_) => Err(format!("no response within {RESPONSE_TIMEOUT:?}")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Waiting for conditions, and doing things at the same time.
+//! Waiting for conditions, and concurrent tasks.
 
 use std::{
     fmt::Debug,
@@ -7,41 +7,41 @@ use std::{
 
 use tokio::task::JoinSet;
 
-/// How long a condition may take to come true. Far more than it needs: a slow machine is no reason to fail.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+/// Timeout of a condition. Much longer than it needs, so that a slow machine does not fail.
+pub const TIMEOUT: Duration = Duration::from_secs(90);
 
-/// How often a condition is looked at.
-const PAUSE: Duration = Duration::from_millis(25);
+/// The interval between polls.
+const POLL_INTERVAL: Duration = Duration::from_millis(25);
 
-/// Waits until `look` gives `Ok`; after [`PATIENCE`] fails with what it gave last.
-pub async fn eventually<T, E: Debug>(what: &str, mut look: impl AsyncFnMut() -> Result<T, E>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+/// Polls until the result is `Ok`; fails after [`TIMEOUT`] with the last error.
+pub async fn eventually<T, E: Debug>(what: &str, mut poll: impl AsyncFnMut() -> Result<T, E>) -> T {
+    let deadline = Instant::now() + TIMEOUT;
     loop {
-        match look().await {
+        match poll().await {
             Ok(value) => return value,
             Err(seen) if Instant::now() > deadline => {
-                panic!("{what}: not within {PATIENCE:?}; the last that was seen: {seen:?}")
+                panic!("{what}: not within {TIMEOUT:?}; last result: {seen:?}")
             }
-            Err(_) => tokio::time::sleep(PAUSE).await,
+            Err(_) => tokio::time::sleep(POLL_INTERVAL).await,
         }
     }
 }
 
-/// Waits until `look` gives `expected`.
-pub async fn settles<T: PartialEq + Debug>(
+/// Polls until the result is `expected`.
+pub async fn eventually_eq<T: PartialEq + Debug>(
     what: &str,
     expected: T,
-    mut look: impl AsyncFnMut() -> T,
+    mut poll: impl AsyncFnMut() -> T,
 ) {
     eventually(what, async || {
-        let seen = look().await;
+        let seen = poll().await;
         if seen == expected { Ok(()) } else { Err(seen) }
     })
     .await;
 }
 
-/// Runs `count` tasks at the same time and gives their results, in the order in which they ended.
-pub async fn together<T, F>(count: usize, task: impl Fn(usize) -> F) -> Vec<T>
+/// Runs `count` tasks concurrently and returns their results in the order of completion.
+pub async fn concurrently<T, F>(count: usize, task: impl Fn(usize) -> F) -> Vec<T>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,

@@ -4,7 +4,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-use support::{Chat, Client, Process, Site, on_each_backing, on_services, settles, together};
+use support::{
+    Chat, Client, Fixture, Process, apply, concurrently, eventually_eq, on_each_backend,
+    on_services,
+};
 
 /// How many messages each of two writers says.
 const MESSAGES: usize = 200;
@@ -16,109 +19,106 @@ const IDLE: [(&str, &str); 1] = [("CONFAB_WORKERS__ENABLED", "false")];
 const SHORT_LEASE: [(&str, &str); 1] = [("CONFAB_WORKERS__LEASE_MS", "2000")];
 
 /// Starts the former program.
-async fn start_former(site: &Site, settings: &[(&str, &str)]) -> Process {
+async fn start_former(fixture: &Fixture, settings: &[(&str, &str)]) -> Process {
     let former = std::env::var("CONFAB_TEST_FORMER").expect("make upgrade-test sets it");
     // It stops at a setting that it does not know.
     let script =
         r#"unset $(env | sed -n 's/^\(CONFAB_ADMIN__[A-Z_]*\)=.*/\1/p'); shift; exec "$0" "$@""#;
-    let through = ["sh", "-c", script, &former];
-    let mut process = site.launch_through(&through, &["serve"], settings);
-    assert!(process.comes_up().await, "{}", process.output());
-    process.ready().await;
+    let wrapper = ["sh", "-c", script, &former];
+    let mut process = fixture.launch_wrapped(&wrapper, &["serve"], settings);
+    assert!(process.wait_until_up().await, "{}", process.output());
+    process.wait_until_ready().await;
     process
 }
 
-async fn say(api: Client, chat: Chat) {
+async fn create_messages(api: Client, chat: Chat) {
     for _ in 0..MESSAGES {
-        api.say(&chat, "hello").await;
+        api.create_message(&chat, "hello").await;
     }
 }
 
 /// Waits until all that is said is stored, counted and found, and nothing disagrees.
-async fn all_is_well(site: &Site, api: &Client, chat: &Chat, count: usize) {
+async fn wait_until_consistent(fixture: &Fixture, api: &Client, chat: &Chat, count: usize) {
     let stored = "SELECT COUNT(*) FROM messages";
     let count = count as u64;
-    settles("it is stored", Some(count as i64), async || {
-        site.stored_number(stored).await
+    eventually_eq("it is stored", Some(count as i64), async || {
+        fixture.stored_number(stored).await
     })
     .await;
-    settles("it is counted", count.into(), async || {
+    eventually_eq("it is counted", count.into(), async || {
         api.messages_count(chat).await
     })
     .await;
-    settles("the newest is found", Some(count), async || {
-        api.found(chat, "hello").await.last().copied()
+    eventually_eq("the newest is found", Some(count), async || {
+        api.search_numbers(chat, "hello").await.last().copied()
     })
     .await;
-    site.confab(&["counts", "verify"]).await.expect_code(0);
-    site.confab(&["search", "verify"]).await.expect_code(0);
-    let dead = site.confab(&["jobs", "list", "--json"]).await;
+    fixture.confab(&["counts", "verify"]).await.expect_code(0);
+    fixture.confab(&["search", "verify"]).await.expect_code(0);
+    let dead = fixture.confab(&["jobs", "list", "--json"]).await;
     assert!(dead.stdout.contains(r#""jobs":[]"#), "{dead:#?}");
 }
 
 /// Also shows that the schema is brought up to date while the former program writes.
-async fn both_write_and_read_side_by_side(site: &Site) {
-    let old = start_former(site, &[]).await;
+#[apply(on_services!)]
+async fn both_versions_write_and_read_concurrently(fixture: &Fixture) {
+    let old = start_former(fixture, &[]).await;
     let chat = old.new_app_and_chat().await;
-    let writing = tokio::spawn(say(old.client(), chat.clone()));
-    let new = site.start().await;
-    let others = say(new.client(), chat.clone());
+    let writing = tokio::spawn(create_messages(old.client(), chat.clone()));
+    let new = fixture.start().await;
+    let others = create_messages(new.client(), chat.clone());
     let (writing, ()) = tokio::join!(writing, others);
-    writing.expect("what was answered was right");
+    writing.expect("all responses were correct");
     // Each sees at once what the other has accepted.
-    let number = old.say(&chat, "hello from the old").await;
+    let number = old.create_message(&chat, "hello from the old").await;
     assert_eq!(new.text(&chat, number).await, "hello from the old");
-    new.change(&chat, number, "hello from the new").await;
+    new.update_message(&chat, number, "hello from the new")
+        .await;
     assert_eq!(old.text(&chat, number).await, "hello from the new");
     for api in [&old, &new] {
-        all_is_well(site, api, &chat, 2 * MESSAGES + 1).await;
+        wait_until_consistent(fixture, api, &chat, 2 * MESSAGES + 1).await;
     }
     // The old one is ended, and the new one goes on.
     old.signal("TERM");
-    new.say(&chat, "hello").await;
-    all_is_well(site, &new, &chat, 2 * MESSAGES + 2).await;
+    new.create_message(&chat, "hello").await;
+    wait_until_consistent(fixture, &new, &chat, 2 * MESSAGES + 2).await;
 }
 
-async fn each_stores_what_the_other_accepted(site: &Site) {
-    let old = start_former(site, &IDLE).await;
+#[apply(on_services!)]
+async fn versions_store_what_the_other_accepted(fixture: &Fixture) {
+    let old = start_former(fixture, &IDLE).await;
     let chat = old.new_app_and_chat().await;
-    say(old.client(), chat.clone()).await;
-    let new = site.start().await;
-    all_is_well(site, &new, &chat, MESSAGES).await;
+    create_messages(old.client(), chat.clone()).await;
+    let new = fixture.start().await;
+    wait_until_consistent(fixture, &new, &chat, MESSAGES).await;
     new.kill();
     old.kill();
-    let new = site.start_with(&IDLE).await;
-    say(new.client(), chat.clone()).await;
-    let old = start_former(site, &[]).await;
-    all_is_well(site, &old, &chat, 2 * MESSAGES).await;
+    let new = fixture.start_with(&IDLE).await;
+    create_messages(new.client(), chat.clone()).await;
+    let old = start_former(fixture, &[]).await;
+    wait_until_consistent(fixture, &old, &chat, 2 * MESSAGES).await;
 }
 
 /// On a file one after the other, with jobs that the former left.
-async fn what_the_former_left_is_taken_over(site: &Site) {
-    let old = start_former(site, &SHORT_LEASE).await;
+#[apply(on_each_backend!)]
+async fn stores_of_the_former_version_are_taken_over(fixture: &Fixture) {
+    let old = start_former(fixture, &SHORT_LEASE).await;
     let chat = old.new_app_and_chat().await;
-    together(4, |_| {
+    concurrently(4, |_| {
         let (api, chat) = (old.client(), chat.clone());
         async move {
             for _ in 0..MESSAGES / 4 {
-                api.say(&chat, "hello").await;
+                api.create_message(&chat, "hello").await;
             }
         }
     })
     .await;
     old.kill();
-    let old = start_former(site, &IDLE).await;
-    say(old.client(), chat.clone()).await;
+    let old = start_former(fixture, &IDLE).await;
+    create_messages(old.client(), chat.clone()).await;
     old.kill();
-    let new = site.start().await;
-    all_is_well(site, &new, &chat, 2 * MESSAGES).await;
-    let next = new.say(&chat, "hello").await;
+    let new = fixture.start().await;
+    wait_until_consistent(fixture, &new, &chat, 2 * MESSAGES).await;
+    let next = new.create_message(&chat, "hello").await;
     assert_eq!(next, 2 * MESSAGES as u64 + 1);
 }
-
-on_services!(
-    both_write_and_read_side_by_side,
-    each_stores_what_the_other_accepted,
-);
-
-on_each_backing!(what_the_former_left_is_taken_over);

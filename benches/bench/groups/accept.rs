@@ -1,14 +1,14 @@
-//! Accepting messages, with no worker running: each answer is sent after its job is on the disk.
+//! Accepting messages without workers: each response is sent after its job is on disk.
 
 use anyhow::Result;
 
 use super::{Bench, CONNECTIONS, NO_WORKERS};
 use crate::{
     confab,
-    ground::{BACKINGS, Backing},
+    fixture::{BACKENDS, BackendKind},
     limits,
+    report::Bound,
     requests::{CREATED, Chat},
-    sheet::Bound,
     wrk::Load,
 };
 
@@ -24,28 +24,28 @@ pub async fn run(bench: &mut Bench) -> Result<()> {
     let increment = limits::launch("increment", Some(&redis_url)).await?;
     for round in 0..bench.rounds {
         eprintln!("accept, round {}", round + 1);
-        for backing in BACKINGS {
-            let ground = bench.ground(backing);
-            let process = ground.serve_empty(&NO_WORKERS).await?;
+        for backend in BACKENDS {
+            let fixture = bench.fixture(backend);
+            let process = fixture.serve_empty(&NO_WORKERS).await?;
             let app = confab::create_application(process.port).await?;
             let chat = confab::create_chat(process.port, &app).await?;
             let creates = Load::new("creates", &chat.creates(), Some(CREATED))?;
             for connections in [1, 16, CONNECTIONS, 256] {
-                let name = format!("accept, {connections} connections, {backing}");
+                let name = format!("accept, {connections} connections, {backend}");
                 let of = format!("accept, {connections} connections, bare handler");
-                bench.load(&name, &ground, &process, &creates, connections)?;
-                if backing == Backing::Services {
+                bench.load(&name, &fixture, &process, &creates, connections)?;
+                if backend == BackendKind::Services {
                     bench.load_limit(&of, &handler, &bare, connections)?;
                 }
-                let least = match backing {
-                    Backing::Services => Bound::Least(0.55),
-                    Backing::Embedded => Bound::Least(0.4),
+                let least = match backend {
+                    BackendKind::Services => Bound::Least(0.55),
+                    BackendKind::Embedded => Bound::Least(0.4),
                 };
                 bench
-                    .sheet
-                    .hold(&name, &of, (connections == CONNECTIONS).then_some(least));
+                    .report
+                    .compare(&name, &of, (connections == CONNECTIONS).then_some(least));
             }
-            if backing == Backing::Services {
+            if backend == BackendKind::Services {
                 let name = format!("accept, {CONNECTIONS} connections, services");
                 let with_script = "handler with the accept script";
                 let with_increment = "handler with INCR and LPUSH";
@@ -54,15 +54,15 @@ pub async fn run(bench: &mut Bench) -> Result<()> {
                 bench.load_limit(with_script, &script, &bare, CONNECTIONS)?;
                 bench.load_limit(with_increment, &increment, &bare, CONNECTIONS)?;
                 bench
-                    .sheet
-                    .hold(&name, with_script, Some(Bound::Least(0.9)));
-                bench.sheet.hold(with_script, with_increment, None);
+                    .report
+                    .compare(&name, with_script, Some(Bound::Least(0.9)));
+                bench.report.compare(with_script, with_increment, None);
                 bench
-                    .sheet
-                    .hold(with_script, "accept, 64 connections, bare handler", None);
+                    .report
+                    .compare(with_script, "accept, 64 connections, bare handler", None);
             }
             drop(process);
-            ground.wipe().await?;
+            fixture.wipe().await?;
         }
     }
     Ok(())

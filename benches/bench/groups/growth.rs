@@ -1,15 +1,15 @@
-//! What depends on how much there is already: in a chat of a million messages, beside 100,000 chats, with two million
-//! messages in all.
+//! The effect of existing data: in a chat of a million messages, beside 100,000 chats, with two million messages in
+//! all.
 
 use anyhow::Result;
 
 use super::{Bench, CONNECTIONS, reads::HITS};
 use crate::{
-    client::{self, Pace},
+    client::{self, LoadModel},
     confab::{self, Process},
-    ground::{BACKINGS, Ground},
+    fixture::{BACKENDS, Fixture},
+    report::Bound,
     requests::{CREATED, Chat, SHOWN, listed},
-    sheet::Bound,
     texts,
     wrk::Load,
 };
@@ -18,10 +18,10 @@ const LARGE: u64 = 1_000_000;
 const CHATS: u64 = 100_000;
 const EACH: u64 = 10;
 
-/// What a new chat is given, so that there is something to read.
+/// The number of messages in a new chat.
 const SMALL: u64 = 1000;
 
-/// What is measured in each chat, and whether the large one must keep up.
+/// The measurements in each chat, and whether the large chat has a target.
 const MEASURES: [(&str, bool); 7] = [
     ("GET message", true),
     ("list of 100", true),
@@ -34,89 +34,100 @@ const MEASURES: [(&str, bool); 7] = [
 
 pub async fn run(bench: &mut Bench) -> Result<()> {
     let (large, chats) = (bench.messages(LARGE), bench.messages(CHATS));
-    for backing in BACKINGS {
-        let ground = bench.ground(backing);
-        let process = ground.serve_empty(&[]).await?;
+    for backend in BACKENDS {
+        let fixture = bench.fixture(backend);
+        let process = fixture.serve_empty(&[]).await?;
         let app = confab::create_application(process.port).await?;
-        let site = Site {
-            ground,
+        let run = GrowthRun {
+            fixture,
             process,
             app,
         };
-        let empty = format!("new chat in an empty store, {backing}");
-        let beside_large = format!("new chat beside {large} messages, {backing}");
-        let in_large = format!("in the chat of {large} messages, {backing}");
+        let empty = format!("new chat in an empty store, {backend}");
+        let beside_large = format!("new chat beside {large} messages, {backend}");
+        let in_large = format!("in the chat of {large} messages, {backend}");
         let beside_all = format!(
-            "new chat beside {chats} chats, {} messages, {backing}",
+            "new chat beside {chats} chats, {} messages, {backend}",
             large + chats * EACH
         );
 
         for round in 0..bench.rounds {
             eprintln!("growth, {empty}, round {}", round + 1);
-            site.new_chat(bench, &empty).await?;
+            run.new_chat(bench, &empty).await?;
         }
-        let chat = site.filled(large).await?;
+        let chat = run.filled(large).await?;
         for round in 0..bench.rounds {
-            eprintln!("growth, {backing}, {large} messages, round {}", round + 1);
-            site.new_chat(bench, &beside_large).await?;
-            site.measure(bench, &chat, large, &in_large).await?;
+            eprintln!("growth, {backend}, {large} messages, round {}", round + 1);
+            run.new_chat(bench, &beside_large).await?;
+            run.measure(bench, &chat, large, &in_large).await?;
         }
-        site.fill_many(chats).await?;
+        run.fill_many(chats).await?;
         for round in 0..bench.rounds {
             eprintln!("growth, {beside_all}, round {}", round + 1);
-            site.new_chat(bench, &beside_all).await?;
+            run.new_chat(bench, &beside_all).await?;
         }
         for (measure, must) in MEASURES {
-            let name = |place: &String| format!("{measure}, {place}");
-            bench.sheet.hold(
+            let name = |case: &String| format!("{measure}, {case}");
+            bench.report.compare(
                 &name(&in_large),
                 &name(&beside_large),
                 must.then_some(Bound::Least(0.9)),
             );
-            bench.sheet.hold(&name(&beside_large), &name(&empty), None);
-            bench.sheet.hold(&name(&beside_all), &name(&empty), None);
+            bench
+                .report
+                .compare(&name(&beside_large), &name(&empty), None);
+            bench
+                .report
+                .compare(&name(&beside_all), &name(&empty), None);
         }
-        let Site {
-            ground, process, ..
-        } = site;
+        let GrowthRun {
+            fixture, process, ..
+        } = run;
         drop(process);
-        ground.wipe().await?;
+        fixture.wipe().await?;
     }
     Ok(())
 }
 
-struct Site {
-    ground: Ground,
+struct GrowthRun {
+    fixture: Fixture,
     process: Process,
     app: String,
 }
 
-impl Site {
-    /// A new chat with so many messages, all of them stored and indexed.
+impl GrowthRun {
+    /// Creates a chat with a number of messages, all stored and indexed.
     async fn filled(&self, messages: u64) -> Result<Chat> {
         let chat = confab::create_chat(self.process.port, &self.app).await?;
-        self.ground.fill(&self.process, &chat, messages).await?;
+        self.fixture.fill(&self.process, &chat, messages).await?;
         self.settle().await?;
         Ok(chat)
     }
 
     async fn settle(&self) -> Result<()> {
-        let mut eyes = self.ground.eyes().await?;
-        eyes.until_jobs(0).await?;
-        eyes.until_found().await
+        let mut inspector = self.fixture.inspector().await?;
+        inspector.wait_for_jobs(0).await?;
+        inspector.wait_until_indexed().await
     }
 
-    /// Many chats of ten messages each, of an application of their own.
+    /// Creates many chats of ten messages each in an application of their own.
     async fn fill_many(&self, chats: u64) -> Result<()> {
         let port = self.process.port;
         let app = confab::create_application(port).await?;
         let path = format!("/application/{app}/chat");
-        let create = move |_| crate::requests::Ask {
+        let create = move |_| crate::requests::RequestSpec {
             method: "POST",
             path: path.clone(),
             body: String::new(),
         };
-        client::drive(&[port], CONNECTIONS as usize, chats, Pace::Closed, create).await?;
+        client::drive(
+            &[port],
+            CONNECTIONS as usize,
+            chats,
+            LoadModel::Closed,
+            create,
+        )
+        .await?;
         let fill = move |n| {
             let chat = Chat {
                 app: app.clone(),
@@ -128,25 +139,25 @@ impl Site {
             &[port],
             CONNECTIONS as usize,
             chats * EACH,
-            Pace::Closed,
+            LoadModel::Closed,
             fill,
         )
         .await?;
         self.settle().await
     }
 
-    async fn new_chat(&self, bench: &mut Bench, place: &str) -> Result<()> {
+    async fn new_chat(&self, bench: &mut Bench, case: &str) -> Result<()> {
         let chat = self.filled(SMALL).await?;
-        self.measure(bench, &chat, SMALL, place).await
+        self.measure(bench, &chat, SMALL, case).await
     }
 
-    /// Reads, searches and writes in a chat whose first messages hold the rare word ten times.
+    /// Reads, searches and writes in a chat whose first messages contain the rare word ten times.
     async fn measure(
         &self,
         bench: &mut Bench,
         chat: &Chat,
         messages: u64,
-        place: &str,
+        case: &str,
     ) -> Result<()> {
         let reads = [
             (MEASURES[0].0, chat.shows(messages), SHOWN),
@@ -162,22 +173,22 @@ impl Site {
                 listed(HITS),
             ),
         ];
-        for (measure, asks, expect) in reads {
-            let load = Load::new("growth", &asks, Some(expect))?;
-            let name = format!("{measure}, {place}");
-            bench.load(&name, &self.ground, &self.process, &load, CONNECTIONS)?;
+        for (measure, specs, expect) in reads {
+            let load = Load::new("growth", &specs, Some(expect))?;
+            let name = format!("{measure}, {case}");
+            bench.load(&name, &self.fixture, &self.process, &load, CONNECTIONS)?;
         }
-        self.ground.pause()?;
+        self.fixture.pause()?;
         let load = Load::new("growth", &chat.creates(), Some(CREATED))?;
-        let accepted = format!("{}, {place}", MEASURES[4].0);
-        bench.load(&accepted, &self.ground, &self.process, &load, CONNECTIONS)?;
-        let drained = super::drain::finish(&self.ground).await?;
+        let accepted = format!("{}, {case}", MEASURES[4].0);
+        bench.load(&accepted, &self.fixture, &self.process, &load, CONNECTIONS)?;
+        let drained = super::drain::finish(&self.fixture).await?;
         bench
-            .sheet
-            .add(&format!("{}, {place}", MEASURES[5].0), "/s", drained.stored);
+            .report
+            .add(&format!("{}, {case}", MEASURES[5].0), "/s", drained.stored);
         bench
-            .sheet
-            .add(&format!("{}, {place}", MEASURES[6].0), "/s", drained.found);
+            .report
+            .add(&format!("{}, {case}", MEASURES[6].0), "/s", drained.found);
         Ok(())
     }
 }

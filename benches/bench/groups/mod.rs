@@ -1,4 +1,4 @@
-//! What is measured, one group after another.
+//! The parts of the benchmark.
 
 pub mod accept;
 pub mod drain;
@@ -13,75 +13,76 @@ use anyhow::Result;
 
 use crate::{
     confab::Process,
-    ground::{Backing, Ground},
-    measure::Watch,
-    sheet::Sheet,
+    fixture::{BackendKind, Fixture},
+    report::Report,
+    resources::ResourceMonitor,
     stores::Stores,
-    wrk::{Load, Seen},
+    wrk::{Load, Measurement},
 };
 
-/// Connections wherever nothing else is said.
+/// The default number of connections.
 pub const CONNECTIONS: u32 = 64;
 
-/// Seconds of one run of wrk.
+/// The duration of a run of wrk in seconds.
 pub const SECONDS: f64 = 2.0;
 
-/// What starts the program without workers: what is accepted stays in the queue.
+/// Starts the program without workers: accepted jobs stay in the queue.
 pub const NO_WORKERS: [(&str, &str); 1] = [("CONFAB_WORKERS__ENABLED", "false")];
 
-/// How it is measured, and what came of it.
+/// Configuration and results of the benchmark.
 pub struct Bench {
     pub stores: Stores,
-    /// How often each measurement is made, in turn with what it is held against.
+    /// The number of rounds; compared measurements take turns in each.
     pub rounds: usize,
-    /// By what all amounts of data are multiplied.
+    /// The factor of all amounts of data.
     pub scale: f64,
-    pub sheet: Sheet,
+    pub report: Report,
 }
 
 impl Bench {
-    pub fn ground(&self, backing: Backing) -> Ground {
-        Ground::new(backing, &self.stores)
+    pub fn fixture(&self, backend: BackendKind) -> Fixture {
+        Fixture::new(backend, &self.stores)
     }
 
-    /// So many messages, at this scale.
+    /// A number of messages, scaled.
     pub fn messages(&self, messages: u64) -> u64 {
         ((messages as f64 * self.scale) as u64).max(1000)
     }
 
-    /// So many seconds, at this scale.
+    /// A number of seconds, scaled.
     pub fn seconds(&self, seconds: f64) -> f64 {
         (seconds * self.scale.min(1.0)).max(1.0)
     }
 
-    /// Loads the program, and notes how many requests a second it answered and what that took.
+    /// Loads the program, and reports requests per second and resource usage.
     pub fn load(
         &mut self,
         name: &str,
-        ground: &Ground,
+        fixture: &Fixture,
         process: &Process,
         load: &Load,
         connections: u32,
-    ) -> Result<Seen> {
-        self.load_for(name, ground, process, load, connections, SECONDS)
+    ) -> Result<Measurement> {
+        self.load_for(name, fixture, process, load, connections, SECONDS)
     }
 
-    /// The same for so many seconds.
+    /// Like [`Self::load`], for a number of seconds.
     pub fn load_for(
         &mut self,
         name: &str,
-        ground: &Ground,
+        fixture: &Fixture,
         process: &Process,
         load: &Load,
         connections: u32,
         seconds: f64,
-    ) -> Result<Seen> {
+    ) -> Result<Measurement> {
         let length = load.check(process.port, connections)?;
-        let watch = Watch::begin(ground.watched(&[process]));
-        let seen = load.run(process.port, connections, seconds, length)?;
-        self.sheet.add(name, "/s", seen.per_second);
-        self.sheet.add_uses(name, watch.end(seen.requests));
-        Ok(seen)
+        let monitor = ResourceMonitor::begin(fixture.monitored(&[process]));
+        let measurement = load.run(process.port, connections, seconds, length)?;
+        self.report.add(name, "/s", measurement.per_second);
+        self.report
+            .add_usages(name, monitor.end(measurement.requests));
+        Ok(measurement)
     }
 
     /// Loads a limit.
@@ -93,8 +94,8 @@ impl Bench {
         connections: u32,
     ) -> Result<()> {
         let length = load.check(process.port, connections)?;
-        let seen = load.run(process.port, connections, SECONDS, length)?;
-        self.sheet.add(name, "/s", seen.per_second);
+        let measurement = load.run(process.port, connections, SECONDS, length)?;
+        self.report.add(name, "/s", measurement.per_second);
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
-//! Elasticsearch's `_bulk` of the same documents into an index of the same definition, 1,000 a request, made before the
-//! clock starts; ends with a refresh, when all can be found.
+//! Elasticsearch's `_bulk` of the same documents into an index with the same definition, 1,000 per request, prepared
+//! before the clock starts. It ends with a refresh, when all documents are searchable.
 
 use std::{
     sync::{
@@ -19,10 +19,10 @@ use crate::{stores::NAME, texts};
 
 const DEFINITION: &str = include_str!("../../../src/stores/services/elasticsearch/mapping.json");
 
-/// Documents of a request.
+/// Documents per request.
 const BATCH: u64 = 1000;
 
-/// Requests in flight: as many as the program's `index_messages` has.
+/// Requests in flight, as in the program's `index_messages`.
 const IN_FLIGHT: usize = 2;
 
 pub async fn run(elasticsearch: &str, documents: u64) -> Result<()> {
@@ -55,11 +55,11 @@ pub async fn run(elasticsearch: &str, documents: u64) -> Result<()> {
                 let request = client
                     .post(&url)
                     .header(CONTENT_TYPE, "application/x-ndjson");
-                let answer = request.body(body.clone()).send().await?.text().await?;
-                let answer: Value = serde_json::from_str(&answer)?;
+                let response = request.body(body.clone()).send().await?.text().await?;
+                let response: Value = serde_json::from_str(&response)?;
                 ensure!(
-                    answer["errors"] == false,
-                    "a document was refused: {answer}"
+                    response["errors"] == false,
+                    "a document was refused: {response}"
                 );
             }
             anyhow::Ok(())

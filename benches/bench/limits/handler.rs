@@ -1,4 +1,4 @@
-//! The same requests, parsed, and answers of the same bytes; nothing behind it.
+//! The same requests, parsed, and responses of the same bytes, without stores.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,7 +29,7 @@ struct Created<'a> {
     text: &'a str,
 }
 
-/// The answer to a creation.
+/// The response to a creation.
 pub fn created(app: &str, chat: u64, number: u64, text: &str) -> HttpResponse {
     let location = format!("/application/{app}/chat/{chat}/message/{number}");
     let body = Created {
@@ -57,7 +57,7 @@ struct Shown<'a> {
     created_at: &'a str,
 }
 
-/// The answer to a read of a message.
+/// The response to a read of a message.
 pub fn shown(app: &str, chat: u64, number: u64, text: &str, created_at: &str) -> HttpResponse {
     HttpResponse::Ok().json(Shown {
         application: app,
@@ -96,7 +96,7 @@ fn list(app: &str, chat: u64, count: u64) -> HttpResponse {
     HttpResponse::Ok().json(items)
 }
 
-/// All that the mixed load asks for.
+/// The routes of the mixed load.
 pub fn routes(app: &mut ServiceConfig) {
     static NUMBER: AtomicU64 = AtomicU64::new(1);
     app.route("/up", web::get().to(HttpResponse::Ok))

@@ -17,14 +17,14 @@ use mysql_async::{Pool, prelude::Queryable};
 
 use super::{CHAT, handler};
 
-/// As many connections as the program has.
+/// As many connections as the program uses.
 const CONNECTIONS: usize = 16;
 
 pub async fn serve_mysql(port: &str, url: &str) -> Result<()> {
     let constraints = mysql_async::PoolConstraints::new(CONNECTIONS, CONNECTIONS);
     let pool = mysql_async::PoolOpts::default()
         .with_constraints(constraints.unwrap_or_default())
-        // Nothing of a session is changed here.
+        // No session variables are changed.
         .with_reset_connection(false);
     let options = mysql_async::OptsBuilder::from_opts(mysql_async::Opts::from_url(url)?);
     let pool = Data::new(Pool::new(options.prefer_socket(false).pool_opts(pool)));
@@ -83,7 +83,7 @@ pub async fn serve_sqlite(port: &str, file: &str) -> Result<()> {
     .await
 }
 
-/// Reads in the server's own thread: a row that is in memory is there in microseconds.
+/// Reads in the server's own thread: a cached row takes microseconds.
 async fn from_sqlite(
     path: Path<(String, u64, u64)>,
     file: Data<String>,
@@ -96,7 +96,7 @@ async fn from_sqlite(
                 slot.insert(SqliteConnection::establish(&file).map_err(ErrorInternalServerError)?)
             }
         };
-        // The chat's place in the file, then the row by its key.
+        // The position of the chat in the file, then the row by its key.
         sql_query(
             "SELECT text, created_at FROM messages WHERE id = \
              (SELECT id << 32 FROM chat_numbers WHERE app = ?1 AND number = ?2) | ?3",

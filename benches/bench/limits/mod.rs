@@ -1,4 +1,4 @@
-//! Bare programs that do one thing and nothing else: what the program is held against. `bench limit NAME …` runs one.
+//! Limits: minimal programs that do one thing, to compare the program with. `bench limit NAME …` runs one.
 
 mod bulk;
 mod handler;
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::confab::{Process, free_port, get};
 
-/// Becomes the limit that the arguments name.
+/// Runs the limit that the arguments name.
 pub async fn run(arguments: &[String]) -> Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
@@ -31,7 +31,7 @@ pub async fn run(arguments: &[String]) -> Result<()> {
     }
 }
 
-/// Serves as the program does: the same library, as many threads.
+/// Serves like the program: the same library, the same number of threads.
 async fn serve(
     port: &str,
     routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
@@ -52,11 +52,11 @@ pub async fn launch(name: &str, store: Option<&str>) -> Result<Process> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["limit", name, &port.to_string()]).args(store);
     let mut process = Process::start(command, port)?;
-    process.answers(&get("/up")).await?;
+    process.responses(&get("/up")).await?;
     Ok(process)
 }
 
-/// Runs a limit that does so much and ends; tells how many it did a second.
+/// Runs a limit that does a fixed amount of work; returns its rate per second.
 pub fn measure(name: &str, store: &str, count: u64) -> Result<f64> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["limit", name, store, &count.to_string()]);
@@ -64,7 +64,7 @@ pub fn measure(name: &str, store: &str, count: u64) -> Result<f64> {
     if !output.status.success() {
         bail!("{name}: {}", String::from_utf8_lossy(&output.stderr));
     }
-    let told: Value = serde_json::from_slice(&output.stdout)?;
-    let seconds = told["seconds"].as_f64().context("seconds")?;
+    let result: Value = serde_json::from_slice(&output.stdout)?;
+    let seconds = result["seconds"].as_f64().context("seconds")?;
     Ok(count as f64 / seconds)
 }

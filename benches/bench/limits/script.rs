@@ -1,5 +1,5 @@
-//! The bare handler with one script on one shared connection: the program's own, or the least that gives out a number and
-//! queues a job.
+//! The bare handler with one script on one shared connection: the program's script, or a minimal one that increments a
+//! number and queues a job.
 
 use actix_web::{
     HttpResponse,
@@ -15,7 +15,7 @@ use deadpool_redis::redis::{
 use super::{CHAT, handler};
 use crate::stores::NAME;
 
-/// The program's script, as it loads it.
+/// The program's script.
 const ACCEPT: &str = concat!(
     "#!lua\n",
     include_str!("../../../src/stores/services/redis/lua/common.lua"),
@@ -23,7 +23,7 @@ const ACCEPT: &str = concat!(
     include_str!("../../../src/stores/services/redis/lua/enqueue.lua")
 );
 
-/// A number and a job, and nothing else.
+/// Only a number and a job.
 const INCREMENT: &str = "local n = redis.call('INCR', KEYS[1] .. 'n')\n\
                          redis.call('LPUSH', KEYS[1] .. 'list', ARGV[8])\n\
                          return {'ok', 'ok', tostring(n)}";
@@ -33,7 +33,7 @@ struct Bare {
     sha: String,
 }
 
-/// Keys beside the program's.
+/// Keys outside the program's prefix.
 fn prefix() -> String {
     format!("{NAME}:limit:")
 }
@@ -57,7 +57,7 @@ pub async fn serve(port: &str, url: &str, is_accept: bool) -> Result<()> {
     .await
 }
 
-/// Makes the epoch, and the counter that stands for a chat's existence.
+/// Creates the epoch, and the counter that marks the chat as existing.
 pub async fn seed(
     redis: &mut redis::aio::MultiplexedConnection,
     app: &str,
@@ -89,18 +89,18 @@ async fn create(
     let mut redis = bare.redis.clone();
     let mut call = redis::cmd("EVALSHA");
     call.arg(&bare.sha).arg(1).arg(prefix());
-    // The limits and the version of the payload, then a group of one write.
+    // The limits and the payload version, then a group of one write.
     call.arg(&[100_000_000, 10_000, 1])
         .arg(&["create_message", app])
         .arg(chat)
         .arg(0)
         .arg(draft);
-    let answer: Vec<String> = call
+    let response: Vec<String> = call
         .query_async(&mut redis)
         .await
         .map_err(ErrorInternalServerError)?;
-    // Of the group, then of the write.
-    match answer.as_slice() {
+    // Arguments of the group, then of the write.
+    match response.as_slice() {
         [_, ok, number, ..] if ok == "ok" => {
             let number = number.parse().map_err(ErrorInternalServerError)?;
             Ok(handler::created(app, chat, number, &posted.message))

@@ -1,4 +1,4 @@
-//! The bare handler with a raw `_search` of the same query, whose answer is passed on as it comes.
+//! The bare handler with a raw `_search` of the same query, whose response is forwarded unchanged.
 
 use actix_web::{
     HttpResponse,
@@ -35,7 +35,7 @@ pub async fn serve(port: &str, elasticsearch: &str) -> Result<()> {
     .await
 }
 
-/// The query that the program makes of one word.
+/// The program's query for one word.
 async fn search(
     path: Path<(String, u64, String)>,
     raw: Data<Raw>,
@@ -52,13 +52,13 @@ async fn search(
         .header(CONTENT_TYPE, "application/json")
         .header(ACCEPT_ENCODING, "identity")
         .body(query);
-    let answer = request
+    let response = request
         .send()
         .await
         .and_then(reqwest::Response::error_for_status);
-    let answer = answer.map_err(ErrorInternalServerError)?.bytes().await;
-    let answer = answer.map_err(ErrorInternalServerError)?;
+    let response = response.map_err(ErrorInternalServerError)?.bytes().await;
+    let response = response.map_err(ErrorInternalServerError)?;
     Ok(HttpResponse::Ok()
         .content_type("application/json")
-        .body(answer))
+        .body(response))
 }

@@ -1,5 +1,5 @@
-//! The same rows into a table of the same definition, by the same upsert, 1,000 a statement on one connection; the
-//! statements are made before the clock starts.
+//! The same rows into a table with the same definition, by the same upsert, 1,000 per statement on one connection;
+//! statements are prepared before the clock starts.
 
 use std::{fmt::Write as _, time::Instant};
 
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{stores, texts};
 
-/// Rows of a statement.
+/// Rows per statement.
 const BATCH: u64 = 1000;
 
 const MIGRATION: &str = include_str!("../../../migrations/mysql/2026-11-23-000000_messages/up.sql");
@@ -46,7 +46,7 @@ fn statement(rows: std::ops::Range<u64>) -> String {
         let comma = if n == rows.start { "" } else { "," };
         let (number, text) = (n + 1, texts::message(n));
         let revision = (1_u64 << 40) + number;
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = write!(
             sql,
             "{comma}('dec969c6',1,{number},'{text}',{revision},'2026-11-24 12:00:00.123',NULL,{})",

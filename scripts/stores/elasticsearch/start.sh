@@ -2,7 +2,7 @@
 # A real Elasticsearch on 127.0.0.1, single node, no security, from its published packages. Needs Maven and a JDK 17.
 #
 #   start.sh setup        download (43 MB) and compile, once
-#   start.sh PORT DIR     run in the foreground; SIGTERM stops it, kill -9 does no harm
+#   start.sh PORT DIR     run in the foreground; SIGTERM stops it; SIGKILL is safe
 #
 # Ready when /_cluster/health answers 200: / itself answers 405, as its module (rest-root) is not published.
 # Environment: ES_HEAP (default 1g), ES_HOME_LIB (default: stores/elasticsearch in the user's cache folder), JAVA_HOME.

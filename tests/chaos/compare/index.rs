@@ -1,4 +1,4 @@
-//! Comparing the rows with the index, and asking the program for its own checks.
+//! Compares the rows with the index, and runs the program's own checks.
 
 use std::collections::HashSet;
 
@@ -6,23 +6,23 @@ use rand::seq::IndexedRandom as _;
 use serde_json::Value;
 
 use super::{Texts, chat_of, key};
-use crate::{ground::Ground, ledger::Book, plan, texts::word};
+use crate::{history::History, plan, texts::word, trial::Trial};
 
-/// How many messages are looked for by the word that only they hold.
-const SOUGHT: usize = 100;
+/// The number of messages that are searched for by their unique word.
+const SAMPLE: usize = 100;
 
-/// A look of our own at the documents: each row has its one, as it is now.
-pub async fn documents(ground: &Ground<'_>, rows: &Texts) {
+/// Compares the documents in Elasticsearch with the rows.
+pub async fn documents(trial: &Trial<'_>, rows: &Texts) {
     for (chat, texts) in rows {
-        let index = ground.site.services().elasticsearch();
+        let index = trial.fixture.services().elasticsearch();
         let documents = match index.documents(&chat_of(chat)).await {
             Ok(documents) => documents,
             Err(error) => {
-                ground.row().add(|row| &mut row.strange, error);
+                trial.row().add(|row| &mut row.unexpected, error);
                 continue;
             }
         };
-        let mut row = ground.row();
+        let mut row = trial.row();
         let mut seen = HashSet::new();
         for (number, text) in documents {
             match texts.get(&number) {
@@ -48,9 +48,9 @@ pub async fn documents(ground: &Ground<'_>, rows: &Texts) {
     }
 }
 
-/// Some messages are found by the word that only they hold, and no more by the words that they held before.
-pub async fn search(ground: &Ground<'_>, book: &Book, rows: &Texts) {
-    let api = ground.api();
+/// Checks that search finds messages by their unique word, and not by the words of older texts.
+pub async fn search(trial: &Trial<'_>, history: &History, rows: &Texts) {
+    let api = trial.api();
     let all: Vec<_> = rows
         .iter()
         .flat_map(|(chat, texts)| {
@@ -59,32 +59,32 @@ pub async fn search(ground: &Ground<'_>, book: &Book, rows: &Texts) {
                 .map(|(number, text)| (key(chat, *number), text))
         })
         .collect();
-    let mut dice = plan::dice("sought");
-    for (key, text) in all.choose_multiple(&mut dice, SOUGHT) {
-        let found = api.found(&key.chat, word(text)).await;
+    let mut rng = plan::rng("sought");
+    for (key, text) in all.choose_multiple(&mut rng, SAMPLE) {
+        let found = api.search_numbers(&key.chat, word(text)).await;
         if found != [key.number] {
             let finding = format!("{key:?}: {} finds {found:?}", word(text));
-            ground.row().add(|row| &mut row.missing, finding);
+            trial.row().add(|row| &mut row.missing, finding);
         }
-        let before = book.by_key.get(key).into_iter().flatten();
+        let before = history.by_key.get(key).into_iter().flatten();
         for old in before.filter(|old| old != text).take(1) {
-            let found = api.found(&key.chat, word(old)).await;
+            let found = api.search_numbers(&key.chat, word(old)).await;
             if !found.is_empty() {
                 let finding = format!("{key:?}: the old {} finds {found:?}", word(old));
-                ground.row().add(|row| &mut row.stale, finding);
+                trial.row().add(|row| &mut row.stale, finding);
             }
         }
     }
 }
 
-/// The program's own checks, of everything on the site, and its dead letters.
-pub async fn verify(ground: &Ground<'_>) {
-    let index = ground.confab(&["search", "verify", "--json"]).await;
-    let counts = ground.confab(&["counts", "verify", "--json"]).await;
-    let stats = ground.confab(&["jobs", "stats", "--json"]).await;
+/// Runs the program's own checks, and counts dead letters.
+pub async fn verify(trial: &Trial<'_>) {
+    let index = trial.confab(&["search", "verify", "--json"]).await;
+    let counts = trial.confab(&["counts", "verify", "--json"]).await;
+    let stats = trial.confab(&["jobs", "stats", "--json"]).await;
     let [index_report, counts_report, stats_report] = [&index, &counts, &stats]
         .map(|finished| -> Value { serde_json::from_str(&finished.stdout).unwrap_or_default() });
-    let mut row = ground.row();
+    let mut row = trial.row();
     for finding in index_report["findings"].as_array().into_iter().flatten() {
         let text = format!("search verify: {finding}");
         match finding["problem"].as_str() {
@@ -98,7 +98,7 @@ pub async fn verify(ground: &Ground<'_>) {
     }
     for finished in [&index, &counts, &stats] {
         if finished.code.is_none_or(|code| code > 1) || finished.stdout.is_empty() {
-            row.add(|row| &mut row.strange, format!("{finished:?}"));
+            row.add(|row| &mut row.unexpected, format!("{finished:?}"));
         }
     }
     for kind in stats_report["kinds"].as_array().into_iter().flatten() {

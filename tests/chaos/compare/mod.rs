@@ -1,4 +1,4 @@
-//! Comparing everything: what was answered, the API, the rows, the documents, the counts, the dead letters.
+//! Compares everything: acknowledged writes, the API, rows, documents, counts and dead letters.
 
 mod index;
 
@@ -11,36 +11,36 @@ use diesel::{
 use serde_json::{Value, json};
 
 use crate::{
-    ground::Ground,
-    ledger::{Book, Kept, Key, Objection},
-    support::{App, Backing, Chat},
+    history::{DurableWrites, History, Key, Violation},
+    support::{App, BackendKind, Chat},
+    trial::Trial,
 };
 
 /// Messages by chat, then number, with their texts.
 type Texts = BTreeMap<(String, u64), BTreeMap<u64, String>>;
 
-/// Compares all that `book` knows of, and adds what is wrong to the ground's row.
-pub async fn all(ground: &Ground<'_>, book: &Book, kept: &Kept) {
-    ground.fetch_file();
-    let rows = stored(ground, book).await;
-    told(ground, book, kept);
-    texts(ground, book, kept, &rows, "stored");
-    numbers(ground, book, kept, &rows);
-    let listed = api(ground, book, kept, &rows).await;
-    texts(ground, book, kept, &listed, "listed");
+/// Compares everything in `history` with the stores, and adds violations to the trial's row.
+pub async fn all(trial: &Trial<'_>, history: &History, durable: &DurableWrites) {
+    trial.fetch_file();
+    let rows = stored(trial, history).await;
+    check_responses(trial, history, durable);
+    texts(trial, history, durable, &rows, "stored");
+    numbers(trial, history, durable, &rows);
+    let listed = api(trial, history, durable, &rows).await;
+    texts(trial, history, durable, &listed, "listed");
     if listed != rows {
         for (chat, texts) in &rows {
             if listed.get(chat) != Some(texts) {
                 let finding = format!("{chat:?}: the list is not what is stored");
-                ground.row().add(|row| &mut row.strange, finding);
+                trial.row().add(|row| &mut row.unexpected, finding);
             }
         }
     }
-    if ground.site.backing() == Backing::Services {
-        index::documents(ground, &rows).await;
+    if trial.fixture.backend_kind() == BackendKind::Services {
+        index::documents(trial, &rows).await;
     }
-    index::search(ground, book, &rows).await;
-    index::verify(ground).await;
+    index::search(trial, history, &rows).await;
+    index::verify(trial).await;
 }
 
 fn key(chat: &(String, u64), number: u64) -> Key {
@@ -57,8 +57,8 @@ fn chat_of((app, number): &(String, u64)) -> Chat {
     }
 }
 
-/// The rows of the book's applications. Chats without a message are there too.
-async fn stored(ground: &Ground<'_>, book: &Book) -> Texts {
+/// The stored messages of the applications in `history`, including chats without messages.
+async fn stored(trial: &Trial<'_>, history: &History) -> Texts {
     #[derive(QueryableByName)]
     struct ChatRow {
         #[diesel(sql_type = Text)]
@@ -66,13 +66,13 @@ async fn stored(ground: &Ground<'_>, book: &Book) -> Texts {
         #[diesel(sql_type = BigInt)]
         number: i64,
     }
-    let apps = book.apps.keys().map(|id| format!("'{id}'"));
+    let apps = history.apps.keys().map(|id| format!("'{id}'"));
     let apps = apps.collect::<Vec<_>>().join(",");
     let query = |sql: &str| format!("{sql} WHERE app IN ({apps})");
-    let site = ground.site;
-    let chats: Vec<ChatRow> = site.rows(&query("SELECT app, number FROM chats")).await;
+    let fixture = trial.fixture;
+    let chats: Vec<ChatRow> = fixture.rows(&query("SELECT app, number FROM chats")).await;
     let of_messages = query("SELECT DISTINCT app, chat AS number FROM messages");
-    let of_messages: Vec<ChatRow> = site.rows(&of_messages).await;
+    let of_messages: Vec<ChatRow> = fixture.rows(&of_messages).await;
     let places = |rows: Vec<ChatRow>| -> BTreeSet<(String, u64)> {
         let rows = rows.into_iter();
         rows.map(|row| (row.app, row.number.unsigned_abs()))
@@ -81,97 +81,107 @@ async fn stored(ground: &Ground<'_>, book: &Book) -> Texts {
     let (chats, of_messages) = (places(chats), places(of_messages));
     for chat in of_messages.difference(&chats) {
         let finding = format!("{chat:?} is not stored, but messages of it are");
-        ground.row().add(|row| &mut row.lost, finding);
+        trial.row().add(|row| &mut row.lost, finding);
     }
     let mut texts = Texts::new();
     for chat in chats.into_iter().chain(of_messages) {
-        let messages = site.stored_messages(&chat_of(&chat)).await;
+        let messages = fixture.stored_messages(&chat_of(&chat)).await;
         texts.insert(chat, messages.into_iter().collect());
     }
     texts
 }
 
-/// What clients were told, or read, that cannot be.
-fn told(ground: &Ground<'_>, book: &Book, kept: &Kept) {
-    let mut row = ground.row();
-    for misread in &book.misreads {
-        if kept.since(misread.written) {
-            let finding = format!("{:?}: not read at once: {}", misread.key, misread.seen);
-            if misread.missing {
+/// Checks the responses that clients got.
+fn check_responses(trial: &Trial<'_>, history: &History, durable: &DurableWrites) {
+    let mut row = trial.row();
+    for violation in &history.read_violations {
+        if durable.since(violation.written) {
+            let finding = format!("{:?}: not read at once: {}", violation.key, violation.seen);
+            if violation.missing {
                 row.add(|row| &mut row.lost, finding);
             } else {
                 row.add(|row| &mut row.wrong, finding);
             }
         }
     }
-    for (answer, since) in &book.strange {
-        if since.is_none_or(|since| kept.since(since)) {
-            row.add(|row| &mut row.strange, answer.clone());
+    for (response, since) in &history.unexpected {
+        if since.is_none_or(|since| durable.since(since)) {
+            row.add(|row| &mut row.unexpected, response.clone());
         }
     }
-    for path in &book.twice {
+    for path in &history.twice {
         row.add(|row| &mut row.twice, format!("{path} was given twice"));
     }
-    for chat in book.chats.keys() {
-        if book.chat_given_twice(chat, kept) {
+    for chat in history.chats.keys() {
+        if history.chat_given_twice(chat, durable) {
             row.add(|row| &mut row.twice, format!("{chat} was given twice"));
         }
     }
-    for key in book.keys(kept) {
-        if book.given_twice(key, kept) {
+    for key in history.keys(durable) {
+        if history.given_twice(key, durable) {
             row.add(|row| &mut row.twice, format!("{key:?} was given twice"));
         }
     }
 }
 
-/// Every message that must be there is, with a text that it may have, which no other one has.
-fn texts(ground: &Ground<'_>, book: &Book, kept: &Kept, texts: &Texts, place: &str) {
-    let mut row = ground.row();
+/// Checks that every required message exists, with an allowed text that no other message has.
+fn texts(
+    trial: &Trial<'_>,
+    history: &History,
+    durable: &DurableWrites,
+    texts: &Texts,
+    source: &str,
+) {
+    let mut row = trial.row();
     let holds = |key: &Key| {
         let chat = (key.chat.app.clone(), key.chat.number);
         texts
             .get(&chat)
             .is_some_and(|texts| texts.contains_key(&key.number))
     };
-    for key in book.keys(kept) {
+    for key in history.keys(durable) {
         if !holds(key) {
-            row.add(|row| &mut row.lost, format!("{key:?} is not {place}"));
+            row.add(|row| &mut row.lost, format!("{key:?} is not {source}"));
         }
     }
     let mut seen: HashMap<&str, Key> = HashMap::new();
     for (chat, messages) in texts {
         for (number, text) in messages {
             let key = key(chat, *number);
-            if let Some(objection) = book.objection(&key, text, kept) {
-                let finding = format!("{key:?} is {place} as {text:.60?}: {objection:?}");
-                if objection == Objection::Taken {
+            if let Some(violation) = history.violation(&key, text, durable) {
+                let finding = format!("{key:?} is {source} as {text:.60?}: {violation:?}");
+                if violation == Violation::Taken {
                     row.add(|row| &mut row.twice, finding);
                 } else {
                     row.add(|row| &mut row.wrong, finding);
                 }
             }
             if let Some(other) = seen.insert(text, key.clone()) {
-                let finding = format!("{key:?} is {place} with the text of {other:?}");
+                let finding = format!("{key:?} is {source} with the text of {other:?}");
                 row.add(|row| &mut row.duplicated, finding);
             }
         }
     }
-    if place == "stored" && book.at_risk(kept).iter().any(|key| !holds(key)) {
-        let lost = book.at_risk(kept).iter().filter(|key| !holds(key)).count();
-        *row.redis_alone.get_or_insert(0) += lost;
+    if source == "stored" && history.at_risk(durable).iter().any(|key| !holds(key)) {
+        let lost = history
+            .at_risk(durable)
+            .iter()
+            .filter(|key| !holds(key))
+            .count();
+        *row.lost_with_redis.get_or_insert(0) += lost;
     }
 }
 
-/// No number is left out, neither of a message nor of a chat.
-fn numbers(ground: &Ground<'_>, book: &Book, kept: &Kept, rows: &Texts) {
-    let mut row = ground.row();
+/// Checks that no number of a message or chat is missing.
+fn numbers(trial: &Trial<'_>, history: &History, durable: &DurableWrites, rows: &Texts) {
+    let mut row = trial.row();
     let mut chats: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
     for (chat, texts) in rows {
         chats.entry(&chat.0).or_default().insert(chat.1);
-        // Below what was given out before a memory was emptied, numbers may have been lost with it.
+        // Numbers given out before a store was emptied may be lost with it.
         let before = texts.iter().filter(|(_, text)| {
-            let write = book.writes.get(*text);
-            write.is_some_and(|write| !kept.since(write.span.sent))
+            let write = history.writes.get(*text);
+            write.is_some_and(|write| !durable.since(write.span.sent))
         });
         let floor = before.map(|(number, _)| *number).max().unwrap_or(0);
         let numbers = texts.keys().copied().collect();
@@ -183,7 +193,10 @@ fn numbers(ground: &Ground<'_>, book: &Book, kept: &Kept, rows: &Texts) {
         }
     }
     for (app, numbers) in &chats {
-        let all_kept = book.chats.keys().all(|chat| book.chat_kept(chat, kept));
+        let all_kept = history
+            .chats
+            .keys()
+            .all(|chat| history.chat_kept(chat, durable));
         for gap in gaps(0, numbers) {
             if all_kept {
                 row.add(|row| &mut row.gaps, format!("{app} has no chat {gap}"));
@@ -199,53 +212,53 @@ fn gaps(floor: u64, numbers: &BTreeSet<u64>) -> Vec<u64> {
         .collect()
 }
 
-/// What the API lists, after a look at every application, chat and count on the way.
-async fn api(ground: &Ground<'_>, book: &Book, kept: &Kept, rows: &Texts) -> Texts {
-    let api = ground.api();
+/// Lists everything over the API, and checks every application, chat and count.
+async fn api(trial: &Trial<'_>, history: &History, durable: &DurableWrites, rows: &Texts) -> Texts {
+    let api = trial.api();
     let mut listed = Texts::new();
-    let lost = |finding: String| ground.row().add(|row| &mut row.lost, finding);
-    let miscounted = |finding: String| ground.row().add(|row| &mut row.counts, finding);
-    for (id, (username, span)) in &book.apps {
+    let lost = |finding: String| trial.row().add(|row| &mut row.lost, finding);
+    let miscounted = |finding: String| trial.row().add(|row| &mut row.counts, finding);
+    for (id, (username, span)) in &history.apps {
         let app = App { id: id.clone() };
-        let answer = api.get(&app).await;
-        if answer.status != 200 {
-            if kept.since(span.sent) {
-                lost(format!("{app} {answer}"));
+        let response = api.get(&app).await;
+        if response.status != 200 {
+            if durable.since(span.sent) {
+                lost(format!("{app} {response}"));
             }
             continue;
         }
-        // If its creation was lost and a chat of it was stored, it is back without it.
-        let may_be_lost = !kept.since(span.sent) && answer.text_field("Username") == "unknown";
-        if answer.text_field("Username") != *username && !may_be_lost {
-            lost(format!("{app} {answer}, not {username}"));
+        // If its creation was lost but one of its chats was stored, it was recreated without a username.
+        let may_be_lost = !durable.since(span.sent) && response.text_field("Username") == "unknown";
+        if response.text_field("Username") != *username && !may_be_lost {
+            lost(format!("{app} {response}, not {username}"));
         }
         let pages = api.follow(format!("{app}/chats?limit=1000"), "next").await;
         let chats: Vec<Value> = pages
             .iter()
             .flat_map(|page| page.json().as_array().cloned().unwrap_or_default())
             .collect();
-        // It counts what was accepted: one that was lost with Redis below another that was stored too. Whether any is
-        // missing that should be there is looked at elsewhere.
+        // It counts accepted chats, including those that were lost with Redis below a stored one. Missing chats are
+        // checked elsewhere.
         let numbers = rows.keys().filter(|chat| chat.0 == *id).map(|chat| chat.1);
         let accepted = numbers.max().unwrap_or(0);
-        if answer.text_field("ChatsCount") != accepted.to_string() {
-            miscounted(format!("{app} {answer}; {accepted} chats were accepted"));
+        if response.text_field("ChatsCount") != accepted.to_string() {
+            miscounted(format!("{app} {response}; {accepted} chats were accepted"));
         }
         for chat in chats {
-            let place = (id.clone(), chat["chatID"].as_u64().unwrap_or_default());
-            let count = rows.get(&place).map_or(0, BTreeMap::len);
+            let chat_key = (id.clone(), chat["chatID"].as_u64().unwrap_or_default());
+            let count = rows.get(&chat_key).map_or(0, BTreeMap::len);
             let expected = if count == 0 {
                 Value::Null
             } else {
                 json!(count)
             };
-            let counted = api.messages_count(&chat_of(&place)).await;
+            let counted = api.messages_count(&chat_of(&chat_key)).await;
             if chat["messagesCount"] != expected || counted != expected {
                 miscounted(format!(
-                    "{place:?}: {chat}, {counted}; {count} messages are stored"
+                    "{chat_key:?}: {chat}, {counted}; {count} messages are stored"
                 ));
             }
-            let path = format!("{}/messages?limit=1000", chat_of(&place));
+            let path = format!("{}/messages?limit=1000", chat_of(&chat_key));
             let pages = api.follow(path, "next").await;
             let texts = pages.iter().flat_map(|page| {
                 let items = page.json().as_array().cloned().unwrap_or_default();
@@ -254,12 +267,13 @@ async fn api(ground: &Ground<'_>, book: &Book, kept: &Kept, rows: &Texts) -> Tex
                     (item["messageID"].as_u64().unwrap_or_default(), text)
                 })
             });
-            listed.insert(place, texts.collect());
+            listed.insert(chat_key, texts.collect());
         }
     }
-    for chat in book.chats.keys() {
-        let place = (chat.app.clone(), chat.number);
-        if book.chat_kept(chat, kept) && !(listed.contains_key(&place) && rows.contains_key(&place))
+    for chat in history.chats.keys() {
+        let chat_key = (chat.app.clone(), chat.number);
+        if history.chat_kept(chat, durable)
+            && !(listed.contains_key(&chat_key) && rows.contains_key(&chat_key))
         {
             lost(format!("{chat} is not listed, or not stored"));
         }

@@ -1,29 +1,29 @@
-//! What happens to the index as a whole.
+//! Faults of the index as a whole.
 
-use crate::{ground::Ground, plan::rounds};
+use crate::{plan::rounds, trial::Trial};
 
-/// The index is deleted; the clean job builds it anew.
-pub async fn deleted(ground: &mut Ground<'_>) {
-    ground.index_is_mended = true;
-    ground.start(2).await;
+/// The index is deleted; the reconciler rebuilds it.
+pub async fn deleted(trial: &mut Trial<'_>) {
+    trial.index_is_repaired = true;
+    trial.start(2).await;
     for _ in 0..rounds(1, 5) {
-        let load = ground.load().await;
-        ground.strike(&load);
-        let index = ground.site.services().elasticsearch();
+        let load = trial.load().await;
+        trial.inject(&load);
+        let index = trial.fixture.services().elasticsearch();
         index.remove_indices().await.expect("the index is deleted");
-        ground.heal(&load);
-        ground.settle(load).await;
+        trial.clear(&load);
+        trial.finish_round(load).await;
     }
 }
 
-/// The operator has a new index built while all goes on.
-pub async fn rebuilt(ground: &mut Ground<'_>) {
-    ground.start(2).await;
+/// The operator rebuilds the index under load.
+pub async fn rebuilt(trial: &mut Trial<'_>) {
+    trial.start(2).await;
     for _ in 0..rounds(1, 5) {
-        let load = ground.load().await;
-        ground.strike(&load);
-        ground.confab(&["search", "rebuild"]).await.expect_code(0);
-        ground.heal(&load);
-        ground.settle(load).await;
+        let load = trial.load().await;
+        trial.inject(&load);
+        trial.confab(&["search", "rebuild"]).await.expect_code(0);
+        trial.clear(&load);
+        trial.finish_round(load).await;
     }
 }

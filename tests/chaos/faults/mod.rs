@@ -1,10 +1,10 @@
-//! The faults. Each is a function that plays its rounds on a [`crate::ground::Ground`].
+//! The faults. Each is a function that runs its rounds on a [`crate::trial::Trial`].
 
+pub mod connection;
 pub mod file;
 pub mod index;
 pub mod outage;
 pub mod process;
-pub mod reach;
 #[cfg(feature = "breakpoints")]
 pub mod steps;
 pub mod stores;

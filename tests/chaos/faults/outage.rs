@@ -1,37 +1,37 @@
-//! What goes on while a store is gone, and how soon all is well once it is back.
+//! What still works while a store is unreachable, and how soon writes succeed after it returns.
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::reach::{PACE, Store, behind_proxy};
+use super::connection::{Store, THINK_TIME, behind_proxy};
 use crate::{
-    ground::Ground,
-    ledger::Tally,
+    history::Tally,
     plan::rounds,
     support::{Chat, eventually},
+    trial::Trial,
 };
 
-const AWAY: Duration = Duration::from_secs(5);
+const OUTAGE: Duration = Duration::from_secs(5);
 const BEFORE: Duration = Duration::from_secs(3);
 
-/// Plays rounds in which the store is gone under load; `look` is what else is looked at meanwhile, and may object to what
-/// came of the load.
-async fn while_gone(
-    ground: &mut Ground<'_>,
+/// Runs rounds in which the store is unreachable under load. `check` makes further checks during the outage; `is_violation`
+/// checks the counts of the load.
+async fn while_unreachable(
+    trial: &mut Trial<'_>,
     store: Store,
-    mut look: impl AsyncFnMut(&Ground<'_>, &Chat),
-    objects: fn(&Tally) -> bool,
+    mut check: impl AsyncFnMut(&Trial<'_>, &Chat),
+    is_violation: fn(&Tally) -> bool,
 ) {
-    let mut proxy = behind_proxy(ground, store).await;
-    ground.start(2).await;
+    let mut proxy = behind_proxy(trial, store).await;
+    trial.start(2).await;
     for _ in 0..rounds(1, 5) {
-        let load = ground.load_with(PACE / 4).await;
-        // Not one of the load's: what is looked at is written by whoever looks.
-        let chat = ground.api().new_app_and_chat().await;
-        ground.api().say(&chat, "hello").await;
+        let load = trial.load_with(THINK_TIME / 4).await;
+        // A chat that the load does not use.
+        let chat = trial.api().new_app_and_chat().await;
+        trial.api().create_message(&chat, "hello").await;
         eventually("it is stored", async || {
-            let stored = ground.site.stored_messages(&chat).await;
+            let stored = trial.fixture.stored_messages(&chat).await;
             if stored.is_empty() {
                 Err(stored)
             } else {
@@ -39,37 +39,37 @@ async fn while_gone(
             }
         })
         .await;
-        let (before, time_before) = load.runs(BEFORE).await;
-        ground.strike(&load);
+        let (before, time_before) = load.run_for(BEFORE).await;
+        trial.inject(&load);
         proxy.cut().await;
         let (tally, time) = {
-            let running = load.runs(AWAY);
-            let (ran, ()) = tokio::join!(running, look(ground, &chat));
+            let running = load.run_for(OUTAGE);
+            let (ran, ()) = tokio::join!(running, check(trial, &chat));
             ran
         };
-        if objects(&tally) {
+        if is_violation(&tally) {
             let finding = format!("with {store:?} gone: {tally:?}");
-            ground.row().add(|row| &mut row.strange, finding);
+            trial.row().add(|row| &mut row.unexpected, finding);
         }
-        ground.note(format!(
+        trial.note(format!(
             "a second before / while it is gone: {}",
             rates(&before, time_before, &tally, time)
         ));
         proxy.open().await;
-        let good = until_good(ground).await;
-        ground.note(format!(
-            "accepted, stored and found again {good:.1?} after its return"
+        let recovery = until_recovered(trial).await;
+        trial.note(format!(
+            "accepted, stored and found again {recovery:.1?} after its return"
         ));
-        ground.heal(&load);
-        ground.settle(load).await;
+        trial.clear(&load);
+        trial.finish_round(load).await;
     }
 }
 
-fn rates(before: &Tally, time_before: Duration, meanwhile: &Tally, time: Duration) -> String {
+fn rates(before: &Tally, time_before: Duration, during_fault: &Tally, time: Duration) -> String {
     let rate = |count: usize, time: Duration| count as f64 / time.as_secs_f64();
     let pair = |name, of: fn(&Tally) -> usize| {
-        let (before, meanwhile) = (rate(of(before), time_before), rate(of(meanwhile), time));
-        format!("{before:.0} / {meanwhile:.0} {name}")
+        let (before, during_fault) = (rate(of(before), time_before), rate(of(during_fault), time));
+        format!("{before:.0} / {during_fault:.0} {name}")
     };
     [
         pair("creations", |tally| tally.created),
@@ -79,42 +79,42 @@ fn rates(before: &Tally, time_before: Duration, meanwhile: &Tally, time: Duratio
     .join(", ")
 }
 
-/// How long it takes until a write is accepted, stored and found.
-async fn until_good(ground: &Ground<'_>) -> Duration {
-    let (start, api) = (Instant::now(), ground.api());
+/// Measures the time until a write is accepted, stored and found.
+async fn until_recovered(trial: &Trial<'_>) -> Duration {
+    let (start, api) = (Instant::now(), trial.api());
     let app = eventually("an application is accepted", async || {
-        let answer = api.post("/application", &json!({"username": "me"})).await;
-        if answer.status == 201 {
-            Ok(answer.text_field("Application"))
+        let response = api.post("/application", &json!({"username": "me"})).await;
+        if response.status == 201 {
+            Ok(response.text_field("Application"))
         } else {
-            Err(answer)
+            Err(response)
         }
     })
     .await;
     let chat = eventually("a chat is accepted", async || {
-        let answer = api
+        let response = api
             .post(format!("/application/{app}/chat"), &json!({}))
             .await;
-        if answer.status == 201 {
-            Ok(answer.number_field("Chat"))
+        if response.status == 201 {
+            Ok(response.number_field("Chat"))
         } else {
-            Err(answer)
+            Err(response)
         }
     })
     .await;
     let chat = Chat { app, number: chat };
     eventually("a message is accepted", async || {
         let body = json!({"message": "hello"});
-        let answer = api.post(format!("{chat}/message"), &body).await;
-        if answer.status == 201 {
+        let response = api.post(format!("{chat}/message"), &body).await;
+        if response.status == 201 {
             Ok(())
         } else {
-            Err(answer)
+            Err(response)
         }
     })
     .await;
     eventually("it is stored", async || {
-        let stored = ground.site.stored_messages(&chat).await;
+        let stored = trial.fixture.stored_messages(&chat).await;
         if stored.is_empty() {
             Err(stored)
         } else {
@@ -123,81 +123,81 @@ async fn until_good(ground: &Ground<'_>) -> Duration {
     })
     .await;
     eventually("it is found", async || {
-        let found = api.found(&chat, "hello").await;
+        let found = api.search_numbers(&chat, "hello").await;
         if found.is_empty() { Err(found) } else { Ok(()) }
     })
     .await;
     start.elapsed()
 }
 
-fn object(ground: &Ground<'_>, finding: String) {
-    ground.row().add(|row| &mut row.strange, finding);
+fn add_unexpected(trial: &Trial<'_>, finding: String) {
+    trial.row().add(|row| &mut row.unexpected, finding);
 }
 
-/// All but search goes on as if nothing were.
-pub async fn elasticsearch_gone(ground: &mut Ground<'_>) {
-    let look = async |ground: &Ground<'_>, chat: &Chat| {
+/// Everything except search works.
+pub async fn elasticsearch_unreachable(trial: &mut Trial<'_>) {
+    let check = async |trial: &Trial<'_>, chat: &Chat| {
         for _ in 0..20 {
-            let answer = ground.api().search(chat, "hello").await;
-            if answer.status != 503 {
-                object(ground, format!("a search {answer}"));
+            let response = trial.api().search(chat, "hello").await;
+            if response.status != 503 {
+                add_unexpected(trial, format!("a search {response}"));
             }
         }
     };
-    while_gone(ground, Store::Elasticsearch, look, |tally| {
+    while_unreachable(trial, Store::Elasticsearch, check, |tally| {
         tally.not_created + tally.not_updated + tally.not_read > 0
     })
     .await;
 }
 
-/// Chats that Redis knows take messages and updates, and what is not stored yet can be read.
-pub async fn mysql_gone(ground: &mut Ground<'_>) {
-    let look = async |ground: &Ground<'_>, chat: &Chat| {
+/// Chats known to Redis accept messages and updates, and pending messages can be read.
+pub async fn mysql_unreachable(trial: &mut Trial<'_>) {
+    let check = async |trial: &Trial<'_>, chat: &Chat| {
         for turn in 0..20 {
             let text = format!("while MySQL is gone, turn {turn}");
-            let mut clients = ground.fleet.iter();
-            let number = ground.api().say(chat, &text).await;
+            let mut clients = trial.processes.iter();
+            let number = trial.api().create_message(chat, &text).await;
             let seen = loop {
                 let Some(process) = clients.next() else {
                     break None;
                 };
-                let answer = process.get(chat.message(number)).await;
-                if answer.status != 200 || answer.text_field("Message") != text {
-                    break Some(answer);
+                let response = process.get(chat.message(number)).await;
+                if response.status != 200 || response.text_field("Message") != text {
+                    break Some(response);
                 }
             };
-            if let Some(answer) = seen {
-                object(ground, format!("{text}: {answer}"));
+            if let Some(response) = seen {
+                add_unexpected(trial, format!("{text}: {response}"));
             }
         }
     };
-    while_gone(ground, Store::Mysql, look, |tally| {
+    while_unreachable(trial, Store::Mysql, check, |tally| {
         tally.not_created + tally.not_updated > 0
     })
     .await;
 }
 
-/// What is stored is served as stale, and what is not found is a 503, never a 404.
-pub async fn redis_gone(ground: &mut Ground<'_>) {
-    let look = async |ground: &Ground<'_>, chat: &Chat| {
-        let stored = ground.site.stored_messages(chat).await;
+/// Stored data is returned as stale; missing data returns 503, never 404.
+pub async fn redis_unreachable(trial: &mut Trial<'_>) {
+    let check = async |trial: &Trial<'_>, chat: &Chat| {
+        let stored = trial.fixture.stored_messages(chat).await;
         for (number, text) in stored.iter().rev().take(20) {
-            let answer = ground.api().get(chat.message(*number)).await;
-            let stale = answer.header("confab-state") == Some("stale");
-            if answer.status != 200 || !stale || answer.text_field("Message") != *text {
-                object(
-                    ground,
-                    format!("{number} of {chat}, stored as {text:.60?}, {answer}"),
+            let response = trial.api().get(chat.message(*number)).await;
+            let stale = response.header("confab-state") == Some("stale");
+            if response.status != 200 || !stale || response.text_field("Message") != *text {
+                add_unexpected(
+                    trial,
+                    format!("{number} of {chat}, stored as {text:.60?}, {response}"),
                 );
             }
         }
         let nowhere = chat.message(1_000_000);
         for path in [nowhere, "/application/00000000/chats".into()] {
-            let answer = ground.api().get(&path).await;
-            if answer.status != 503 {
-                object(ground, format!("{path} {answer}"));
+            let response = trial.api().get(&path).await;
+            if response.status != 503 {
+                add_unexpected(trial, format!("{path} {response}"));
             }
         }
     };
-    while_gone(ground, Store::Redis, look, |_| false).await;
+    while_unreachable(trial, Store::Redis, check, |_| false).await;
 }

@@ -1,78 +1,78 @@
-//! What happens to the process itself.
+//! Faults of the process itself.
 
 use std::time::{Duration, Instant};
 
 use crate::{
-    ground::Ground,
     plan::rounds,
     support::{Process, eventually},
+    trial::Trial,
 };
 
-/// Of a process that stands still.
+/// How long a process is suspended.
 pub const LONGER_THAN_A_LEASE: Duration = Duration::from_millis(3500);
 
-/// kill -9 of the one process there is.
-pub async fn killed(ground: &mut Ground<'_>) {
-    killed_of(ground, 1, rounds(3, 60)).await;
+/// SIGKILL of the only process.
+pub async fn killed(trial: &mut Trial<'_>) {
+    killed_of(trial, 1, rounds(3, 60)).await;
 }
 
-/// The same on a file, where it is quicker.
-pub async fn killed_on_a_file(ground: &mut Ground<'_>) {
-    killed_of(ground, 1, rounds(3, 120)).await;
+/// SIGKILL of the only process on a file, with more rounds because they are quicker.
+pub async fn killed_on_a_file(trial: &mut Trial<'_>) {
+    killed_of(trial, 1, rounds(3, 120)).await;
 }
 
-/// kill -9 of one of two processes side by side.
-pub async fn one_of_two_killed(ground: &mut Ground<'_>) {
-    killed_of(ground, 2, rounds(2, 60)).await;
+/// SIGKILL of one of two processes.
+pub async fn one_of_two_killed(trial: &mut Trial<'_>) {
+    killed_of(trial, 2, rounds(2, 60)).await;
 }
 
-async fn killed_of(ground: &mut Ground<'_>, processes: usize, rounds: usize) {
-    ground.start(processes).await;
+async fn killed_of(trial: &mut Trial<'_>, processes: usize, rounds: usize) {
+    trial.start(processes).await;
     for _ in 0..rounds {
-        let load = ground.load().await;
-        ground.strike(&load);
-        let victim = ground.victim();
-        ground.replace(victim).await;
-        ground.heal(&load);
-        ground.settle(load).await;
+        let load = trial.load().await;
+        trial.inject(&load);
+        let victim = trial.random_process();
+        trial.replace(victim).await;
+        trial.clear(&load);
+        trial.finish_round(load).await;
     }
 }
 
-/// One of two processes stands still for longer than its lease, and then goes on with what it had in hand.
-pub async fn stands_still(ground: &mut Ground<'_>) {
-    ground.start(2).await;
+/// One of two processes is suspended for longer than its lease, and then continues with its batch.
+pub async fn suspended(trial: &mut Trial<'_>) {
+    trial.start(2).await;
     for _ in 0..rounds(1, 5) {
-        let load = ground.load().await;
-        ground.strike(&load);
-        let victim = ground.victim();
-        ground.fleet[victim].signal("STOP");
+        let load = trial.load().await;
+        trial.inject(&load);
+        let victim = trial.random_process();
+        trial.processes[victim].signal("STOP");
         tokio::time::sleep(LONGER_THAN_A_LEASE).await;
-        ground.fleet[victim].signal("CONT");
-        ground.heal(&load);
-        ground.settle(load).await;
+        trial.processes[victim].signal("CONT");
+        trial.clear(&load);
+        trial.finish_round(load).await;
     }
     let took_back = |process: &Process| process.output().matches("Recovered jobs").count();
-    let times: usize = ground.fleet.iter().map(took_back).sum();
-    ground.note(format!("its batches were taken over {times} times"));
+    let times: usize = trial.processes.iter().map(took_back).sum();
+    trial.note(format!("its batches were taken over {times} times"));
 }
 
-/// SIGTERM in full load: the process finishes what it has in hand and exits with 0; another one takes its place.
-pub async fn terminated(ground: &mut Ground<'_>) {
+/// SIGTERM under load: the process completes its requests and batches and exits with 0; another one replaces it.
+pub async fn terminated(trial: &mut Trial<'_>) {
     let mut slowest = Duration::ZERO;
-    ground.start(ground.site.processes()).await;
+    trial.start(trial.fixture.process_count()).await;
     for _ in 0..rounds(1, 5) {
-        let load = ground.load().await;
-        ground.strike(&load);
-        let victim = ground.victim();
+        let load = trial.load().await;
+        trial.inject(&load);
+        let victim = trial.random_process();
         let start = Instant::now();
-        let process = &mut ground.fleet[victim];
+        let process = &mut trial.processes[victim];
         process.signal("TERM");
         let status = eventually("it exits", async || process.ended().ok_or("it runs")).await;
         slowest = slowest.max(start.elapsed());
         assert_eq!(status.code(), Some(0), "{}", process.output());
-        ground.replace(victim).await;
-        ground.heal(&load);
-        ground.settle(load).await;
+        trial.replace(victim).await;
+        trial.clear(&load);
+        trial.finish_round(load).await;
     }
-    ground.note(format!("the slowest exit took {slowest:.1?}"));
+    trial.note(format!("the slowest exit took {slowest:.1?}"));
 }

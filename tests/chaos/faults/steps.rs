@@ -1,23 +1,23 @@
-//! Planned failures at the named steps of the workers: see `src/breakpoint.rs`.
+//! Planned failures at the named steps of the workers.
 
 use rand::Rng as _;
 
-use crate::{ground::Ground, plan::rounds, support::eventually};
+use crate::{plan::rounds, support::eventually, trial::Trial};
 
-/// A process that fails when it reaches that step, in each of these ways.
-pub async fn fails(ground: &mut Ground<'_>, step: &str, actions: &[&str]) {
-    ground.start(ground.site.processes()).await;
+/// A process fails at that step, once in each of these ways.
+pub async fn fails(trial: &mut Trial<'_>, step: &str, actions: &[&str]) {
+    trial.start(trial.fixture.process_count()).await;
     for _ in 0..rounds(1, 5) {
         for action in actions {
-            let load = ground.load().await;
-            ground.strike(&load);
-            let time = ground.dice.random_range(1..10);
+            let load = trial.load().await;
+            trial.inject(&load);
+            let time = trial.rng.random_range(1..10);
             let plan = format!("{step}:{time}:{action}");
-            let victim = ground.victim();
+            let victim = trial.random_process();
             let settings = [("CONFAB_TEST_BREAK", &*plan)];
-            ground.replace_with_mortal(victim, &settings).await;
-            let victim = ground.fleet.len() - 1;
-            let process = &mut ground.fleet[victim];
+            trial.replace_with_failing(victim, &settings).await;
+            let victim = trial.processes.len() - 1;
+            let process = &mut trial.processes[victim];
             eventually(&plan, async || {
                 let (failed, ended) = (
                     process.output().contains("planned failure"),
@@ -31,10 +31,10 @@ pub async fn fails(ground: &mut Ground<'_>, step: &str, actions: &[&str]) {
             })
             .await;
             if *action == "crash" {
-                ground.replace(victim).await;
+                trial.replace(victim).await;
             }
-            ground.heal(&load);
-            ground.settle(load).await;
+            trial.clear(&load);
+            trial.finish_round(load).await;
         }
     }
 }

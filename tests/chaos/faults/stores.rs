@@ -1,4 +1,4 @@
-//! Stores that die and come back, with what they had on disk, or less.
+//! Stores that are killed and restarted, with all or part of their data.
 
 use std::{collections::HashSet, time::Instant};
 
@@ -8,68 +8,71 @@ use diesel::{
 };
 use diesel_async::{AsyncMysqlConnection, SimpleAsyncConnection as _};
 
-use super::{process::LONGER_THAN_A_LEASE, reach::PACE};
-use crate::{ground::Ground, ledger::Kept, plan::rounds, rest, stores::Stores, support::Chat};
+use super::{connection::THINK_TIME, process::LONGER_THAN_A_LEASE};
+use crate::{
+    convergence, history::DurableWrites, plan::rounds, stores::Stores, support::Chat, trial::Trial,
+};
 
-/// kill -9 of a store under load, and its restart, which may take a while.
-pub async fn killed(ground: &mut Ground<'_>, stores: &Stores, store: &'static str) {
-    ground.start(2).await;
+/// SIGKILL of a store under load, and its restart.
+pub async fn killed(trial: &mut Trial<'_>, stores: &Stores, store: &'static str) {
+    trial.start(2).await;
     for _ in 0..rounds(1, 5) {
-        let load = ground.load_with(PACE).await;
-        ground.strike(&load);
-        stores.tell("kill", store).await;
-        stores.tell("start", store).await;
-        ground.heal(&load);
-        ground.settle(load).await;
+        let load = trial.load_with(THINK_TIME).await;
+        trial.inject(&load);
+        stores.run("kill", store).await;
+        stores.run("start", store).await;
+        trial.clear(&load);
+        trial.finish_round(load).await;
     }
 }
 
-/// Redis loses everything while batches are in hand. What only it held is lost with it; nothing that is stored is, nor
-/// anything that is sent afterwards.
-pub async fn redis_emptied(ground: &mut Ground<'_>, _: &Stores) {
-    ground.start(2).await;
+/// Redis loses all data while batches are in flight. Only what no other store held is lost; nothing that is sent
+/// afterwards.
+pub async fn redis_emptied(trial: &mut Trial<'_>, _: &Stores) {
+    trial.start(2).await;
     for round in 0..rounds(2, 6) {
-        let load = ground.load().await;
-        let services = ground.site.services();
-        let victim = ground.victim();
-        // Batches in hand: nothing is stored while the epoch is locked; or one process stands still with its batch, and
-        // wakes up in a new epoch.
+        let load = trial.load().await;
+        let services = trial.fixture.services();
+        let victim = trial.random_process();
+        // Batches are in flight: either nothing is stored while the epoch is locked, or one process is suspended with
+        // its batch and continues in a new epoch.
         let mut lock = None;
         if round % 2 == 0 {
-            lock = Some(lock_epoch(ground).await);
-            load.flows(100).await;
+            lock = Some(lock_epoch(trial).await);
+            load.wait_for_successes(100).await;
         } else {
-            ground.fleet[victim].signal("STOP");
+            trial.processes[victim].signal("STOP");
         }
-        let (texts, chats) = stored(ground).await;
-        ground.strike(&load);
+        let (texts, chats) = stored(trial).await;
+        trial.inject(&load);
         let emptied = services.empty_redis().await;
         let now = Instant::now();
         emptied.expect("Redis answers");
         drop(lock);
         if round % 2 == 1 {
-            // It may hold the epoch in a transaction: no new one begins then before it goes on, and writes get 503.
+            // The process may hold the epoch in a transaction. Until it continues, no new epoch begins and writes
+            // return 503.
             tokio::time::sleep(LONGER_THAN_A_LEASE).await;
-            ground.fleet[victim].signal("CONT");
+            trial.processes[victim].signal("CONT");
         }
-        ground.heal(&load);
-        ground.row().redis_alone.get_or_insert(0);
-        ground
-            .settle_with(load, &Kept::after(now, texts, chats))
+        trial.clear(&load);
+        trial.row().lost_with_redis.get_or_insert(0);
+        trial
+            .finish_round_with(load, &DurableWrites::after(now, texts, chats))
             .await;
     }
 }
 
-/// Holds up every store transaction until the connection is dropped.
-async fn lock_epoch(ground: &Ground<'_>) -> AsyncMysqlConnection {
-    let mut connection = ground.site.services().mysql().await;
+/// Blocks every store transaction until the connection is dropped.
+async fn lock_epoch(trial: &Trial<'_>) -> AsyncMysqlConnection {
+    let mut connection = trial.fixture.services().mysql().await;
     let lock = "BEGIN; SELECT epoch FROM state FOR UPDATE";
     let locked = connection.batch_execute(lock).await;
     locked.expect("the row is there");
     connection
 }
 
-async fn stored(ground: &Ground<'_>) -> (HashSet<String>, HashSet<Chat>) {
+async fn stored(trial: &Trial<'_>) -> (HashSet<String>, HashSet<Chat>) {
     #[derive(QueryableByName)]
     struct Message {
         #[diesel(sql_type = Text)]
@@ -82,13 +85,13 @@ async fn stored(ground: &Ground<'_>) -> (HashSet<String>, HashSet<Chat>) {
         #[diesel(sql_type = BigInt)]
         number: i64,
     }
-    // What belongs to an application whose creation only Redis held cannot be reached without it.
-    let messages: Vec<Message> = ground
-        .site
+    // Messages whose application only Redis held are unreachable after its loss.
+    let messages: Vec<Message> = trial
+        .fixture
         .rows("SELECT text FROM messages m JOIN applications a ON a.id = m.app")
         .await;
-    let chats: Vec<ChatRow> = ground
-        .site
+    let chats: Vec<ChatRow> = trial
+        .fixture
         .rows("SELECT app, number FROM chats c JOIN applications a ON a.id = c.app")
         .await;
     let chats = chats.into_iter().map(|row| Chat {
@@ -99,25 +102,24 @@ async fn stored(ground: &Ground<'_>) -> (HashSet<String>, HashSet<Chat>) {
     (texts.collect(), chats.collect())
 }
 
-/// Redis comes back with an older file than it had, after all that it held was stored: nothing is lost, and no number is
-/// given twice.
-pub async fn redis_set_back(ground: &mut Ground<'_>, stores: &Stores) {
-    ground.start(2).await;
+/// Redis restarts with older data, after everything it held was stored: nothing is lost, and no number is given twice.
+pub async fn redis_restored(trial: &mut Trial<'_>, stores: &Stores) {
+    trial.start(2).await;
     for _ in 0..rounds(1, 5) {
-        let load = ground.load().await;
-        stores.tell("kill", "redis").await;
-        stores.tell("keep", "redis").await;
-        stores.tell("start", "redis").await;
-        // What is answered from here on, the kept file does not know.
-        load.flows(300).await;
+        let load = trial.load().await;
+        stores.run("kill", "redis").await;
+        stores.run("keep", "redis").await;
+        stores.run("start", "redis").await;
+        // The kept file does not contain what is accepted from here on.
+        load.wait_for_successes(300).await;
         let load = load.pause().await;
-        rest::come(ground).await.expect("it comes to rest");
-        ground.strike(&load);
-        stores.tell("kill", "redis").await;
-        stores.tell("back", "redis").await;
-        stores.tell("start", "redis").await;
-        ground.heal(&load);
+        convergence::wait(trial).await.expect("it converges");
+        trial.inject(&load);
+        stores.run("kill", "redis").await;
+        stores.run("back", "redis").await;
+        stores.run("start", "redis").await;
+        trial.clear(&load);
         let load = load.resume();
-        ground.settle(load).await;
+        trial.finish_round(load).await;
     }
 }

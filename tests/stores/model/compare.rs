@@ -1,4 +1,4 @@
-//! What is seen of a queue has to be what plain data say.
+//! Compares what the queue returns with the reference model.
 
 use std::fmt::Debug;
 
@@ -9,13 +9,13 @@ use confab::{
 use proptest::test_runner::TestCaseError;
 
 use super::Case;
-use crate::rig::ALL;
+use crate::test_stores::WHOLE_LIST;
 
-/// Whether a step went as it is to.
-pub type Checked = std::result::Result<(), TestCaseError>;
+/// The result of a check.
+pub type CheckResult = std::result::Result<(), TestCaseError>;
 
-/// Fails unless both are the same.
-pub fn same<T: PartialEq + Debug>(what: &str, seen: &T, expected: &T) -> Checked {
+/// Fails unless both values are equal.
+pub fn same<T: PartialEq + Debug>(what: &str, seen: &T, expected: &T) -> CheckResult {
     if seen == expected {
         return Ok(());
     }
@@ -24,7 +24,7 @@ pub fn same<T: PartialEq + Debug>(what: &str, seen: &T, expected: &T) -> Checked
     )))
 }
 
-/// What was read, which must not lack anything.
+/// The value of a read, which must not be stale.
 fn value<T>(read: Result<Read<T>>) -> Result<T> {
     read.map(|read| {
         assert!(!read.stale);
@@ -33,18 +33,18 @@ fn value<T>(read: Result<Read<T>>) -> Result<T> {
 }
 
 impl Case<'_> {
-    /// Compares what is where, and what can be read of the application with which all begins.
-    pub async fn compare(&self) -> Checked {
+    /// Compares the number of jobs by state, and what can be read of the first application.
+    pub async fn compare(&self) -> CheckResult {
         let queue = self.queue();
         let app = AppId(0);
         let application = value(queue.application(app).await);
-        let expected = self.plain.application(app);
+        let expected = self.model.application(app);
         same("the application", &application, &Ok(expected))?;
         for number in [1, 2] {
             let chat = ChatKey { app, number };
-            if self.plain.has_chat(chat) {
-                let expected = self.plain.messages(chat);
-                let messages = value(queue.messages(chat, &ALL).await);
+            if self.model.has_chat(chat) {
+                let expected = self.model.messages(chat);
+                let messages = value(queue.messages(chat, &WHOLE_LIST).await);
                 same(
                     "the messages",
                     &messages.map(|page| page.items),
@@ -54,12 +54,12 @@ impl Case<'_> {
         }
         let expected = Kind::ALL.map(|kind| KindStats {
             kind: kind.name(),
-            waiting: self.plain.count(kind, JobState::Waiting),
-            leased: self.plain.count(kind, JobState::Leased),
-            delayed: self.plain.count(kind, JobState::Delayed),
-            dead: self.plain.count(kind, JobState::Dead),
+            waiting: self.model.count(kind, JobState::Waiting),
+            leased: self.model.count(kind, JobState::Leased),
+            delayed: self.model.count(kind, JobState::Delayed),
+            dead: self.model.count(kind, JobState::Dead),
             oldest_ms: 0,
-            paused: self.plain.is_paused(kind),
+            paused: self.model.is_paused(kind),
         });
         let stats = queue.stats().await.map(|kinds| {
             let ageless = kinds.into_iter().map(|kind| KindStats {
@@ -72,26 +72,26 @@ impl Case<'_> {
         self.compare_list(JobState::Dead).await
     }
 
-    /// Compares all that can be read, in all the ways there are.
-    pub async fn compare_all(&self) -> Checked {
+    /// Compares everything that can be read, by every method.
+    pub async fn compare_all(&self) -> CheckResult {
         let queue = self.queue();
         for app in [AppId(0), AppId(1)] {
-            let chats = value(queue.chats(app, &ALL).await);
+            let chats = value(queue.chats(app, &WHOLE_LIST).await);
             same(
                 "the chats",
                 &chats.map(|page| page.items),
-                &Ok(self.plain.chats(app)),
+                &Ok(self.model.chats(app)),
             )?;
             for number in [1, 2] {
                 let chat = ChatKey { app, number };
-                let has = self.plain.has_chat(chat);
+                let has = self.model.has_chat(chat);
                 let seen = value(queue.has_chat(chat).await);
                 same("is there a chat", &seen, &Ok(has))?;
-                let expected = self.plain.messages(chat);
+                let expected = self.model.messages(chat);
                 let newest = Page {
                     before: Some(u64::MAX),
                     limit: 1,
-                    ..ALL
+                    ..WHOLE_LIST
                 };
                 let last: Vec<_> = expected.last().cloned().into_iter().collect();
                 let seen = value(queue.messages(chat, &newest).await);
@@ -102,7 +102,7 @@ impl Case<'_> {
                 )?;
                 let first = MessageKey { chat, number: 1 };
                 let expected = expected.into_iter().find(|message| message.key == first);
-                // Nothing is stored here, so all that is read is what waits.
+                // Nothing is stored here, so reads return pending writes only.
                 let seen = value(queue.message(first).await);
                 same("a message", &seen, &Ok(expected))?;
             }
@@ -113,16 +113,16 @@ impl Case<'_> {
         Ok(())
     }
 
-    async fn compare_list(&self, state: JobState) -> Checked {
+    async fn compare_list(&self, state: JobState) -> CheckResult {
         let listed = self.queue().jobs(state, None, None, 1000).await;
         let listed = listed.map(|jobs| {
-            let told = jobs
+            let summaries = jobs
                 .into_iter()
                 .map(|job| (job.id, job.kind, job.target, job.tries, job.crashes));
-            told.collect::<Vec<_>>()
+            summaries.collect::<Vec<_>>()
         });
-        let expected = self.plain.in_state(state).into_iter().map(|id| {
-            let job = &self.plain.jobs[&id];
+        let expected = self.model.in_state(state).into_iter().map(|id| {
+            let job = &self.model.jobs[&id];
             let target = match &job.change {
                 Change::Application(application) => application.id.to_string(),
                 Change::Chat(chat) => chat.key.to_string(),

@@ -1,12 +1,12 @@
-//! What is done to a queue.
+//! The operations on a queue.
 
 use confab::domain::{Kind, Number};
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 
-/// Steps of a sequence at most.
+/// The maximum number of steps in a sequence.
 const STEPS: usize = 50;
 
-/// One step. Claims are counted from the newest back, as most of the old ones are over.
+/// One operation. Claims are counted back from the newest, because most older ones have ended.
 #[derive(Debug, Clone)]
 pub enum Step {
     CreateApplication(u32),
@@ -15,30 +15,31 @@ pub enum Step {
     UpdateMessage(u32, Number, Number),
     Claim(Kind, usize),
     Extend(usize),
-    /// Its time is over, and is found to be.
+    /// The lease expires and is recovered.
     Expire(usize),
-    /// Those of its jobs whose bit is set are stored.
+    /// Acknowledges the jobs of the claim whose bit is set.
     Acknowledge(usize, u8),
-    /// `None`: for good; else it is due at once, or not while the test runs.
+    /// `None` is permanent; otherwise the job is due at once, or not during the test.
     Fail(usize, usize, Option<bool>),
     Release(usize),
-    /// Of all jobs that ever were, of the dead letters, or of the delayed jobs.
+    /// Retries a job: any, a dead letter, or a delayed one.
     Retry(Pick),
     Kill(Pick),
     Pause(Kind, bool),
     Recover,
-    /// The program dies, and is started again.
+    /// The program crashes and is restarted.
     Crash,
 }
 
 #[derive(Debug, Clone)]
 pub enum Pick {
-    Ever(usize),
+    Any(usize),
     Dead(usize),
     Delayed(usize),
 }
 
-/// Random sequences. What a worker does at one go comes together at times, or it would seldom get far.
+/// Random sequences. Operations that a worker makes together are sometimes generated together, so that jobs make
+/// progress.
 pub fn steps() -> impl Strategy<Value = Vec<Step>> {
     let some = prop_oneof![
         3 => single().prop_map(|step| vec![step]),
@@ -57,11 +58,11 @@ fn single() -> impl Strategy<Value = Step> {
         8 => (app(), chat(), message())
             .prop_map(|(app, chat, number)| Step::UpdateMessage(app, chat, number)),
         3 => claim(),
-        1 => back().prop_map(Step::Extend),
-        2 => back().prop_map(Step::Expire),
-        3 => (back(), any::<u8>()).prop_map(|(claim, jobs)| Step::Acknowledge(claim, jobs)),
-        2 => (back(), 0..4_usize, due()).prop_map(|(claim, job, due)| Step::Fail(claim, job, due)),
-        2 => back().prop_map(Step::Release),
+        1 => claim_index().prop_map(Step::Extend),
+        2 => claim_index().prop_map(Step::Expire),
+        3 => (claim_index(), any::<u8>()).prop_map(|(claim, jobs)| Step::Acknowledge(claim, jobs)),
+        2 => (claim_index(), 0..4_usize, due()).prop_map(|(claim, job, due)| Step::Fail(claim, job, due)),
+        2 => claim_index().prop_map(Step::Release),
         3 => pick().prop_map(Step::Retry),
         3 => pick().prop_map(Step::Kill),
         1 => (kind(), any::<bool>()).prop_map(|(kind, paused)| Step::Pause(kind, paused)),
@@ -83,7 +84,7 @@ fn kind() -> impl Strategy<Value = Kind> {
     ]
 }
 
-/// Mostly the one with which a sequence begins, as for chats and messages: what does not exist is soon tried out.
+/// Mostly the application that a sequence begins with, as for chats and messages: a few missing ones are enough.
 fn app() -> impl Strategy<Value = u32> {
     prop_oneof![9 => Just(0), 1 => Just(1)]
 }
@@ -97,7 +98,7 @@ fn message() -> impl Strategy<Value = Number> {
 }
 
 /// A claim, counted back from the newest.
-fn back() -> impl Strategy<Value = usize> {
+fn claim_index() -> impl Strategy<Value = usize> {
     0..4_usize
 }
 
@@ -107,7 +108,7 @@ fn due() -> impl Strategy<Value = Option<bool>> {
 
 fn pick() -> impl Strategy<Value = Pick> {
     prop_oneof![
-        1 => (0..100_usize).prop_map(Pick::Ever),
+        1 => (0..100_usize).prop_map(Pick::Any),
         2 => (0..3_usize).prop_map(Pick::Dead),
         1 => (0..3_usize).prop_map(Pick::Delayed),
     ]

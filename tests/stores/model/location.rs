@@ -1,33 +1,36 @@
-//! Where the queues of the cases are: without the program around them, so that a case is fast.
+//! The queues of the cases, opened in-process so that a case is fast.
 
 use std::path::PathBuf;
 
 use confab::{config::Settings, startup, stores::Backend};
 
-use super::plain::{DEAD_LETTERS, QUEUE_DEPTH};
-use crate::support::Site;
+use super::reference::{DEAD_LETTERS, QUEUE_DEPTH};
+use crate::support::Fixture;
 
-/// Where the queues of the cases are.
-pub enum Place<'a> {
-    /// Under a prefix of the case's own. Nothing is stored in the database, which all cases share.
-    Redis { site: &'a Site, prefix: String },
-    /// In a file of the case's own.
+/// The location of a case's queue.
+pub enum QueueLocation<'a> {
+    /// Under a prefix of its own. Nothing is stored in the database, which all cases share.
+    Redis {
+        fixture: &'a Fixture,
+        prefix: String,
+    },
+    /// In a file of its own.
     Sqlite { file: PathBuf },
 }
 
-impl Place<'_> {
-    /// The queue, in the hands of a new run of the program.
+impl QueueLocation<'_> {
+    /// Opens the queue, as a new run of the program does.
     pub async fn open(&self) -> Backend {
         let mut variables = vec![
             ("CONFAB_LIMITS__QUEUE_DEPTH", QUEUE_DEPTH.to_string()),
             ("CONFAB_LIMITS__DEAD_LETTERS", DEAD_LETTERS.to_string()),
         ];
         match self {
-            Place::Redis { site, prefix } => {
-                variables.extend(site.settings());
+            QueueLocation::Redis { fixture, prefix } => {
+                variables.extend(fixture.settings());
                 variables.push(("CONFAB_SERVICES__REDIS_PREFIX", prefix.clone()));
             }
-            Place::Sqlite { file } => {
+            QueueLocation::Sqlite { file } => {
                 variables.push(("CONFAB_BACKING", "embedded".into()));
                 variables.push(("CONFAB_EMBEDDED__PATH", file.display().to_string()));
             }
@@ -38,17 +41,20 @@ impl Place<'_> {
         let settings = Settings::read(None, variables).expect("valid settings");
         let backend = startup::backend(&settings).expect("stores can be prepared");
         if let Backend::Embedded(file) = &backend {
-            file.serve_exclusively().expect("the only one");
+            file.serve_exclusively()
+                .expect("no other process serves the file");
         }
         backend.migrate().await.expect("a schema");
         backend
     }
 
-    /// Removes what the case made.
+    /// Removes the data of the case.
     pub async fn remove(&self) {
         match self {
-            Place::Redis { site, .. } => site.services().remove_keys().await.expect("removed"),
-            Place::Sqlite { file } => {
+            QueueLocation::Redis { fixture, .. } => {
+                fixture.services().remove_keys().await.expect("removed")
+            }
+            QueueLocation::Sqlite { file } => {
                 std::fs::remove_dir_all(file.parent().expect("a folder")).expect("removed");
             }
         }

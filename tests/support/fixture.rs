@@ -1,4 +1,4 @@
-//! What one test owns.
+//! The fixture of a test: stores and a folder of its own.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -16,79 +16,79 @@ use diesel::{
 use diesel_async::RunQueryDsl as _;
 use tempfile::TempDir;
 
-use super::{Chat, Servers, Services, settles};
+use super::{Chat, Servers, Services, eventually_eq};
 
-/// How long one test may take. A test that hangs fails, and cleans up after itself.
-const LIMIT: Duration = Duration::from_secs(600);
+/// Timeout of a test. A test that hangs fails and is cleaned up.
+const TEST_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// What stands behind the traits of `stores`.
+/// The kinds of storage backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Backing {
+pub enum BackendKind {
     /// One SQLite file.
     Embedded,
     /// MySQL, Redis and Elasticsearch.
     Services,
 }
 
-/// Where a test's stores are.
+/// The servers that hold a test's stores.
 #[derive(Debug, Clone)]
-pub enum Place {
-    /// In a folder of the test's own.
+pub enum StoreLocation {
+    /// None: a file in the test's folder.
     Embedded,
-    /// On these servers.
+    /// These servers.
     Services(Servers),
 }
 
-/// Stores of its own for one test, so that tests run side by side.
-pub struct Site {
-    /// `None` on the embedded backing.
+/// Stores of one test. Tests can run concurrently.
+pub struct Fixture {
+    /// `None` on the embedded backend.
     services: Option<Services>,
     folder: TempDir,
 }
 
-/// Runs a test on a site of its own, and removes the site afterwards, however the test ends.
-pub fn run(backing: Backing, test: impl AsyncFnOnce(&Site)) {
-    let place = match backing {
-        Backing::Embedded => Place::Embedded,
-        Backing::Services => Place::Services(Servers::shared()),
+/// Runs a test with a new fixture, and removes the fixture afterwards, also if the test fails.
+pub fn run(backend: BackendKind, test: impl AsyncFnOnce(&Fixture)) {
+    let location = match backend {
+        BackendKind::Embedded => StoreLocation::Embedded,
+        BackendKind::Services => StoreLocation::Services(Servers::shared()),
     };
-    run_at(place, LIMIT, test);
+    run_at(location, TEST_TIMEOUT, test);
 }
 
-/// As [`run`], on stores that need not be those that all tests share, and within a time of the test's own.
-pub fn run_at(place: Place, limit: Duration, test: impl AsyncFnOnce(&Site)) {
-    // The test itself runs on its own thread, so that what it prints is shown with it. Migrations want a second one.
+/// Like [`run`], on given servers and with a given timeout.
+pub fn run_at(location: StoreLocation, limit: Duration, test: impl AsyncFnOnce(&Fixture)) {
+    // The test runs on the calling thread, so that its output is captured. Migrations need a second thread.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .expect("a runtime can be built");
-    let site = runtime.block_on(Site::make(place));
+    let fixture = runtime.block_on(Fixture::make(location));
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async {
-            let in_time = tokio::time::timeout(limit, test(&site)).await;
-            assert!(in_time.is_ok(), "the test is not over after {limit:?}");
+            let in_time = tokio::time::timeout(limit, test(&fixture)).await;
+            assert!(in_time.is_ok(), "the test did not finish within {limit:?}");
         });
     }));
-    let removed = runtime.block_on(site.remove());
+    let removed = runtime.block_on(fixture.remove());
     if let Err(panic) = outcome {
         println!("cleaning up: {removed:?}");
         resume_unwind(panic);
     }
-    removed.expect("what the test made can be removed");
+    removed.expect("the fixture can be removed");
 }
 
-impl Site {
-    async fn make(place: Place) -> Self {
+impl Fixture {
+    async fn make(location: StoreLocation) -> Self {
         let name = format!(
             "confab_test_{}_{:08x}",
             std::process::id(),
             rand::random::<u32>()
         );
         Self {
-            services: match place {
-                Place::Embedded => None,
-                Place::Services(servers) => Some(Services::make(&name, servers).await),
+            services: match location {
+                StoreLocation::Embedded => None,
+                StoreLocation::Services(servers) => Some(Services::make(&name, servers).await),
             },
             folder: tempfile::tempdir().expect("a temporary folder can be made"),
         }
@@ -101,33 +101,33 @@ impl Site {
         }
     }
 
-    /// How many processes may run side by side on it, as far as the tests go.
-    pub fn processes(&self) -> usize {
+    /// The number of processes that tests run concurrently on it.
+    pub fn process_count(&self) -> usize {
         match self.services {
             None => 1,
             Some(_) => 2,
         }
     }
 
-    /// What stands behind it.
-    pub fn backing(&self) -> Backing {
+    /// The kind of its backend.
+    pub fn backend_kind(&self) -> BackendKind {
         match self.services {
-            None => Backing::Embedded,
-            Some(_) => Backing::Services,
+            None => BackendKind::Embedded,
+            Some(_) => BackendKind::Services,
         }
     }
 
-    /// The services behind it.
+    /// The services of the fixture; panics on the embedded backend.
     pub fn services(&self) -> &Services {
-        self.services.as_ref().expect("a site on the services")
+        self.services.as_ref().expect("a fixture on the services")
     }
 
-    /// The file of the embedded backing.
+    /// The file of the embedded backend.
     pub fn file(&self) -> PathBuf {
         self.folder().join("data").join("confab.sqlite3")
     }
 
-    /// A connection to it, beside the program's.
+    /// A connection to the file, separate from the program's.
     fn sqlite(&self) -> SqliteConnection {
         let file = self.file();
         let mut connection = SqliteConnection::establish(file.to_str().expect("a path in UTF-8"))
@@ -143,7 +143,7 @@ impl Site {
         self.folder.path()
     }
 
-    /// What tells the program where its stores are, as environment variables.
+    /// The environment variables that configure the program for these stores.
     pub fn settings(&self) -> Vec<(&'static str, String)> {
         match &self.services {
             None => vec![
@@ -154,7 +154,7 @@ impl Site {
         }
     }
 
-    /// Changes the stored rows behind the program's back.
+    /// Changes stored rows without the program.
     pub async fn execute(&self, sql: &str) -> usize {
         let query = diesel::sql_query(sql);
         let done = match &self.services {
@@ -164,7 +164,7 @@ impl Site {
         done.expect("the statement is valid")
     }
 
-    /// A stored number: of an SQL expression.
+    /// Evaluates an SQL expression that is a number.
     pub async fn stored_number(&self, expression: &str) -> Option<i64> {
         #[derive(QueryableByName)]
         struct Row {
@@ -175,16 +175,16 @@ impl Site {
         rows.into_iter().next().and_then(|row| row.number)
     }
 
-    /// Waits until no rebuild of the index is under way. The first index is filled by one too, while it is in use already: a
-    /// process that ends meanwhile leaves it to be gone on with.
+    /// Waits until no rebuild of the index is unfinished. The first index is also filled by a rebuild, while it is
+    /// already in use; if the process ends during it, the next one resumes it.
     pub async fn no_rebuild_is_unfinished(&self) {
-        settles("no rebuild is unfinished", Some(0), async || {
+        eventually_eq("no rebuild is unfinished", Some(0), async || {
             self.stored_number("SELECT COUNT(*) FROM index_build").await
         })
         .await;
     }
 
-    /// The messages of a chat as they are stored, by number.
+    /// The stored messages of a chat, by number.
     pub async fn stored_messages(&self, chat: &Chat) -> Vec<(u64, String)> {
         #[derive(QueryableByName)]
         struct Row {
@@ -207,7 +207,7 @@ impl Site {
             .collect()
     }
 
-    /// What a query of the stored rows gives.
+    /// Runs a query of the stored rows.
     pub async fn rows<R>(&self, sql: &str) -> Vec<R>
     where
         R: QueryableByName<Mysql> + QueryableByName<Sqlite> + Send + 'static,

@@ -1,55 +1,55 @@
-//! What processes take of the machine, as Linux counts it.
+//! CPU time and memory of processes, from Linux' `/proc`.
 
 use std::fs;
 
 use serde::Serialize;
 
-/// Ticks of processor time in a second, on every Linux there is.
+/// Clock ticks per second on Linux.
 const TICKS: f64 = 100.0;
 
-/// What one process took while something was measured.
+/// The resources that a process used during a measurement.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub struct Use {
-    /// Milliseconds of processor time for one request, on average: seconds for 1,000.
+pub struct ResourceUsage {
+    /// CPU seconds per 1,000 requests.
     pub cpu_seconds_per_1000: f64,
-    /// The most memory that was resident, in MiB.
+    /// Peak resident memory in MiB.
     pub peak_mib: f64,
 }
 
-/// Processes that are watched from now on.
-pub struct Watch {
-    watched: Vec<(String, u32, f64)>,
+/// Monitors the resources of processes.
+pub struct ResourceMonitor {
+    monitored: Vec<(String, u32, f64)>,
 }
 
-impl Watch {
-    /// Begins to watch processes, each with a name.
+impl ResourceMonitor {
+    /// Starts to monitor processes, each with a name.
     pub fn begin(processes: Vec<(String, u32)>) -> Self {
-        let watched = processes.into_iter().map(|(name, pid)| {
+        let monitored = processes.into_iter().map(|(name, pid)| {
             reset_peak(pid);
             (name, pid, cpu_seconds(pid))
         });
         Self {
-            watched: watched.collect(),
+            monitored: monitored.collect(),
         }
     }
 
-    /// What each took for so many requests.
-    pub fn end(self, requests: f64) -> Vec<(String, Use)> {
-        let uses = self.watched.into_iter().map(|(name, pid, before)| {
-            let taken = Use {
+    /// The resource usage of each process for a number of requests.
+    pub fn end(self, requests: f64) -> Vec<(String, ResourceUsage)> {
+        let usages = self.monitored.into_iter().map(|(name, pid, before)| {
+            let taken = ResourceUsage {
                 cpu_seconds_per_1000: (cpu_seconds(pid) - before) / requests.max(1.0) * 1000.0,
                 peak_mib: peak_mib(pid),
             };
             (name, taken)
         });
-        uses.collect()
+        usages.collect()
     }
 }
 
-/// Processor time that a process has taken so far, all its threads together; 0 if there is none.
+/// CPU seconds of all threads of a process so far; 0 if it does not exist.
 pub fn cpu_seconds(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name, in parentheses, may hold anything.
+    // The name, in parentheses, may contain any character.
     let fields = stat.rsplit(')').next().unwrap_or_default();
     let fields = fields.split_whitespace().skip(11).take(2);
     fields
@@ -58,19 +58,19 @@ pub fn cpu_seconds(pid: u32) -> f64 {
         / TICKS
 }
 
-/// Memory that is resident, in MiB.
+/// Resident memory in MiB.
 pub fn resident_mib(pid: u32) -> f64 {
     status_mib(pid, "VmRSS:")
 }
 
-/// The most memory that was resident, in MiB.
+/// Peak resident memory in MiB.
 pub fn peak_mib(pid: u32) -> f64 {
     status_mib(pid, "VmHWM:")
 }
 
-/// Forgets the peak so far.
+/// Resets the peak.
 pub fn reset_peak(pid: u32) {
-    // Of somebody else's process it may not be: then the peak is the one since its start.
+    // Not permitted for the process of another user: then the peak is the one since its start.
     let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
 }
 
@@ -89,9 +89,9 @@ fn status_mib(pid: u32, field: &str) -> f64 {
     kib.unwrap_or_default() / 1024.0
 }
 
-/// The process that listens on a port; none if it is not of this machine, or hidden in a container.
+/// The process that listens on a port; `None` if it is on another machine or in a container.
 pub fn listener(port: u16) -> Option<u32> {
-    let wanted = format!(":{port:04X}");
+    let comparisons = format!(":{port:04X}");
     let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|table| fs::read_to_string(table).ok())
@@ -99,7 +99,7 @@ pub fn listener(port: u16) -> Option<u32> {
         .filter_map(|line| {
             let fields: Vec<&str> = line.split_whitespace().collect();
             // State 0A is listening.
-            let listens = fields.get(1)?.ends_with(&wanted) && *fields.get(3)? == "0A";
+            let listens = fields.get(1)?.ends_with(&comparisons) && *fields.get(3)? == "0A";
             listens.then(|| format!("socket:[{}]", fields[9]))
         })
         .collect();
@@ -120,7 +120,7 @@ pub fn listener(port: u16) -> Option<u32> {
                 .iter()
                 .any(|inode| target.as_os_str() == inode.as_str())
             {
-                // What stands before a container is not the store.
+                // The proxy of a container is not the store.
                 let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
                 return (name.trim() != "docker-proxy").then_some(pid);
             }

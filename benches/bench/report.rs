@@ -1,15 +1,15 @@
-//! What was measured, as a table for people and a file for programs.
+//! The report: a table, and a JSON file.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::measure::Use;
+use crate::resources::ResourceUsage;
 
-/// All that was measured, in the order in which it was begun.
+/// All measurements, in the order in which they were begun.
 #[derive(Default)]
-pub struct Sheet {
+pub struct Report {
     rows: Vec<Row>,
     failures: Vec<String>,
 }
@@ -18,26 +18,26 @@ struct Row {
     name: String,
     unit: &'static str,
     values: Vec<f64>,
-    wanted: Vec<Wanted>,
-    uses: BTreeMap<String, Vec<Use>>,
+    comparisons: Vec<Comparison>,
+    usages: BTreeMap<String, Vec<ResourceUsage>>,
 }
 
-/// What a row is held against.
+/// A comparison of a row.
 #[derive(Clone)]
-struct Wanted {
-    /// The row that is the measure; none for a plain bound.
+struct Comparison {
+    /// The row to compare with; `None` for an absolute bound.
     of: Option<String>,
     bound: Option<Bound>,
 }
 
-/// What a value should be.
+/// The target of a value.
 #[derive(Debug, Clone, Copy)]
 pub enum Bound {
-    /// So many times the other row, or more.
+    /// At least this multiple of the other row.
     Least(f64),
-    /// So much, or less.
+    /// At most this value.
     Most(f64),
-    /// So many times the other row and so much, or less.
+    /// At most this multiple of the other row plus a value.
     MostOf(f64, f64),
 }
 
@@ -57,50 +57,50 @@ fn median(values: &[f64]) -> f64 {
     }
 }
 
-impl Sheet {
-    /// Adds what one round came to, and says so.
+impl Report {
+    /// Adds the value of one round, and prints it.
     pub fn add(&mut self, name: &str, unit: &'static str, value: f64) {
         eprintln!("  {name}: {} {unit}", number(value));
         self.row(name, unit).values.push(value);
     }
 
-    /// Adds what it took the processes.
-    pub fn add_uses(&mut self, name: &str, uses: Vec<(String, Use)>) {
+    /// Adds the resource usage of the processes.
+    pub fn add_usages(&mut self, name: &str, usages: Vec<(String, ResourceUsage)>) {
         let row = self.row(name, "");
-        for (process, used) in uses {
-            row.uses.entry(process).or_default().push(used);
+        for (process, used) in usages {
+            row.usages.entry(process).or_default().push(used);
         }
     }
 
-    /// Holds a row against another one, with or without a target.
-    pub fn hold(&mut self, name: &str, of: &str, bound: Option<Bound>) {
+    /// Compares a row with another one, with or without a target.
+    pub fn compare(&mut self, name: &str, of: &str, bound: Option<Bound>) {
         let row = self.row(name, "");
         if !row
-            .wanted
+            .comparisons
             .iter()
-            .any(|wanted| wanted.of.as_deref() == Some(of))
+            .any(|comparison| comparison.of.as_deref() == Some(of))
         {
             let of = Some(of.to_owned());
-            row.wanted.push(Wanted { of, bound });
+            row.comparisons.push(Comparison { of, bound });
         }
     }
 
-    /// Bounds a row.
-    pub fn bound(&mut self, name: &str, most: f64) {
+    /// Sets an absolute bound of a row.
+    pub fn set_bound(&mut self, name: &str, most: f64) {
         let row = self.row(name, "");
-        if row.wanted.is_empty() {
+        if row.comparisons.is_empty() {
             let bound = Some(Bound::Most(most));
-            row.wanted.push(Wanted { of: None, bound });
+            row.comparisons.push(Comparison { of: None, bound });
         }
     }
 
-    /// Notes that something could not be measured.
+    /// Records that a part failed.
     pub fn fail(&mut self, group: &str, error: &anyhow::Error) {
         eprintln!("  {group} failed: {error:#}");
         self.failures.push(format!("{group}: {error:#}"));
     }
 
-    /// Whether everything could be measured.
+    /// Whether every part was measured.
     pub fn is_whole(&self) -> bool {
         self.failures.is_empty()
     }
@@ -112,8 +112,8 @@ impl Sheet {
                 name: name.into(),
                 unit,
                 values: Vec::new(),
-                wanted: Vec::new(),
-                uses: BTreeMap::new(),
+                comparisons: Vec::new(),
+                usages: BTreeMap::new(),
             });
             self.rows.len() - 1
         });
@@ -125,13 +125,13 @@ impl Sheet {
     }
 
     /// The ratio to the other row, and whether the target is met.
-    fn judge(&self, row: &Row, wanted: &Wanted) -> (Option<f64>, Option<bool>) {
-        let of = wanted
+    fn evaluate(&self, row: &Row, comparison: &Comparison) -> (Option<f64>, Option<bool>) {
+        let of = comparison
             .of
             .as_ref()
             .and_then(|of| self.rows.iter().find(|row| row.name == *of));
         let ratio = of.map(|of| row.median() / of.median());
-        let met = match (wanted.bound, of) {
+        let met = match (comparison.bound, of) {
             (Some(Bound::Least(times)), Some(_)) => ratio.map(|ratio| ratio >= times),
             (Some(Bound::Most(most)), _) => Some(row.median() <= most),
             (Some(Bound::MostOf(times, more)), Some(of)) => {
@@ -142,7 +142,7 @@ impl Sheet {
         (ratio, met)
     }
 
-    /// The table.
+    /// Prints the table.
     pub fn print(&self) {
         let width = self
             .rows
@@ -167,11 +167,11 @@ impl Sheet {
                 number(row.median()),
                 row.unit
             );
-            for wanted in &row.wanted {
-                let (ratio, met) = self.judge(row, wanted);
+            for comparison in &row.comparisons {
+                let (ratio, met) = self.evaluate(row, comparison);
                 let ratio = ratio.map_or(String::new(), |ratio| format!("{ratio:.2}"));
-                let of = wanted.of.as_deref().unwrap_or_default();
-                let target = wanted
+                let of = comparison.of.as_deref().unwrap_or_default();
+                let target = comparison
                     .bound
                     .map_or(String::new(), |bound| target(bound, row.unit));
                 let met = met.map_or("", |met| if met { ": met" } else { ": MISSED" });
@@ -185,7 +185,7 @@ impl Sheet {
                 );
                 line = " ".repeat(line.chars().count());
             }
-            if row.wanted.is_empty() {
+            if row.comparisons.is_empty() {
                 println!("{}", line.trim_end());
             }
         }
@@ -205,11 +205,11 @@ impl Sheet {
             processes[2],
             processes[3]
         );
-        for row in self.rows.iter().filter(|row| !row.uses.is_empty()) {
+        for row in self.rows.iter().filter(|row| !row.usages.is_empty()) {
             print!("{:width$}", row.name);
             for process in processes {
-                let cell = row.uses.get(process).map_or(String::new(), |uses| {
-                    let (cpu, peak) = usage(uses);
+                let cell = row.usages.get(process).map_or(String::new(), |usages| {
+                    let (cpu, peak) = usage(usages);
                     format!("{cpu:.4} s {peak:8.1} MiB")
                 });
                 print!(" {cell:>22}");
@@ -218,7 +218,7 @@ impl Sheet {
         }
     }
 
-    /// Writes the file.
+    /// Writes the JSON file.
     pub fn write(&self, file: &Path) -> Result<()> {
         let rows: Vec<Value> = self
             .rows
@@ -234,19 +234,19 @@ impl Sheet {
 
     fn row_json(&self, row: &Row) -> Value {
         let held: Vec<Value> = row
-            .wanted
+            .comparisons
             .iter()
-            .map(|wanted| {
-                let (ratio, met) = self.judge(row, wanted);
-                let target = wanted.bound.map(|bound| target(bound, row.unit));
-                json!({"of": wanted.of, "ratio": ratio, "target": target, "met": met})
+            .map(|comparison| {
+                let (ratio, met) = self.evaluate(row, comparison);
+                let target = comparison.bound.map(|bound| target(bound, row.unit));
+                json!({"of": comparison.of, "ratio": ratio, "target": target, "met": met})
             })
             .collect();
-        let uses: BTreeMap<&String, Value> = row
-            .uses
+        let usages: BTreeMap<&String, Value> = row
+            .usages
             .iter()
-            .map(|(process, uses)| {
-                let (cpu, peak) = usage(uses);
+            .map(|(process, usages)| {
+                let (cpu, peak) = usage(usages);
                 (
                     process,
                     json!({"cpu_seconds_per_1000": cpu, "peak_mib": peak}),
@@ -255,17 +255,20 @@ impl Sheet {
             .collect();
         json!({
             "name": row.name, "unit": row.unit, "median": row.median(), "rounds": row.values, "held_against": held,
-            "uses": uses,
+            "uses": usages,
         })
     }
 }
 
 /// Median processor time, and the highest peak.
-fn usage(uses: &[Use]) -> (f64, f64) {
-    let cpu: Vec<f64> = uses.iter().map(|used| used.cpu_seconds_per_1000).collect();
+fn usage(usages: &[ResourceUsage]) -> (f64, f64) {
+    let cpu: Vec<f64> = usages
+        .iter()
+        .map(|used| used.cpu_seconds_per_1000)
+        .collect();
     (
         median(&cpu),
-        uses.iter().map(|used| used.peak_mib).fold(0.0, f64::max),
+        usages.iter().map(|used| used.peak_mib).fold(0.0, f64::max),
     )
 }
 
@@ -285,7 +288,7 @@ fn target(bound: Bound, unit: &str) -> String {
     }
 }
 
-/// Three digits at the least, thousands apart.
+/// Formats a number with at least three digits and thousands separators.
 fn number(value: f64) -> String {
     match value.abs() {
         size if size >= 1000.0 => {

@@ -1,27 +1,27 @@
-//! A Redis for one test alone, whose settings and whose end are the test's business.
+//! A Redis server for one test, for tests that change its settings or stop it.
 
 use std::process::{Child, Command, Stdio};
 
 use tokio::net::TcpStream;
 
-use super::{Site, eventually, free_port};
+use super::{Fixture, eventually, free_port};
 
-/// A Redis of the test's own; it ends with it.
-pub struct OwnRedis {
+/// A Redis server that is killed when dropped.
+pub struct DedicatedRedis {
     child: Child,
-    /// Where it is.
+    /// Its URL.
     pub url: String,
 }
 
-impl OwnRedis {
-    /// Starts it with these arguments, in the test's folder, and waits until it answers.
-    pub async fn start(site: &Site, settings: &[&str]) -> Self {
+impl DedicatedRedis {
+    /// Starts the server with these arguments in the test's folder, and waits until it answers.
+    pub async fn start(fixture: &Fixture, settings: &[&str]) -> Self {
         let port = free_port();
         let child = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
             .args(["--save", ""])
             .arg("--dir")
-            .arg(site.folder())
+            .arg(fixture.folder())
             .args(settings)
             .stdout(Stdio::null())
             .spawn()
@@ -38,7 +38,7 @@ impl OwnRedis {
     }
 }
 
-impl Drop for OwnRedis {
+impl Drop for DedicatedRedis {
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();

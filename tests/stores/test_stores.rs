@@ -1,4 +1,4 @@
-//! A site's stores, in the hands of the test.
+//! The stores of a fixture, opened in the test process.
 
 use std::time::Duration;
 
@@ -15,32 +15,32 @@ use confab::{
     },
 };
 
-use crate::support::Site;
+use crate::support::Fixture;
 
-/// A lease that lasts as long as the test.
-pub const LONG: Duration = Duration::from_secs(600);
+/// A lease that does not expire during a test.
+pub const LONG_LEASE: Duration = Duration::from_secs(600);
 
-/// The whole list.
-pub const ALL: Page = Page {
+/// A page that holds the whole list.
+pub const WHOLE_LIST: Page = Page {
     after: None,
     before: None,
     limit: 1000,
 };
 
-/// The stores of one site, migrated and with an index.
-pub struct Rig {
+/// The stores of a fixture, migrated and with an index.
+pub struct TestStores {
     pub backend: Backend,
-    site: Vec<(String, String)>,
+    fixture: Vec<(String, String)>,
 }
 
-impl Rig {
-    pub async fn new(site: &Site) -> Self {
-        Self::with(site, &[]).await
+impl TestStores {
+    pub async fn new(fixture: &Fixture) -> Self {
+        Self::with(fixture, &[]).await
     }
 
-    /// With settings of the test's own.
-    pub async fn with(site: &Site, settings: &[(&str, &str)]) -> Self {
-        let mut variables: Vec<(String, String)> = site
+    /// Opens the stores with additional settings.
+    pub async fn with(fixture: &Fixture, settings: &[(&str, &str)]) -> Self {
+        let mut variables: Vec<(String, String)> = fixture
             .settings()
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
@@ -50,33 +50,41 @@ impl Rig {
                 .iter()
                 .map(|(name, value)| (name.to_string(), value.to_string())),
         );
-        let rig = Self {
+        let stores = Self {
             backend: open(&variables),
-            site: variables,
+            fixture: variables,
         };
-        rig.backend.migrate().await.expect("a migrated database");
-        let state = rig.backend.index_state().await.expect("an answer");
+        stores.backend.migrate().await.expect("a migrated database");
+        let state = stores.backend.index_state().await.expect("a response");
         if state == IndexState::Missing {
-            let index = rig.backend.begin_build().await.expect("an index");
-            rig.backend
+            let index = stores.backend.begin_build().await.expect("an index");
+            stores
+                .backend
                 .abandon_build(&index)
                 .await
                 .expect("it is empty");
         }
-        rig
+        stores
     }
 
-    /// The same stores, as another process sees them.
-    pub fn another(&self) -> Backend {
-        open(&self.site)
+    /// Opens the same stores again, as another process does.
+    pub fn open_again(&self) -> Backend {
+        open(&self.fixture)
     }
 
-    /// Stores that some other settings lead to.
-    pub fn elsewhere(&self, settings: &[(&str, &str)]) -> Backend {
+    /// Opens the stores again with additional settings.
+    pub fn open_with(&self, settings: &[(&str, &str)]) -> Backend {
         let others = settings
             .iter()
             .map(|(name, value)| (name.to_string(), value.to_string()));
-        open(&self.site.iter().cloned().chain(others).collect::<Vec<_>>())
+        open(
+            &self
+                .fixture
+                .iter()
+                .cloned()
+                .chain(others)
+                .collect::<Vec<_>>(),
+        )
     }
 
     /// The services; `None` on the embedded backend.
@@ -92,9 +100,9 @@ impl Rig {
         self.backend.enqueue(&write, None).await
     }
 
-    /// The number that an accepted write got.
+    /// Enqueues a write, which must be accepted, and returns its number.
     pub async fn number(&self, write: Write) -> u64 {
-        match self.enqueue(write).await.expect("an answer") {
+        match self.enqueue(write).await.expect("a response") {
             Enqueued::Accepted { number, .. } => number,
             other => panic!("not accepted: {other:?}"),
         }
@@ -113,13 +121,13 @@ impl Rig {
         ChatKey { app, number }
     }
 
-    pub async fn say(&self, chat: ChatKey, text: &str) -> MessageKey {
+    pub async fn create_message(&self, chat: ChatKey, text: &str) -> MessageKey {
         let text = text.to_owned();
         let number = self.number(Write::create_message(chat, text)).await;
         MessageKey { chat, number }
     }
 
-    pub async fn change(&self, message: MessageKey, text: &str) {
+    pub async fn update_message(&self, message: MessageKey, text: &str) {
         let text = text.to_owned();
         self.number(Write::update_message(message, text)).await;
     }
@@ -131,31 +139,31 @@ impl Rig {
             bytes: 1 << 20,
             lease,
         };
-        self.backend.claim(kind, &limits).await.expect("an answer")
+        self.backend.claim(kind, &limits).await.expect("a response")
     }
 
     pub async fn claim(&self, kind: Kind) -> Batch {
-        let batch = self.claim_some(kind, 1000, LONG).await;
+        let batch = self.claim_some(kind, 1000, LONG_LEASE).await;
         batch.unwrap_or_else(|| panic!("no {kind:?} waits"))
     }
 
-    /// Stores what a batch holds.
+    /// Stores the changes of a batch.
     pub async fn store(&self, batch: &Batch) -> Result<()> {
         let changes = batch.jobs.iter().map(|job| job.change.clone());
         let changes = changes.map(|change| change.expect("readable")).collect();
         self.backend.store(&batch.lease, changes).await
     }
 
-    /// Stores messages as if the lease's jobs held them.
+    /// Stores messages under a lease.
     pub async fn store_messages(&self, lease: &Lease, messages: &[Message]) -> Result<()> {
         let changes = messages.iter().cloned().map(Change::Message);
         self.backend.store(lease, changes.collect()).await
     }
 
-    /// Does what the workers would, until nothing waits.
+    /// Processes all waiting jobs, as the workers do.
     pub async fn drain(&self) {
         for kind in Kind::ALL {
-            while let Some(batch) = self.claim_some(kind, 1000, LONG).await {
+            while let Some(batch) = self.claim_some(kind, 1000, LONG_LEASE).await {
                 self.store(&batch).await.expect("stored");
                 self.backend
                     .acknowledge(&batch.lease, &batch.jobs)
@@ -163,11 +171,11 @@ impl Rig {
                     .expect("acknowledged");
             }
         }
-        self.feed().await;
+        self.apply_counts_and_outbox().await;
     }
 
-    /// Does what the workers do that only the services have.
-    pub async fn feed(&self) {
+    /// Applies count deltas and indexes the outbox, as the workers of the services do.
+    pub async fn apply_counts_and_outbox(&self) {
         let Some(services) = self.services() else {
             return;
         };
@@ -187,15 +195,15 @@ impl Rig {
         index.refresh().await.expect("refreshed");
     }
 
-    /// Waits until what was put into the index can be found.
+    /// Makes indexed documents searchable.
     pub async fn refresh(&self) {
         if let Some(services) = self.services() {
             services.elasticsearch.refresh().await.expect("refreshed");
         }
     }
 
-    /// The numbers of the messages that are found.
-    pub async fn found(&self, chat: ChatKey, query: &str, page: &Page) -> Vec<u64> {
+    /// The numbers of the messages that a search returns.
+    pub async fn search_numbers(&self, chat: ChatKey, query: &str, page: &Page) -> Vec<u64> {
         let hits = self.backend.search(chat, &Query::parse(query), page).await;
         hits.unwrap_or_else(|error| panic!("{query:?}: {error}"))
             .iter()
@@ -203,19 +211,19 @@ impl Rig {
             .collect()
     }
 
-    /// A message as a reader sees it.
+    /// Reads a message.
     pub async fn read(&self, message: MessageKey) -> Option<Message> {
-        let read = self.backend.message(message).await.expect("an answer");
+        let read = self.backend.message(message).await.expect("a response");
         assert!(!read.stale);
         read.value
     }
 
-    /// A message as a reader sees it, if that is more than what is stored. The list must tell the same of it.
+    /// Reads a message; `None` if it is the same as the stored one. The list must return the same.
     pub async fn pending(&self, message: MessageKey) -> Option<Message> {
         let read = self.read(message).await;
         let page = Page::only(message.number);
         let listed = self.backend.messages(message.chat, &page).await;
-        let mut listed = listed.expect("an answer").value.items;
+        let mut listed = listed.expect("a response").value.items;
         assert_eq!(listed.pop(), read);
         let stored = self.stored(message).await;
         read.filter(|read| stored.as_ref() != Some(read))
@@ -225,12 +233,12 @@ impl Rig {
         self.backend
             .rows(&[message])
             .await
-            .expect("an answer")
+            .expect("a response")
             .pop()
     }
 }
 
-/// The services behind a backend; `None` if it is the embedded one.
+/// The services of a backend; `None` on the embedded backend.
 pub fn services(backend: &Backend) -> Option<&Services> {
     match backend {
         Backend::Services(services) => Some(services),
@@ -252,7 +260,7 @@ pub fn texts(jobs: &[Job]) -> Vec<String> {
         .collect()
 }
 
-/// The revision that is so many writes older or newer.
+/// The revision `difference` writes after that of a message.
 pub fn revision(of: &Message, difference: i64) -> Revision {
     Revision(
         of.revision

@@ -1,4 +1,4 @@
-//! A backing to measure on: emptying it, filling it, and looking how far it has come, past the program.
+//! A backend to measure: emptying it, filling it, and inspecting it without the program.
 
 use std::{
     fmt,
@@ -15,7 +15,7 @@ use diesel::{
 use mysql_async::{Conn, prelude::Queryable};
 
 use crate::{
-    client::{self, Pace},
+    client::{self, LoadModel},
     confab::{self, Process, Settings},
     folder,
     requests::Chat,
@@ -23,16 +23,16 @@ use crate::{
     texts,
 };
 
-/// Which stores are under the program.
+/// The kinds of storage backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Backing {
+pub enum BackendKind {
     /// MySQL, Redis and Elasticsearch.
     Services,
     /// One SQLite file.
     Embedded,
 }
 
-impl fmt::Display for Backing {
+impl fmt::Display for BackendKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Services => "services",
@@ -41,31 +41,31 @@ impl fmt::Display for Backing {
     }
 }
 
-/// Both.
-pub const BACKINGS: [Backing; 2] = [Backing::Services, Backing::Embedded];
+/// Both backends.
+pub const BACKENDS: [BackendKind; 2] = [BackendKind::Services, BackendKind::Embedded];
 
-/// Connections that fill a store.
+/// The number of connections that fill a store.
 const FILLERS: usize = 64;
 
-/// How long to wait for what is being drained to be gone; only a program that stands still takes longer.
+/// Timeout of draining.
 const DRAINED: Duration = Duration::from_secs(900);
 
-/// The benchmark's share of one backing.
+/// The benchmark's part of one backend.
 #[derive(Clone)]
-pub struct Ground {
-    /// Which.
-    pub backing: Backing,
-    /// The services; also there when they are not measured.
+pub struct Fixture {
+    /// The kind of backend.
+    pub backend: BackendKind,
+    /// The services, also when the embedded backend is measured.
     pub stores: Stores,
     processes: Vec<(String, u32)>,
 }
 
-/// Looks at what is stored, on connections of its own.
-pub struct Eyes {
-    of: Of,
+/// Inspects the stores on connections of its own.
+pub struct Inspector {
+    connections: Connections,
 }
 
-enum Of {
+enum Connections {
     Services {
         stores: Stores,
         mysql: Box<Conn>,
@@ -80,29 +80,29 @@ struct Number {
     number: i64,
 }
 
-impl Ground {
-    pub fn new(backing: Backing, stores: &Stores) -> Self {
-        let processes = match backing {
-            Backing::Services => stores.processes(),
-            Backing::Embedded => Vec::new(),
+impl Fixture {
+    pub fn new(backend: BackendKind, stores: &Stores) -> Self {
+        let processes = match backend {
+            BackendKind::Services => stores.processes(),
+            BackendKind::Embedded => Vec::new(),
         };
         Self {
-            backing,
+            backend,
             stores: stores.clone(),
             processes,
         }
     }
 
-    /// The file, on the embedded backing. It lies beside the build, as `/tmp` may be memory.
+    /// The file of the embedded backend. It is below the build folder, because `/tmp` may be memory.
     pub fn file(&self) -> PathBuf {
         folder().join("data").join("confab.sqlite3")
     }
 
-    /// What the program is told.
+    /// The environment variables that configure the program.
     pub fn settings(&self, more: &[(&'static str, &str)]) -> Settings {
-        let mut settings = match self.backing {
-            Backing::Services => self.stores.settings(),
-            Backing::Embedded => vec![
+        let mut settings = match self.backend {
+            BackendKind::Services => self.stores.settings(),
+            BackendKind::Embedded => vec![
                 ("CONFAB_BACKING", "embedded".into()),
                 ("CONFAB_EMBEDDED__PATH", self.file().display().to_string()),
             ],
@@ -114,113 +114,114 @@ impl Ground {
         settings
     }
 
-    /// Starts the program on nothing.
+    /// Starts the program on empty stores.
     pub async fn serve_empty(&self, more: &[(&'static str, &str)]) -> Result<Process> {
         self.wipe().await?;
         self.serve(more).await
     }
 
-    /// Starts the program on what there is.
+    /// Starts the program on the existing data.
     pub async fn serve(&self, more: &[(&'static str, &str)]) -> Result<Process> {
         confab::serve(&self.settings(more)).await
     }
 
     /// Removes all data.
     pub async fn wipe(&self) -> Result<()> {
-        match self.backing {
-            Backing::Services => self.stores.wipe().await,
-            Backing::Embedded => {
+        match self.backend {
+            BackendKind::Services => self.stores.wipe().await,
+            BackendKind::Embedded => {
                 std::fs::remove_dir_all(folder().join("data")).ok();
                 Ok(())
             }
         }
     }
 
-    /// The program and its stores, to be watched.
-    pub fn watched(&self, processes: &[&Process]) -> Vec<(String, u32)> {
+    /// The program and its stores, as processes to monitor.
+    pub fn monitored(&self, processes: &[&Process]) -> Vec<(String, u32)> {
         let confab = processes
             .iter()
             .map(|process| ("confab".to_owned(), process.id()));
         confab.chain(self.processes.clone()).collect()
     }
 
-    /// Stops the storing of new messages; they are accepted all the same.
+    /// Pauses storing new messages; they are still accepted.
     pub fn pause(&self) -> Result<()> {
         confab::run(&self.settings(&[]), &["jobs", "pause", "create_message"])
     }
 
-    /// Ends it.
+    /// Resumes storing.
     pub fn resume(&self) -> Result<()> {
         confab::run(&self.settings(&[]), &["jobs", "resume", "create_message"])
     }
 
-    /// Connections to look with. The program must have been started before.
-    pub async fn eyes(&self) -> Result<Eyes> {
-        let of = match self.backing {
-            Backing::Services => Of::Services {
+    /// Opens the connections of an inspector. The program must have been started before.
+    pub async fn inspector(&self) -> Result<Inspector> {
+        let connections = match self.backend {
+            BackendKind::Services => Connections::Services {
                 stores: self.stores.clone(),
                 mysql: Box::new(self.stores.mysql().await?),
                 redis: self.stores.redis().await?,
             },
-            Backing::Embedded => {
+            BackendKind::Embedded => {
                 let mut file = SqliteConnection::establish(&self.file().display().to_string())?;
                 sql_query("PRAGMA busy_timeout = 5000").execute(&mut file)?;
-                Of::Embedded(file)
+                Connections::Embedded(file)
             }
         };
-        Ok(Eyes { of })
+        Ok(Inspector { connections })
     }
 
-    /// Fills a chat with messages, of which ten hold the rare word. Tells how long it took.
+    /// Fills a chat with messages, ten of which contain the rare word. Returns the seconds it took.
     pub async fn fill(&self, process: &Process, chat: &Chat, messages: u64) -> Result<f64> {
         let chat = chat.clone();
-        let ask = move |n| chat.create(&texts::of_many(n, messages));
-        let filled = client::drive(&[process.port], FILLERS, messages, Pace::Closed, ask).await?;
+        let spec = move |n| chat.create(&texts::of_many(n, messages));
+        let filled =
+            client::drive(&[process.port], FILLERS, messages, LoadModel::Closed, spec).await?;
         Ok(filled.seconds)
     }
 }
 
-impl Eyes {
-    /// Accepted writes that are not stored.
+impl Inspector {
+    /// The number of accepted writes that are not stored.
     pub async fn jobs(&mut self) -> Result<u64> {
-        match &mut self.of {
-            Of::Services { redis, .. } => {
+        match &mut self.connections {
+            Connections::Services { redis, .. } => {
                 let jobs = redis::cmd("HLEN")
                     .arg(format!("{NAME}:jobs"))
                     .query_async(redis)
                     .await?;
                 Ok(jobs)
             }
-            Of::Embedded(file) => count(
+            Connections::Embedded(file) => count(
                 file,
                 "SELECT COALESCE(SUM(jobs), 0) AS number FROM job_counts",
             ),
         }
     }
 
-    /// Messages that are stored.
+    /// The number of stored messages.
     pub async fn rows(&mut self) -> Result<u64> {
-        match &mut self.of {
-            Of::Services { mysql, .. } => {
+        match &mut self.connections {
+            Connections::Services { mysql, .. } => {
                 let rows = mysql.query_first("SELECT COUNT(*) FROM messages").await?;
                 rows.context("a count")
             }
-            Of::Embedded(file) => count(file, "SELECT COUNT(*) AS number FROM messages"),
+            Connections::Embedded(file) => count(file, "SELECT COUNT(*) AS number FROM messages"),
         }
     }
 
-    /// Messages that a search could find.
+    /// The number of searchable messages.
     pub async fn documents(&mut self) -> Result<u64> {
-        match &mut self.of {
-            Of::Services { stores, .. } => stores.documents().await,
-            // They are indexed in the transaction that stores them.
-            Of::Embedded(file) => count(file, "SELECT COUNT(*) AS number FROM words_1"),
+        match &mut self.connections {
+            Connections::Services { stores, .. } => stores.documents().await,
+            // Messages are indexed in the transaction that stores them.
+            Connections::Embedded(file) => count(file, "SELECT COUNT(*) AS number FROM words_1"),
         }
     }
 
-    /// How old the oldest message is, in seconds, that is stored and that the index has not been told of.
+    /// Search index lag: age in seconds of the oldest message that is not indexed.
     pub async fn index_lag(&mut self) -> Result<f64> {
-        let Of::Services { mysql, .. } = &mut self.of else {
+        let Connections::Services { mysql, .. } = &mut self.connections else {
             return Ok(0.0);
         };
         let oldest: Option<String> = mysql
@@ -244,19 +245,19 @@ impl Eyes {
         Ok(age.unwrap_or_default())
     }
 
-    /// Whether the index has been told of all that is stored.
+    /// Whether all stored messages are indexed.
     async fn is_indexed(&mut self) -> Result<bool> {
-        match &mut self.of {
-            Of::Services { mysql, .. } => {
+        match &mut self.connections {
+            Connections::Services { mysql, .. } => {
                 let first: Option<u64> = mysql.query_first("SELECT id FROM outbox LIMIT 1").await?;
                 Ok(first.is_none())
             }
-            Of::Embedded(_) => Ok(true),
+            Connections::Embedded(_) => Ok(true),
         }
     }
 
-    /// Waits until no more jobs are there than so many. Looking is cheap, so it looks often.
-    pub async fn until_jobs(&mut self, most: u64) -> Result<u64> {
+    /// Waits until at most `most` jobs are left. Polling is cheap, so the interval is short.
+    pub async fn wait_for_jobs(&mut self, most: u64) -> Result<u64> {
         let begin = Instant::now();
         loop {
             let jobs = self.jobs().await?;
@@ -271,8 +272,8 @@ impl Eyes {
         }
     }
 
-    /// Waits until all that is stored can be found.
-    pub async fn until_found(&mut self) -> Result<()> {
+    /// Waits until all stored messages are searchable.
+    pub async fn wait_until_indexed(&mut self) -> Result<()> {
         let begin = Instant::now();
         while !self.is_indexed().await? {
             ensure!(

@@ -1,4 +1,4 @@
-//! Waiting until the system has nothing left to do.
+//! Waits until the system has no work left.
 
 use std::time::{Duration, Instant};
 
@@ -9,16 +9,16 @@ use diesel::{
 use serde_json::Value;
 
 use crate::{
-    ground::Ground,
-    support::{Backing, Chat},
+    support::{BackendKind, Chat},
     texts::word,
+    trial::Trial,
 };
 
-/// How long that may take.
-pub const PATIENCE: Duration = Duration::from_secs(180);
-const PAUSE: Duration = Duration::from_millis(100);
+/// The longest time to wait.
+pub const TIMEOUT: Duration = Duration::from_secs(180);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What is waited for on the services, beside the queue.
+/// Tables of the services that must be empty, in addition to the queue.
 const TABLES: [&str; 4] = [
     "outbox",
     "chats_count_deltas",
@@ -26,23 +26,23 @@ const TABLES: [&str; 4] = [
     "index_build",
 ];
 
-/// Waits until nothing is waiting, leased or delayed, the index and the counts have been told everything, and the newest
-/// messages are found. Otherwise tells what was still there.
-pub async fn come(ground: &Ground<'_>) -> Result<(), String> {
-    let deadline = Instant::now() + PATIENCE;
+/// Waits until no job is waiting, leased or delayed, the index and the counts are up to date, and search finds the
+/// newest messages. Otherwise returns what was left.
+pub async fn wait(trial: &Trial<'_>) -> Result<(), String> {
+    let deadline = Instant::now() + TIMEOUT;
     loop {
-        let Some(left) = left(ground).await else {
+        let Some(left) = left(trial).await else {
             return Ok(());
         };
         if Instant::now() > deadline {
             return Err(left);
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-async fn left(ground: &Ground<'_>) -> Option<String> {
-    let finished = ground.confab(&["jobs", "stats", "--json"]).await;
+async fn left(trial: &Trial<'_>) -> Option<String> {
+    let finished = trial.confab(&["jobs", "stats", "--json"]).await;
     let Ok(stats) = serde_json::from_str::<Value>(&finished.stdout) else {
         return Some(format!("{finished:?}"));
     };
@@ -54,26 +54,26 @@ async fn left(ground: &Ground<'_>) -> Option<String> {
     if kinds.is_empty() || kinds.iter().any(jobs) {
         return Some(finished.stdout);
     }
-    if ground.site.backing() == Backing::Services {
+    if trial.fixture.backend_kind() == BackendKind::Services {
         for table in TABLES {
             let count = format!("SELECT COUNT(*) FROM {table}");
-            match ground.site.stored_number(&count).await {
+            match trial.fixture.stored_number(&count).await {
                 Some(0) => {}
                 rows => return Some(format!("{table}: {rows:?} rows")),
             }
         }
     }
-    if ground.index_is_mended {
-        let finished = ground.confab(&["search", "verify", "--json"]).await;
+    if trial.index_is_repaired {
+        let finished = trial.confab(&["search", "verify", "--json"]).await;
         if finished.code != Some(0) {
             return Some(format!("{finished:?}"));
         }
     }
-    not_found(ground).await
+    not_found(trial).await
 }
 
-/// A newest message of a chat that search does not find yet.
-async fn not_found(ground: &Ground<'_>) -> Option<String> {
+/// Returns one of the newest messages that search does not find yet.
+async fn not_found(trial: &Trial<'_>) -> Option<String> {
     #[derive(QueryableByName)]
     struct Newest {
         #[diesel(sql_type = Text)]
@@ -85,9 +85,9 @@ async fn not_found(ground: &Ground<'_>) -> Option<String> {
         #[diesel(sql_type = Text)]
         text: String,
     }
-    ground.fetch_file();
-    let newest: Vec<Newest> = ground
-        .site
+    trial.fetch_file();
+    let newest: Vec<Newest> = trial
+        .fixture
         .rows("SELECT app, chat, number, text FROM messages ORDER BY revision DESC LIMIT 10")
         .await;
     for Newest {
@@ -101,10 +101,11 @@ async fn not_found(ground: &Ground<'_>) -> Option<String> {
             app,
             number: chat.unsigned_abs(),
         };
-        let answer = ground.api().search(&chat, word(&text)).await;
-        let found = answer.status == 200 && answer.numbers("messageID") == [number.unsigned_abs()];
+        let response = trial.api().search(&chat, word(&text)).await;
+        let found =
+            response.status == 200 && response.numbers("messageID") == [number.unsigned_abs()];
         if !found {
-            return Some(format!("message {number} of {chat}: {answer}"));
+            return Some(format!("message {number} of {chat}: {response}"));
         }
     }
     None

@@ -1,4 +1,4 @@
-//! What a queue does, in plain data and without a store.
+//! Reference model of the queue: plain data in memory, no store.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -10,21 +10,21 @@ use confab::{
     stores::{JobState, Recovered},
 };
 
-/// Writes that may be waiting, leased and delayed.
+/// The limit of waiting, leased and delayed jobs.
 pub const QUEUE_DEPTH: usize = 12;
-/// Dead letters that may be kept.
+/// The limit of dead letters.
 pub const DEAD_LETTERS: usize = 3;
 
-/// What the two backings do differently, both within their promise.
+/// Differences between the backends that the contract allows.
 #[derive(Debug, Clone, Copy)]
-pub struct Ways {
-    /// Whether what waits is claimed strictly by age, or what was given back last comes first.
+pub struct BackendRules {
+    /// Jobs are claimed strictly by age; otherwise released jobs come first.
     pub by_age: bool,
-    /// Whether a new run of the program takes back at once what the one before it held.
+    /// A new run of the program recovers the jobs of the previous run at once.
     pub sole: bool,
 }
 
-/// What accepting a write comes to.
+/// The expected result of enqueueing a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accepted {
     Full,
@@ -35,16 +35,16 @@ pub enum Accepted {
 
 /// A write that is not stored yet.
 #[derive(Debug, Clone)]
-pub struct PlainJob {
+pub struct ModelJob {
     pub change: Change,
     pub kind: Kind,
     pub state: JobState,
     pub tries: u32,
     pub crashes: u32,
-    /// Since when its message exists, as far as is known.
+    /// The creation time of its message, if known.
     since: Option<Timestamp>,
-    /// A newer write to the same thing is stored.
-    overtaken: bool,
+    /// A newer write to the same message is stored.
+    superseded: bool,
 }
 
 /// A claim.
@@ -57,32 +57,32 @@ struct Claim {
     run: usize,
 }
 
-/// The whole queue.
+/// The reference model of the queue.
 #[derive(Debug)]
-pub struct Plain {
-    ways: Ways,
+pub struct ReferenceModel {
+    rules: BackendRules,
     run: usize,
     apps: BTreeMap<AppId, u64>,
     chats: BTreeMap<ChatKey, u64>,
-    pub jobs: BTreeMap<Revision, PlainJob>,
+    pub jobs: BTreeMap<Revision, ModelJob>,
     waiting: BTreeMap<Kind, VecDeque<Revision>>,
-    alone: BTreeMap<Kind, VecDeque<Revision>>,
-    /// Delayed jobs whose time has come, in the order in which they failed.
+    isolated: BTreeMap<Kind, VecDeque<Revision>>,
+    /// Delayed jobs that are due, in the order in which they failed.
     due: BTreeMap<Kind, Vec<Revision>>,
     paused: BTreeSet<Kind>,
     claims: Vec<Claim>,
 }
 
-impl Plain {
-    pub fn new(ways: Ways) -> Self {
+impl ReferenceModel {
+    pub fn new(rules: BackendRules) -> Self {
         Self {
-            ways,
+            rules,
             run: 0,
             apps: BTreeMap::new(),
             chats: BTreeMap::new(),
             jobs: BTreeMap::new(),
             waiting: BTreeMap::new(),
-            alone: BTreeMap::new(),
+            isolated: BTreeMap::new(),
             due: BTreeMap::new(),
             paused: BTreeSet::new(),
             claims: Vec::new(),
@@ -112,7 +112,7 @@ impl Plain {
         }
     }
 
-    /// What accepting this write is to answer.
+    /// The expected result of enqueueing this write.
     pub fn expect(&self, write: &Write) -> Accepted {
         let dead = self.in_state(JobState::Dead).len();
         if dead >= DEAD_LETTERS || self.jobs.len() - dead >= QUEUE_DEPTH {
@@ -134,7 +134,7 @@ impl Plain {
         }
     }
 
-    /// The write was accepted.
+    /// Adds an accepted write.
     pub fn add(&mut self, write: &Write, number: u64, revision: Revision, at: Timestamp) {
         let mut since = Some(at);
         let Target { app, .. } = write.target;
@@ -184,20 +184,20 @@ impl Plain {
             }
         };
         let kind = write.kind;
-        let job = PlainJob {
+        let job = ModelJob {
             change,
             kind,
             state: JobState::Waiting,
             tries: 0,
             crashes: 0,
             since,
-            overtaken: false,
+            superseded: false,
         };
         self.jobs.insert(revision, job);
         self.waiting.entry(kind).or_default().push_back(revision);
     }
 
-    /// What can be read of an application, and how many chats it has been given.
+    /// An application as it can be read, and the number of its chats.
     pub fn application(&self, id: AppId) -> Option<(Application, u64)> {
         let creation = self.jobs.values().find_map(|job| match &job.change {
             Change::Application(application) if application.id == id => Some(application.clone()),
@@ -206,7 +206,7 @@ impl Plain {
         Some((creation?, *self.apps.get(&id)?))
     }
 
-    /// What can be read of an application's chats.
+    /// The chats of an application as they can be read.
     pub fn chats(&self, app: AppId) -> Vec<Chat> {
         let chats = self.jobs.values().filter_map(|job| match &job.change {
             Change::Chat(chat) if chat.key.app == app => Some(chat.clone()),
@@ -219,7 +219,7 @@ impl Plain {
         self.chats.contains_key(&key)
     }
 
-    /// What can be read of a chat's messages.
+    /// The messages of a chat as they can be read.
     pub fn messages(&self, chat: ChatKey) -> Vec<Message> {
         let given = self.chats.get(&chat).copied().unwrap_or(0);
         let newest = (1..=given)
@@ -228,29 +228,29 @@ impl Plain {
         newest.collect()
     }
 
-    /// The writes to a message that can be read, the oldest first.
-    fn writes_to(&self, key: MessageKey) -> impl Iterator<Item = &PlainJob> {
-        let jobs = self.jobs.values().filter(|job| !job.overtaken);
+    /// The readable writes to a message, the oldest first.
+    fn writes_to(&self, key: MessageKey) -> impl Iterator<Item = &ModelJob> {
+        let jobs = self.jobs.values().filter(|job| !job.superseded);
         jobs.filter(
             move |job| matches!(&job.change, Change::Message(message) if message.key == key),
         )
     }
 
-    /// The jobs that a claim of at most `limit` is to give, in no order.
+    /// The jobs that a claim of at most `limit` must return, in no order.
     pub fn claim(&mut self, kind: Kind, limit: usize) -> BTreeSet<Revision> {
         if self.paused.contains(&kind) {
             return BTreeSet::new();
         }
         let due = self.due.entry(kind).or_default();
-        let moved = if self.ways.by_age {
+        let moved = if self.rules.by_age {
             due.len()
         } else {
             due.len().min(limit)
         };
         let back = due.drain(..moved).collect();
-        self.give_back(kind, back);
-        let held: BTreeSet<Revision> = match self.alone.entry(kind).or_default().pop_front() {
-            Some(alone) => [alone].into(),
+        self.requeue(kind, back);
+        let held: BTreeSet<Revision> = match self.isolated.entry(kind).or_default().pop_front() {
+            Some(isolated) => [isolated].into(),
             None => {
                 let waiting = self.waiting.entry(kind).or_default();
                 waiting.drain(..limit.min(waiting.len())).collect()
@@ -260,7 +260,7 @@ impl Plain {
             return held;
         }
         for id in &held {
-            self.place(*id, JobState::Leased);
+            self.set_state(*id, JobState::Leased);
         }
         self.claims.push(Claim {
             kind,
@@ -272,22 +272,22 @@ impl Plain {
         held
     }
 
-    /// Whether a claim still stands.
-    pub fn stands(&self, claim: usize) -> bool {
+    /// Whether a lease is still valid.
+    pub fn is_valid(&self, claim: usize) -> bool {
         !self.claims[claim].over
     }
 
-    /// Whether a claim still holds this job.
+    /// Whether a valid lease still holds this job.
     pub fn holds(&self, claim: usize, id: Revision) -> bool {
-        self.stands(claim) && self.claims[claim].held.contains(&id)
+        self.is_valid(claim) && self.claims[claim].held.contains(&id)
     }
 
-    /// The claim's time is over, if it still stands.
+    /// Expires a lease if it is still valid.
     pub fn expire(&mut self, claim: usize) {
         self.claims[claim].expired = true;
     }
 
-    /// These jobs of a claim that stands are stored.
+    /// Removes stored jobs of a valid lease.
     pub fn acknowledge(&mut self, claim: usize, ids: &[Revision]) {
         for id in ids {
             if !self.claims[claim].held.remove(id) {
@@ -298,14 +298,14 @@ impl Plain {
             };
             for (_, older) in self.jobs.range_mut(..*id) {
                 if matches!(&older.change, Change::Message(message) if message.key == stored.key) {
-                    older.overtaken = true;
+                    older.superseded = true;
                 }
             }
         }
         self.end_if_empty(claim);
     }
 
-    /// A job that a claim holds failed: it is a dead letter, or is due again at once or never.
+    /// Fails a leased job: `None` makes it a dead letter, otherwise it is due at once or never.
     pub fn fail(&mut self, claim: usize, id: Revision, due: Option<bool>) {
         self.claims[claim].held.remove(&id);
         let job = self.jobs.get_mut(&id).expect("a job that is held");
@@ -320,22 +320,22 @@ impl Plain {
         self.end_if_empty(claim);
     }
 
-    /// What a claim that stands holds is given back.
+    /// Releases the jobs of a valid lease.
     pub fn release(&mut self, claim: usize) {
         let Claim {
             kind, held, over, ..
         } = &mut self.claims[claim];
         *over = true;
         let (kind, held) = (*kind, std::mem::take(held));
-        self.give_back(kind, held.into_iter().collect());
+        self.requeue(kind, held.into_iter().collect());
     }
 
-    /// The program dies, and another run of it begins.
+    /// Ends the run of the program and begins another.
     pub fn crash(&mut self) {
         self.run += 1;
     }
 
-    /// What claims held that are over is taken back.
+    /// Recovers the jobs of expired leases.
     pub fn recover(&mut self) -> Vec<Recovered> {
         let mut claims = Vec::new();
         for claim in 0..self.claims.len() {
@@ -346,7 +346,7 @@ impl Plain {
                 expired,
                 run,
             } = &mut self.claims[claim];
-            if *over || !(*expired || self.ways.sole && *run != self.run) {
+            if *over || !(*expired || self.rules.sole && *run != self.run) {
                 continue;
             }
             *over = true;
@@ -367,13 +367,13 @@ impl Plain {
                     again.push(id);
                 }
             }
-            self.give_back(kind, again);
+            self.requeue(kind, again);
             claims.push(recovered);
         }
         Recovered::sum(claims)
     }
 
-    /// A dead letter or delayed job waits again.
+    /// Moves a dead letter or delayed job back to its queue.
     pub fn retry(&mut self, id: Revision) -> bool {
         let Some(job) = self.jobs.get_mut(&id) else {
             return false;
@@ -384,11 +384,11 @@ impl Plain {
         (job.tries, job.crashes) = (0, 0);
         let kind = job.kind;
         self.due.entry(kind).or_default().retain(|due| *due != id);
-        self.give_back(kind, vec![id]);
+        self.requeue(kind, vec![id]);
         true
     }
 
-    /// A dead letter is forgotten.
+    /// Discards a dead letter.
     pub fn kill(&mut self, id: Revision) -> bool {
         let dead = self
             .jobs
@@ -397,26 +397,26 @@ impl Plain {
         dead && self.jobs.remove(&id).is_some()
     }
 
-    /// Jobs wait again, before those that nobody had yet.
-    fn give_back(&mut self, kind: Kind, mut ids: Vec<Revision>) {
+    /// Puts jobs back before those that were never claimed.
+    fn requeue(&mut self, kind: Kind, mut ids: Vec<Revision>) {
         ids.sort_unstable();
         for id in ids.into_iter().rev() {
-            self.place(id, JobState::Waiting);
-            let alone = self.jobs[&id].crashes >= 2;
-            let queues = if alone {
-                &mut self.alone
+            self.set_state(id, JobState::Waiting);
+            let isolated = self.jobs[&id].crashes >= 2;
+            let queues = if isolated {
+                &mut self.isolated
             } else {
                 &mut self.waiting
             };
             let queue = queues.entry(kind).or_default();
             queue.push_front(id);
-            if self.ways.by_age {
+            if self.rules.by_age {
                 queue.make_contiguous().sort_unstable();
             }
         }
     }
 
-    fn place(&mut self, id: Revision, state: JobState) {
+    fn set_state(&mut self, id: Revision, state: JobState) {
         self.jobs.get_mut(&id).expect("a job").state = state;
     }
 

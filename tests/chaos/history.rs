@@ -1,0 +1,302 @@
+//! What the clients sent and which responses they got.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use crate::support::{App, Chat};
+
+/// The key of a message in the API.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The chat of the message.
+    pub chat: Chat,
+    /// The number of the message in its chat.
+    pub number: u64,
+}
+
+/// Start, end and outcome of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Span {
+    /// Before its first byte was sent.
+    pub sent: Instant,
+    /// When the response arrived or the request failed.
+    pub ended: Instant,
+    /// The response was a success. Otherwise the outcome is unknown.
+    pub answered: bool,
+}
+
+/// One creation or update of a message.
+#[derive(Debug)]
+pub struct Write {
+    /// The chat it was sent to.
+    pub chat: Chat,
+    /// The number of the message; `None` for a creation without a successful response.
+    pub number: Option<u64>,
+    /// A creation, not an update.
+    pub creates: bool,
+    /// Start, end and outcome.
+    pub span: Span,
+}
+
+/// A violation of read-your-writes: a read that did not return a write acknowledged before it.
+#[derive(Debug)]
+pub struct ReadViolation {
+    /// The message that was read.
+    pub key: Key,
+    /// When the newest write was sent that was acknowledged before the read.
+    pub written: Instant,
+    /// The message was not found at all.
+    pub missing: bool,
+    /// The response, for the report.
+    pub seen: String,
+}
+
+/// All operations. Only the client that created a message updates it, one write at a time.
+#[derive(Debug, Default)]
+pub struct History {
+    /// Applications, with their usernames.
+    pub apps: BTreeMap<String, (String, Span)>,
+    /// Chats, each with its acknowledged creations; more than one is a violation.
+    pub chats: HashMap<Chat, Vec<Span>>,
+    /// Every write to a message, by its text.
+    pub writes: HashMap<String, Write>,
+    /// The texts written to each message with a known number, in the order of the responses.
+    pub by_key: HashMap<Key, Vec<String>>,
+    /// Applications whose ID was returned for more than one creation.
+    pub twice: Vec<String>,
+    /// Violations of read-your-writes.
+    pub read_violations: Vec<ReadViolation>,
+    /// Unexpected responses, such as a 500 or a 404 for an existing resource, with the time the resource was created.
+    pub unexpected: Vec<(String, Option<Instant>)>,
+    /// Chats that the clients write to.
+    open: Vec<Chat>,
+    /// Counts of successes and failures.
+    pub tally: Tally,
+}
+
+/// Counts of requests by outcome.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Tally {
+    /// Creations that succeeded.
+    pub created: usize,
+    /// Updates that succeeded.
+    pub updated: usize,
+    /// Reads that succeeded.
+    pub read: usize,
+    /// Creations of messages that failed.
+    pub not_created: usize,
+    /// Updates that failed.
+    pub not_updated: usize,
+    /// Reads that failed.
+    pub not_read: usize,
+}
+
+impl Tally {
+    /// The number of requests that succeeded.
+    pub fn answered(&self) -> usize {
+        self.created + self.updated + self.read
+    }
+
+    /// The difference to `before`.
+    pub fn since(&self, before: &Self) -> Self {
+        Self {
+            created: self.created - before.created,
+            updated: self.updated - before.updated,
+            read: self.read - before.read,
+            not_created: self.not_created - before.not_created,
+            not_updated: self.not_updated - before.not_updated,
+            not_read: self.not_read - before.not_read,
+        }
+    }
+}
+
+/// A history that several clients append to.
+#[derive(Debug, Default)]
+pub struct SharedHistory(Mutex<History>);
+
+impl SharedHistory {
+    /// Locks the history.
+    pub fn lock(&self) -> MutexGuard<'_, History> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Unwraps the history when no client uses it any more.
+    pub fn into_inner(self) -> History {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The chats that clients write to.
+    pub fn open_chats(&self) -> Vec<Chat> {
+        self.lock().open.clone()
+    }
+
+    /// The counts so far.
+    pub fn tally(&self) -> Tally {
+        self.lock().tally
+    }
+
+    /// Records the creation of an application.
+    pub fn app(&self, app: &App, username: String, span: Span) {
+        let mut history = self.lock();
+        history.tally.created += 1;
+        if history
+            .apps
+            .insert(app.id.clone(), (username, span))
+            .is_some()
+        {
+            history.twice.push(app.to_string());
+        }
+    }
+
+    /// Records the creation of a chat; clients write to it from now on.
+    pub fn chat(&self, chat: &Chat, span: Span) {
+        let mut history = self.lock();
+        history.tally.created += 1;
+        history.chats.entry(chat.clone()).or_default().push(span);
+        history.open.push(chat.clone());
+    }
+
+    /// Records a completed write to a message.
+    pub fn write(&self, text: String, write: Write) {
+        let mut history = self.lock();
+        match (write.span.answered, write.creates) {
+            (true, true) => history.tally.created += 1,
+            (true, false) => history.tally.updated += 1,
+            (false, true) => history.tally.not_created += 1,
+            (false, false) => history.tally.not_updated += 1,
+        }
+        if let Some(number) = write.number {
+            let chat = write.chat.clone();
+            let texts = history.by_key.entry(Key { chat, number }).or_default();
+            texts.push(text.clone());
+        }
+        history.writes.insert(text, write);
+    }
+
+    /// Stops writing to a chat, because the API returned 404 for it.
+    pub fn close(&self, chat: &Chat) {
+        self.lock().open.retain(|open| open != chat);
+    }
+}
+
+/// Which acknowledged writes must still exist.
+#[derive(Debug, Default)]
+pub struct DurableWrites {
+    /// Writes sent before this time may be lost, because the store that held them lost its data,
+    since: Option<Instant>,
+    /// unless their text was already stored,
+    texts: HashSet<String>,
+    /// or their chat was.
+    chats: HashSet<Chat>,
+}
+
+impl DurableWrites {
+    /// After a store was emptied at that time; these texts and chats were stored elsewhere.
+    pub fn after(emptied: Instant, texts: HashSet<String>, chats: HashSet<Chat>) -> Self {
+        Self {
+            since: Some(emptied),
+            texts,
+            chats,
+        }
+    }
+
+    /// Whether an acknowledged write sent at that time must still exist.
+    pub fn since(&self, sent: Instant) -> bool {
+        self.since.is_none_or(|since| sent > since)
+    }
+
+    fn is(&self, text: &str, write: &Write) -> bool {
+        write.span.answered && self.since(write.span.sent) || self.texts.contains(text)
+    }
+}
+
+impl History {
+    /// The writes to a message that must still exist.
+    fn kept<'a>(
+        &'a self,
+        key: &Key,
+        durable: &'a DurableWrites,
+    ) -> impl Iterator<Item = &'a Write> {
+        let texts = self.by_key.get(key).into_iter().flatten();
+        texts
+            .filter_map(|text| Some((text, self.writes.get(text)?)))
+            .filter(|(text, write)| durable.is(text, write))
+            .map(|(_, write)| write)
+    }
+
+    /// The messages that must still exist.
+    pub fn keys(&self, durable: &DurableWrites) -> HashSet<&Key> {
+        let keys = self.by_key.keys();
+        keys.filter(|key| self.kept(key, durable).next().is_some())
+            .collect()
+    }
+
+    /// The acknowledged messages that may be lost.
+    pub fn at_risk(&self, durable: &DurableWrites) -> HashSet<&Key> {
+        let keys = self.by_key.keys();
+        keys.filter(|key| self.kept(key, durable).next().is_none())
+            .filter(|key| self.kept(key, &DurableWrites::default()).next().is_some())
+            .collect()
+    }
+
+    /// Whether a chat must still exist.
+    pub fn chat_kept(&self, chat: &Chat, durable: &DurableWrites) -> bool {
+        let mut spans = self.chats.get(chat).into_iter().flatten();
+        durable.chats.contains(chat) || spans.any(|span| durable.since(span.sent))
+    }
+
+    /// Whether the number of a chat was also given to another chat.
+    pub fn chat_given_twice(&self, chat: &Chat, durable: &DurableWrites) -> bool {
+        let spans = self.chats.get(chat).map_or(&[][..], Vec::as_slice);
+        let later = spans.iter().filter(|span| durable.since(span.sent)).count();
+        later > 1 || spans.len() > 1 && durable.chats.contains(chat)
+    }
+
+    /// Whether the number of a message was also given to another message.
+    pub fn given_twice(&self, key: &Key, durable: &DurableWrites) -> bool {
+        let creations: Vec<_> = self
+            .kept(key, durable)
+            .filter(|write| write.creates)
+            .collect();
+        let of_another = |creation: &&Write| {
+            self.kept(key, durable)
+                .any(|write| write.span.ended < creation.span.sent)
+        };
+        creations.len() > 1 || creations.iter().any(of_another)
+    }
+
+    /// Checks the text of a message. `None` means that it is allowed: the text of the last acknowledged write, or of an
+    /// unacknowledged write sent after it.
+    pub fn violation(&self, key: &Key, text: &str, durable: &DurableWrites) -> Option<Violation> {
+        let Some(write) = self.writes.get(text) else {
+            return Some(Violation::Unknown);
+        };
+        let number = write.number.unwrap_or(key.number);
+        if write.chat != key.chat || number != key.number {
+            return Some(Violation::Elsewhere);
+        }
+        if write.number.is_none() && self.kept(key, durable).any(|write| write.creates) {
+            return Some(Violation::Taken);
+        }
+        let newer = self
+            .kept(key, durable)
+            .find(|newer| newer.span.sent >= write.span.ended);
+        newer.map(|_| Violation::Old)
+    }
+}
+
+/// Why a text is not allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Violation {
+    /// No client wrote it.
+    Unknown,
+    /// It belongs to another message.
+    Elsewhere,
+    /// It belongs to an unacknowledged creation, but its number was returned for another one.
+    Taken,
+    /// A newer write was acknowledged.
+    Old,
+}

@@ -1,0 +1,228 @@
+//! One run of a fault: stores, processes, a load, and the row of the report.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use rand::{Rng as _, rngs::StdRng};
+
+use crate::{
+    compare, convergence,
+    history::{DurableWrites, Tally},
+    load::{ClientPool, Load},
+    plan,
+    report::Row,
+    support::{Client, CommandOutput, Fixture, Process},
+};
+
+/// Settings of every process. The log level shows which jobs were recovered.
+const SETTINGS: [(&str, &str); 4] = [
+    ("CONFAB_WORKERS__LEASE_MS", "2000"),
+    ("CONFAB_WORKERS__RETRY_MS", "100"),
+    ("CONFAB_WORKERS__RETRY_MAX_MS", "1000"),
+    ("CONFAB_LOG__LEVEL", "warn"),
+];
+
+/// A trial; see the module.
+pub struct Trial<'a> {
+    /// The stores of the trial.
+    pub fixture: &'a Fixture,
+    /// Decides sizes and times.
+    pub rng: StdRng,
+    /// The running processes.
+    pub processes: Vec<Process>,
+    /// Additional settings of the processes.
+    pub settings: Vec<(&'static str, String)>,
+    /// Whether the fault may damage the index, so that the trial has converged only after its repair.
+    pub index_is_repaired: bool,
+    /// The command that enters the namespace of the process, if the file is only visible there.
+    pub command_prefix: Vec<String>,
+    /// The folder of that file as seen from outside the namespace. It is copied to the folder of the fixture.
+    pub mounted_folder: Option<PathBuf>,
+    pool: Arc<ClientPool>,
+    row: Arc<Mutex<Row>>,
+    fault: String,
+    injected: Option<Tally>,
+    cleared: Option<Instant>,
+}
+
+impl<'a> Trial<'a> {
+    /// Creates the trial of the fault that `row` names.
+    pub fn new(fixture: &'a Fixture, row: Arc<Mutex<Row>>) -> Self {
+        let fault = lock(&row).fault.clone();
+        Self {
+            fixture,
+            rng: plan::rng(&fault),
+            processes: Vec::new(),
+            settings: Vec::new(),
+            index_is_repaired: false,
+            command_prefix: Vec::new(),
+            mounted_folder: None,
+            pool: Arc::default(),
+            row,
+            fault,
+            injected: None,
+            cleared: None,
+        }
+    }
+
+    /// Locks the row.
+    pub fn row(&self) -> MutexGuard<'_, Row> {
+        lock(&self.row)
+    }
+
+    /// Adds a note to the row.
+    pub fn note(&self, note: String) {
+        self.row().notes.push(note);
+    }
+
+    /// Starts a number of processes.
+    pub async fn start(&mut self, processes: usize) {
+        for _ in 0..processes {
+            let process = self.process(&[]).await;
+            self.processes.push(process);
+        }
+        self.update_pool();
+    }
+
+    /// Starts a process with additional settings, and waits until it answers.
+    pub async fn process(&self, further: &[(&str, &str)]) -> Process {
+        self.fixture.spawn(&self.settings(further)).await
+    }
+
+    /// The settings of a process.
+    pub fn settings<'s>(&'s self, further: &[(&'s str, &'s str)]) -> Vec<(&'s str, &'s str)> {
+        let own = self.settings.iter().map(|(name, value)| (*name, &**value));
+        let all = SETTINGS.into_iter().chain(own);
+        all.chain(further.iter().copied()).collect()
+    }
+
+    /// Directs the load to the running processes.
+    pub fn update_pool(&self) {
+        self.pool
+            .set(self.processes.iter().map(Process::client).collect());
+    }
+
+    /// The index of a random process.
+    pub fn random_process(&mut self) -> usize {
+        self.rng.random_range(0..self.processes.len())
+    }
+
+    /// Kills a process and starts a new one, which becomes the last in the list.
+    pub async fn replace(&mut self, index: usize) {
+        self.replace_with(index, &[]).await;
+    }
+
+    /// Like [`Self::replace`], with additional settings for the new process.
+    pub async fn replace_with(&mut self, index: usize, further: &[(&str, &str)]) {
+        self.processes.remove(index).kill();
+        let process = self.process(further).await;
+        self.processes.push(process);
+        self.update_pool();
+    }
+
+    /// Like [`Self::replace_with`], for a process that may exit before it answers.
+    pub async fn replace_with_failing(&mut self, index: usize, further: &[(&str, &str)]) {
+        self.processes.remove(index).kill();
+        let mut process = self.fixture.launch(&["serve"], &self.settings(further));
+        process.wait_until_up().await;
+        self.processes.push(process);
+        self.update_pool();
+    }
+
+    /// A client of the first process.
+    pub fn api(&self) -> Client {
+        self.processes[0].client()
+    }
+
+    /// Runs a command of the program on the fixture.
+    pub async fn confab(&self, arguments: &[&str]) -> CommandOutput {
+        let wrapper: Vec<_> = self.command_prefix.iter().map(|word| &**word).collect();
+        let settings = self.settings(&[]);
+        self.fixture
+            .confab_wrapped(&wrapper, arguments, &settings)
+            .await
+    }
+
+    /// Copies a file that only its process can see to the folder of the fixture. The system must have converged.
+    pub fn fetch_file(&self) {
+        let Some(far) = &self.mounted_folder else {
+            return;
+        };
+        let file = self.fixture.file();
+        let near = file.parent().expect("a folder");
+        let name = file.file_name().and_then(OsStr::to_str).expect("UTF-8");
+        for end in ["", "-wal", "-shm"] {
+            let (here, there) = (
+                near.join(format!("{name}{end}")),
+                far.join(format!("{name}{end}")),
+            );
+            fs::remove_file(&here).ok();
+            // SQLite recreates the third file from the second.
+            if end != "-shm" && there.exists() {
+                fs::copy(there, here).expect("a copy");
+            }
+        }
+    }
+
+    /// Begins a round: starts the load and waits until requests succeed.
+    pub async fn load(&mut self) -> Load {
+        self.load_with(Duration::ZERO).await
+    }
+
+    /// Like [`Self::load`], with clients that wait up to `think_time` between their requests.
+    pub async fn load_with(&mut self, think_time: Duration) -> Load {
+        self.row().rounds += 1;
+        let part = format!("{} {}", self.fault, self.row().rounds);
+        let load = Load::start(&self.pool, &part, think_time).await;
+        // A random number, large enough for batches to be in flight.
+        load.wait_for_successes(self.rng.random_range(100..300))
+            .await;
+        load
+    }
+
+    /// Marks the begin of the fault.
+    pub fn inject(&mut self, load: &Load) {
+        self.injected = Some(load.history.tally());
+    }
+
+    /// Marks the end of the fault.
+    pub fn clear(&mut self, load: &Load) {
+        if let Some(injected) = self.injected.take() {
+            self.row().during_fault += load.history.tally().since(&injected).answered();
+        }
+        self.cleared = Some(Instant::now());
+    }
+
+    /// Ends a round: a few more requests, then waits until the system has converged, then compares everything.
+    pub async fn finish_round(&mut self, load: Load) {
+        self.finish_round_with(load, &DurableWrites::default())
+            .await;
+    }
+
+    /// Like [`Self::finish_round`], for faults that may lose acknowledged writes.
+    pub async fn finish_round_with(&mut self, load: Load, durable: &DurableWrites) {
+        load.wait_for_successes(50).await;
+        let history = load.end().await;
+        let cleared = self.cleared.take().unwrap_or_else(Instant::now);
+        self.row().answered += history.tally.answered();
+        match convergence::wait(self).await {
+            Ok(()) => self.row().converged(cleared.elapsed()),
+            Err(left) => {
+                let finding = format!("not converged after {:?}: {left}", convergence::TIMEOUT);
+                self.row().add(|row| &mut row.unexpected, finding);
+            }
+        }
+        compare::all(self, &history, durable).await;
+        let row = self.row();
+        assert!(row.is_clean(), "round {}:\n{}", row.rounds, row.summary());
+    }
+}
+
+fn lock(row: &Arc<Mutex<Row>>) -> MutexGuard<'_, Row> {
+    row.lock().unwrap_or_else(PoisonError::into_inner)
+}
