@@ -53,7 +53,8 @@ dist: ## build a tarball for this platform in target/dist: binary, unit, configu
 	@scripts/dist.sh target/release/confab target/dist
 
 unit-check: ## install a tarball of the tests' build into a temporary root, and verify the unit with systemd
-	cargo build --locked --features breakpoints
+	@# `cargo build` selects other features of the dependencies than `cargo test` does, and would compile them again.
+	cargo test --locked --features breakpoints --test layers --no-run
 	@scripts/check-unit.sh target/debug/confab
 
 stores: ## start MySQL, Redis and Elasticsearch, and leave them running

@@ -299,7 +299,7 @@ async fn run_case(fixture: &Fixture, steps: &[Step]) -> CheckResult {
             },
             BackendRules {
                 by_age: false,
-                sole: false,
+                exclusive: false,
             },
         ),
         BackendKind::Embedded => (
@@ -308,7 +308,7 @@ async fn run_case(fixture: &Fixture, steps: &[Step]) -> CheckResult {
             },
             BackendRules {
                 by_age: true,
-                sole: true,
+                exclusive: true,
             },
         ),
     };

@@ -21,7 +21,7 @@ pub struct BackendRules {
     /// Jobs are claimed strictly by age; otherwise released jobs come first.
     pub by_age: bool,
     /// A new run of the program recovers the jobs of the previous run at once.
-    pub sole: bool,
+    pub exclusive: bool,
 }
 
 /// The expected result of enqueueing a write.
@@ -346,7 +346,7 @@ impl ReferenceModel {
                 expired,
                 run,
             } = &mut self.claims[claim];
-            if *over || !(*expired || self.rules.sole && *run != self.run) {
+            if *over || !(*expired || self.rules.exclusive && *run != self.run) {
                 continue;
             }
             *over = true;
