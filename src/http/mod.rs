@@ -48,8 +48,9 @@ pub fn serve(
     let settings = &settings.server;
     let origins = settings.cors_origins.clone();
     let (service, process) = (Data::from(service), Data::from(process));
-    let json = openapi::document().to_json().map_err(io::Error::other)?;
-    let description = Data::new(Json(json.into()));
+    let description = Data::new(Json::new(|| {
+        openapi::document().to_json().unwrap_or_default().into()
+    }));
     let body_timeout = BodyTimeout(settings.client_timeout);
     // Each thread of the server has its own runtime, which ends with the thread. Connections to stores that a request
     // opens must live as long as the process, so requests run in the context of the main runtime.

@@ -1,13 +1,9 @@
 //! `GET /openapi.json`.
 
-use actix_web::{
-    HttpResponse,
-    http::header::ContentType,
-    web::{Bytes, Data},
-};
+use actix_web::{HttpResponse, http::header::ContentType, web};
 
-/// Body of the response.
-pub struct Json(pub Bytes);
+/// Body of the response, built at the first request: most processes never need it.
+pub type Json = std::sync::LazyLock<web::Bytes>;
 
 /// Read this description
 #[utoipa::path(
@@ -19,8 +15,9 @@ pub struct Json(pub Bytes);
         example = json!({"openapi": "3.1.0", "info": {"title": "Confab", "version": "0.1.0"}, "paths": {}}),
     )),
 )]
-pub async fn show(json: Data<Json>) -> HttpResponse {
+pub async fn show(json: web::Data<Json>) -> HttpResponse {
+    let json = web::Bytes::clone(&json);
     HttpResponse::Ok()
-        .insert_header(ContentType::json())
-        .body(json.0.clone())
+        .content_type(ContentType::json())
+        .body(json)
 }
