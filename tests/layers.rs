@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-/// What each top-level module may use, besides itself.
+/// Modules that each top-level module may use, besides itself.
 const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 16] = [
     ("config", &[]),
     ("domain", &[]),

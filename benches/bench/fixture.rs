@@ -245,7 +245,7 @@ impl Inspector {
         Ok(age.unwrap_or_default())
     }
 
-    /// Whether all stored messages are indexed.
+    /// Tells whether all stored messages are indexed.
     async fn is_indexed(&mut self) -> Result<bool> {
         match &mut self.connections {
             Connections::Services { mysql, .. } => {

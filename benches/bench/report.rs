@@ -100,7 +100,7 @@ impl Report {
         self.failures.push(format!("{group}: {error:#}"));
     }
 
-    /// Whether every part was measured.
+    /// Tells whether every part was measured.
     pub fn is_whole(&self) -> bool {
         self.failures.is_empty()
     }

@@ -1,5 +1,5 @@
-//! Progress of long commands: a bar on a terminal, otherwise a line every 10 seconds. It goes to standard error, so
-//! that a program can parse standard output.
+//! Progress of long commands: a bar on a terminal, otherwise a line every 10 seconds. It goes to standard error;
+//! standard output contains only the result, for programs to parse.
 
 use std::{
     io::IsTerminal as _,

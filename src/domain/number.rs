@@ -20,8 +20,8 @@ pub fn parse_number(text: &str) -> Option<Number> {
 
 /// The place of an accepted write in the order of all writes: `epoch << 40 | counter`.
 ///
-/// Of two writes to the same entity, the one with the higher revision is newer, in whatever order they are stored. At
-/// most 63 bits are used, so that a revision fits a signed integer and Elasticsearch's external version.
+/// The write with the higher revision is the newer one, whatever the order in which writes are stored. A revision has at
+/// most 63 bits, so that a revision fits a signed integer and Elasticsearch's external version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
 

@@ -66,7 +66,7 @@ pub struct JobInfo {
     pub crashes: u32,
     /// Text of the last failure.
     pub error: Option<String>,
-    /// Whole payload, including texts; present only when a single job is read.
+    /// Complete payload with all texts. Lists leave it out; only the read of a single job returns it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload: Option<String>,
 }

@@ -30,8 +30,8 @@ impl<T> Read<T> {
     }
 }
 
-/// While the queue is unreachable, each read returns what is stored. What is not found then may just not be stored yet:
-/// that is the outage's error, never `None` or `false`.
+/// While the queue is unreachable, reads return stored data. An item that is not found may be queued and not stored yet.
+/// Such a read fails with the error of the outage; it does not return `None` or `false`.
 impl Backend {
     /// An application, and how many chats it has been given.
     pub async fn application(&self, id: AppId) -> Result<Read<Option<(Application, u64)>>> {

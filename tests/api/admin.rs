@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    jobs::{ONE_TRY, idle},
+    jobs::{ONE_TRY, idle, is_paused},
     support::{Client, Fixture, Process, Response, apply, eventually_eq, on_each_backend},
 };
 
@@ -20,11 +20,6 @@ fn at_rest(stats: &Value) -> Value {
 
 async fn post(admin: &Client, path: &str, headers: &[(&str, &str)]) -> Response {
     admin.send("POST", path, headers, "").await
-}
-
-/// Whether a kind is paused, according to the command.
-async fn is_paused(fixture: &Fixture) -> bool {
-    fixture.jobs(&["stats"]).await["kinds"][2]["paused"] == true
 }
 
 #[apply(on_each_backend!)]

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    jobs::{ONE_TRY, idle},
+    jobs::{ONE_TRY, idle, is_paused},
     support::{
         BackendKind, Browser, Fixture, Process, apply, concurrently, eventually_eq,
         on_each_backend_in_browser,
@@ -35,11 +35,6 @@ async fn printed(fixture: &Fixture) -> Value {
         })
         .collect();
     Value::Object(kinds)
-}
-
-/// Whether a kind is paused, according to the command.
-async fn is_paused(fixture: &Fixture) -> bool {
-    fixture.jobs(&["stats"]).await["kinds"][2]["paused"] == true
 }
 
 /// The name of a test's screenshots.

@@ -195,6 +195,11 @@ async fn only_dead_letters_can_be_discarded(fixture: &Fixture) {
     assert_eq!(api.text(&chat, 1).await, "hello");
 }
 
+/// Tells whether `create_message` is paused, according to the command.
+pub async fn is_paused(fixture: &Fixture) -> bool {
+    fixture.jobs(&["stats"]).await["kinds"][2]["paused"] == true
+}
+
 /// A process that accepts writes but stores nothing.
 pub async fn idle(fixture: &Fixture) -> Process {
     fixture

@@ -1,4 +1,4 @@
-//! What the clients sent and which responses they got.
+//! Requests of the clients and the responses to them.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -182,7 +182,7 @@ impl SharedHistory {
     }
 }
 
-/// Which acknowledged writes must still exist.
+/// Rule for the acknowledged writes that must still exist.
 #[derive(Debug, Default)]
 pub struct DurableWrites {
     /// Writes sent before this time may be lost, because the store that held them lost its data,
@@ -203,7 +203,7 @@ impl DurableWrites {
         }
     }
 
-    /// Whether an acknowledged write sent at that time must still exist.
+    /// Tells whether an acknowledged write sent at that time must still exist.
     pub fn since(&self, sent: Instant) -> bool {
         self.since.is_none_or(|since| sent > since)
     }
@@ -242,20 +242,20 @@ impl History {
             .collect()
     }
 
-    /// Whether a chat must still exist.
+    /// Tells whether a chat must still exist.
     pub fn chat_kept(&self, chat: &Chat, durable: &DurableWrites) -> bool {
         let mut spans = self.chats.get(chat).into_iter().flatten();
         durable.chats.contains(chat) || spans.any(|span| durable.since(span.sent))
     }
 
-    /// Whether the number of a chat was also given to another chat.
+    /// Tells whether the number of a chat was also given to another chat.
     pub fn chat_given_twice(&self, chat: &Chat, durable: &DurableWrites) -> bool {
         let spans = self.chats.get(chat).map_or(&[][..], Vec::as_slice);
         let later = spans.iter().filter(|span| durable.since(span.sent)).count();
         later > 1 || spans.len() > 1 && durable.chats.contains(chat)
     }
 
-    /// Whether the number of a message was also given to another message.
+    /// Tells whether the number of a message was also given to another message.
     pub fn given_twice(&self, key: &Key, durable: &DurableWrites) -> bool {
         let creations: Vec<_> = self
             .kept(key, durable)

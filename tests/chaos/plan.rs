@@ -26,7 +26,7 @@ pub fn rng(part: impl Hash) -> StdRng {
     StdRng::seed_from_u64(hasher.finish())
 }
 
-/// Whether this is the whole suite (`make chaos`), not the short form in `make test`.
+/// Tells whether this is the whole suite (`make chaos`), not the short form in `make test`.
 pub fn is_full() -> bool {
     env::var("CONFAB_TEST_ROUNDS").is_ok_and(|rounds| rounds == "full")
 }

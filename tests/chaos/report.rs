@@ -93,7 +93,7 @@ impl Row {
         ]
     }
 
-    /// Whether there is no violation.
+    /// Tells whether there is no violation.
     pub fn is_clean(&self) -> bool {
         self.violations().iter().all(|count| *count == 0)
     }

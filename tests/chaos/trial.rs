@@ -37,7 +37,7 @@ pub struct Trial<'a> {
     pub processes: Vec<Process>,
     /// Additional settings of the processes.
     pub settings: Vec<(&'static str, String)>,
-    /// Whether the fault may damage the index, so that the trial has converged only after its repair.
+    /// True if the fault may damage the index, so that the trial has converged only after its repair.
     pub index_is_repaired: bool,
     /// The command that enters the namespace of the process, if the file is only visible there.
     pub command_prefix: Vec<String>,

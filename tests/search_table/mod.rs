@@ -1,6 +1,5 @@
-//! What a search finds, as data: the contract's section "Search", a sentence a group. Every index is to answer
-//! the whole table. Whoever runs it gives each group a chat of its own, all in one index: a hit from another
-//! group's chat is a fault that the table is to show too.
+//! Search cases as data: one group for each sentence of the contract's section "Search". Every index must pass the whole
+//! table. Each group has its own chat, all in one index, so the table also reveals hits from another chat.
 
 use serde::Deserialize;
 

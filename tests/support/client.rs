@@ -390,14 +390,14 @@ impl Response {
         assert!(self.is_error(status, error), "{self:#?}");
     }
 
-    /// Whether this is the status and exactly the JSON body.
+    /// Tells whether this is the status and exactly the JSON body.
     fn is(&self, status: u16, body: &str) -> bool {
         self.status == status
             && self.body == body
             && self.header("content-type") == Some("application/json")
     }
 
-    /// Whether this is the status and the error, `{"error":"…"}` and nothing else, with the headers that the status
+    /// Tells whether this is the status and the error, `{"error":"…"}` and nothing else, with the headers that the status
     /// requires.
     pub fn is_error(&self, status: u16, error: &str) -> bool {
         self.is(status, &error_body(error))

@@ -1,4 +1,4 @@
-//! What the test suites share: a [`Fixture`] with stores for each test, [`Process`]es of the real binary on it, a
+//! Shared parts of the test suites: a [`Fixture`] with stores for each test, [`Process`]es of the real binary on it, a
 //! [`Client`] of their API, and a [`Proxy`] between them and their stores.
 //!
 //! A suite includes it with `#[path = "../support/mod.rs"] mod support;` at the root of its crate.
@@ -27,28 +27,41 @@ pub use proxy::Proxy;
 pub use services::{Elasticsearch, Servers, Services};
 pub use wait::{TIMEOUT, concurrently, eventually, eventually_eq};
 
-/// `#[apply(on_each_backend!)]` makes two tests of an `async fn NAME(fixture: &Fixture)`, each on stores of its own:
-/// `NAME::services` and `NAME::embedded`.
-///
-/// Tests on the services are ignored unless `--include-ignored` is given, as `make test` does. To add a backend, add a
-/// function here.
+/// Makes the tests of an `async fn NAME(fixture: &Fixture)`, each on stores of its own: `NAME::TEST` for each `TEST` in the
+/// list. The macros below give the list; to add a backend, add a function to theirs.
 #[allow(unused_macros, reason = "not every suite uses it")]
-macro_rules! on_each_backend {
-    ($(#[$attribute:meta])* async fn $name:ident($fixture:ident: $type:ty) $test:block) => {
+macro_rules! backend_tests {
+    (
+        [$($(#[$ignore:meta])? $test:ident: $backend:ident),+]
+        $(#[$attribute:meta])* async fn $name:ident($fixture:ident: $type:ty) $body:block
+    ) => {
         $(#[$attribute])*
-        async fn $name($fixture: $type) $test
+        async fn $name($fixture: $type) $body
 
         mod $name {
-            #[test]
-            #[ignore = "needs MySQL, Redis and Elasticsearch: make test"]
-            fn services() {
-                $crate::support::run($crate::support::BackendKind::Services, super::$name);
-            }
+            $(
+                #[test]
+                $(#[$ignore])?
+                fn $test() {
+                    $crate::support::run($crate::support::BackendKind::$backend, super::$name);
+                }
+            )+
+        }
+    };
+}
 
-            #[test]
-            fn embedded() {
-                $crate::support::run($crate::support::BackendKind::Embedded, super::$name);
-            }
+/// `#[apply(on_each_backend!)]` makes `NAME::services` and `NAME::embedded`. Tests on the services are ignored unless
+/// `--include-ignored` is given, as `make test` does.
+#[allow(unused_macros, reason = "not every suite uses it")]
+macro_rules! on_each_backend {
+    ($($test:tt)*) => {
+        $crate::support::backend_tests! {
+            [
+                #[ignore = "needs MySQL, Redis and Elasticsearch: make test"]
+                services: Services,
+                embedded: Embedded
+            ]
+            $($test)*
         }
     };
 }
@@ -56,22 +69,15 @@ macro_rules! on_each_backend {
 /// As `on_each_backend`, for tests that also need a browser.
 #[allow(unused_macros, reason = "not every suite uses it")]
 macro_rules! on_each_backend_in_browser {
-    ($(#[$attribute:meta])* async fn $name:ident($fixture:ident: $type:ty) $test:block) => {
-        $(#[$attribute])*
-        async fn $name($fixture: $type) $test
-
-        mod $name {
-            #[test]
-            #[ignore = "needs Chromium, MySQL, Redis and Elasticsearch: make test"]
-            fn services() {
-                $crate::support::run($crate::support::BackendKind::Services, super::$name);
-            }
-
-            #[test]
-            #[ignore = "needs Chromium: make test"]
-            fn embedded() {
-                $crate::support::run($crate::support::BackendKind::Embedded, super::$name);
-            }
+    ($($test:tt)*) => {
+        $crate::support::backend_tests! {
+            [
+                #[ignore = "needs Chromium, MySQL, Redis and Elasticsearch: make test"]
+                services: Services,
+                #[ignore = "needs Chromium: make test"]
+                embedded: Embedded
+            ]
+            $($test)*
         }
     };
 }
@@ -79,16 +85,13 @@ macro_rules! on_each_backend_in_browser {
 /// `#[apply(on_services!)]`: for behaviour that only the services have, such as one unreachable store. Makes `NAME::services`.
 #[allow(unused_macros, reason = "not every suite uses it")]
 macro_rules! on_services {
-    ($(#[$attribute:meta])* async fn $name:ident($fixture:ident: $type:ty) $test:block) => {
-        $(#[$attribute])*
-        async fn $name($fixture: $type) $test
-
-        mod $name {
-            #[test]
-            #[ignore = "needs MySQL, Redis and Elasticsearch: make test"]
-            fn services() {
-                $crate::support::run($crate::support::BackendKind::Services, super::$name);
-            }
+    ($($test:tt)*) => {
+        $crate::support::backend_tests! {
+            [
+                #[ignore = "needs MySQL, Redis and Elasticsearch: make test"]
+                services: Services
+            ]
+            $($test)*
         }
     };
 }
@@ -97,18 +100,12 @@ macro_rules! on_services {
 /// `NAME::embedded`.
 #[allow(unused_macros, reason = "not every suite uses it")]
 macro_rules! on_embedded {
-    ($(#[$attribute:meta])* async fn $name:ident($fixture:ident: $type:ty) $test:block) => {
-        $(#[$attribute])*
-        async fn $name($fixture: $type) $test
-
-        mod $name {
-            #[test]
-            fn embedded() {
-                $crate::support::run($crate::support::BackendKind::Embedded, super::$name);
-            }
-        }
+    ($($test:tt)*) => {
+        $crate::support::backend_tests! { [embedded: Embedded] $($test)* }
     };
 }
 
 pub use macro_rules_attribute::apply;
-pub(crate) use {on_each_backend, on_each_backend_in_browser, on_embedded, on_services};
+pub(crate) use {
+    backend_tests, on_each_backend, on_each_backend_in_browser, on_embedded, on_services,
+};

@@ -9,13 +9,13 @@ use support::{
     on_services,
 };
 
-/// How many messages each of two writers says.
+/// Number of messages that each of two writers creates.
 const MESSAGES: usize = 200;
 
-/// A process that accepts and leaves the storing to others.
+/// Settings of a process that accepts writes but stores nothing.
 const IDLE: [(&str, &str); 1] = [("CONFAB_WORKERS__ENABLED", "false")];
 
-/// What a process that is killed held is taken over after this time, which by default is as long as a test waits.
+/// Time after which the jobs of a killed process are recovered. The default is as long as a test waits.
 const SHORT_LEASE: [(&str, &str); 1] = [("CONFAB_WORKERS__LEASE_MS", "2000")];
 
 /// Starts the former program.

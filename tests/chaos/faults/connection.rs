@@ -11,7 +11,7 @@ use crate::{
     trial::Trial,
 };
 
-/// How long a store is unreachable; the second once in the whole suite.
+/// Duration for which a store is unreachable; the second once in the whole suite.
 const OUTAGE: Duration = Duration::from_secs(5);
 const LONG_OUTAGE: Duration = Duration::from_secs(30);
 /// Limits the load: comparing what a machine accepts in 30 s would take minutes.

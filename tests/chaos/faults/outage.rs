@@ -1,4 +1,4 @@
-//! What still works while a store is unreachable, and how soon writes succeed after it returns.
+//! Requests that still work while a store is unreachable, and how soon writes succeed after it returns.
 
 use std::time::{Duration, Instant};
 

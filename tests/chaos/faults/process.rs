@@ -8,7 +8,7 @@ use crate::{
     trial::Trial,
 };
 
-/// How long a process is suspended.
+/// Duration for which a process is suspended.
 pub const LONGER_THAN_A_LEASE: Duration = Duration::from_millis(3500);
 
 /// SIGKILL of the only process.

@@ -272,12 +272,12 @@ impl ReferenceModel {
         held
     }
 
-    /// Whether a lease is still valid.
+    /// Tells whether a lease is still valid.
     pub fn is_valid(&self, claim: usize) -> bool {
         !self.claims[claim].over
     }
 
-    /// Whether a valid lease still holds this job.
+    /// Tells whether a valid lease still holds this job.
     pub fn holds(&self, claim: usize, id: Revision) -> bool {
         self.is_valid(claim) && self.claims[claim].held.contains(&id)
     }
