@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use crate::support::{
-    Fixture, Process, Response, apply, concurrently, eventually, on_each_backend, on_embedded,
+    Fixture, Process, Response, Server, apply, concurrently, eventually, on_each_server,
+    on_embedded,
 };
 
 const ORIGIN: &str = "https://chat.example.com";
@@ -57,9 +58,9 @@ async fn cors_allows_only_configured_origins(fixture: &Fixture) {
     }
 }
 
-#[apply(on_each_backend!)]
-async fn unchanged_resources_return_304(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn unchanged_resources_return_304(server: &Server) {
+    let api = server.client();
     let chat = api.new_app_and_chat().await;
     api.create_message(&chat, "as created").await;
     let path = chat.message(1);

@@ -2,17 +2,20 @@
 
 use serde_json::json;
 
-use crate::support::{Fixture, apply, concurrently, eventually, eventually_eq, on_each_backend};
+use crate::support::{
+    Fixture, Server, apply, concurrently, eventually, eventually_eq, on_each_backend,
+    on_each_server,
+};
 
 const CLIENTS: usize = 20;
 
-#[apply(on_each_backend!)]
-async fn chats_created_by_20_concurrent_clients_are_numbered_without_gaps(fixture: &Fixture) {
+#[apply(on_each_server!)]
+async fn chats_created_by_20_concurrent_clients_are_numbered_without_gaps(server: &Server) {
     const EACH: usize = 10;
-    let processes = fixture.start_all().await;
-    let app = processes[0].new_app().await;
+    let clients = server.clients();
+    let app = clients[0].new_app().await;
     let mut numbers = concurrently(CLIENTS, |client| {
-        let api = processes[client % processes.len()].client();
+        let api = clients[client % clients.len()].clone();
         let app = app.clone();
         async move {
             let mut numbers = Vec::new();
@@ -28,23 +31,23 @@ async fn chats_created_by_20_concurrent_clients_are_numbered_without_gaps(fixtur
     numbers.sort_unstable();
     let all: Vec<u64> = (1..=(CLIENTS * EACH) as u64).collect();
     assert_eq!(numbers, all);
-    for process in &processes {
+    for process in &clients {
         let list = process.get(format!("{app}/chats?limit=1000")).await;
         assert_eq!(list.numbers("chatID"), all);
     }
 }
 
-#[apply(on_each_backend!)]
-async fn messages_created_by_20_concurrent_clients_are_numbered_without_gaps(fixture: &Fixture) {
+#[apply(on_each_server!)]
+async fn messages_created_by_20_concurrent_clients_are_numbered_without_gaps(server: &Server) {
     const EACH: usize = 25;
-    let processes = fixture.start_all().await;
-    let app = processes[0].new_app().await;
+    let clients = server.clients();
+    let app = clients[0].new_app().await;
     let chats = [
-        processes[0].new_chat(&app).await,
-        processes[0].new_chat(&app).await,
+        clients[0].new_chat(&app).await,
+        clients[0].new_chat(&app).await,
     ];
     let said = concurrently(CLIENTS, |client| {
-        let api = processes[client % processes.len()].client();
+        let api = clients[client % clients.len()].clone();
         let chats = chats.clone();
         async move {
             let mut said = Vec::new();
@@ -76,7 +79,7 @@ async fn messages_created_by_20_concurrent_clients_are_numbered_without_gaps(fix
         assert_eq!(numbers, all);
 
         // Each number belongs to the text it was returned for: in the list immediately, later in the rows.
-        for process in &processes {
+        for process in &clients {
             let list = process.get(format!("{chat}/messages?limit=1000")).await;
             let items = list.json();
             for (item, (number, text)) in items.as_array().expect("a list").iter().zip(&expected) {
@@ -86,11 +89,11 @@ async fn messages_created_by_20_concurrent_clients_are_numbered_without_gaps(fix
             assert_eq!(list.numbers("messageID"), all);
         }
         eventually_eq("the stored messages", expected, async || {
-            fixture.stored_messages(chat).await
+            server.stores().stored_messages(chat).await
         })
         .await;
         eventually_eq("the count", json!(CLIENTS * EACH), async || {
-            processes[0].messages_count(chat).await
+            clients[0].messages_count(chat).await
         })
         .await;
     }

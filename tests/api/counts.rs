@@ -2,19 +2,21 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Chat, Fixture, apply, concurrently, eventually_eq, on_each_backend};
+use crate::support::{
+    Chat, Fixture, Server, apply, concurrently, eventually_eq, on_each_backend, on_each_server,
+};
 
-#[apply(on_each_backend!)]
-async fn chats_count_is_exact_immediately_after_a_burst(fixture: &Fixture) {
-    let processes = fixture.start_all().await;
-    let app = processes[0].new_app().await;
+#[apply(on_each_server!)]
+async fn chats_count_is_exact_immediately_after_a_burst(server: &Server) {
+    let clients = server.clients();
+    let app = clients[0].new_app().await;
     concurrently(20, |client| {
-        let api = processes[client % processes.len()].client();
+        let api = clients[client % clients.len()].clone();
         let app = app.clone();
         async move { api.new_chat(&app).await }
     })
     .await;
-    for process in &processes {
+    for process in &clients {
         assert_eq!(process.get(&app).await.text_field("ChatsCount"), "20");
     }
     // After storing, the rows are neither counted twice nor missed.
@@ -23,10 +25,10 @@ async fn chats_count_is_exact_immediately_after_a_burst(fixture: &Fixture) {
         app.id
     );
     eventually_eq("the stored count", Some(20), async || {
-        fixture.stored_number(&stored).await
+        server.stores().stored_number(&stored).await
     })
     .await;
-    for process in &processes {
+    for process in &clients {
         assert_eq!(process.get(&app).await.text_field("ChatsCount"), "20");
     }
 }
@@ -50,12 +52,12 @@ async fn messages_count_is_null_until_the_first_message_is_counted(fixture: &Fix
     .await;
 }
 
-#[apply(on_each_backend!)]
-async fn messages_count_is_exact_after_a_burst_into_one_chat(fixture: &Fixture) {
-    let processes = fixture.start_all().await;
-    let chat = processes[0].new_app_and_chat().await;
+#[apply(on_each_server!)]
+async fn messages_count_is_exact_after_a_burst_into_one_chat(server: &Server) {
+    let clients = server.clients();
+    let chat = clients[0].new_app_and_chat().await;
     concurrently(20, |client| {
-        let api = processes[client % processes.len()].client();
+        let api = clients[client % clients.len()].clone();
         let chat = chat.clone();
         async move {
             for _ in 0..5 {
@@ -66,7 +68,7 @@ async fn messages_count_is_exact_after_a_burst_into_one_chat(fixture: &Fixture) 
     .await;
     let mut highest = 0;
     eventually_eq("the count", json!(100), async || {
-        let count = processes[0].messages_count(&chat).await;
+        let count = clients[0].messages_count(&chat).await;
         let number = count.as_u64().unwrap_or(0);
         assert!(
             (highest..=100).contains(&number),
@@ -76,17 +78,17 @@ async fn messages_count_is_exact_after_a_burst_into_one_chat(fixture: &Fixture) 
         count
     })
     .await;
-    for process in &processes {
+    for process in &clients {
         assert_eq!(process.messages_count(&chat).await, 100);
     }
 }
 
-#[apply(on_each_backend!)]
-async fn messages_count_is_exact_after_a_burst_into_20_chats(fixture: &Fixture) {
-    let processes = fixture.start_all().await;
-    let app = processes[0].new_app().await;
+#[apply(on_each_server!)]
+async fn messages_count_is_exact_after_a_burst_into_20_chats(server: &Server) {
+    let clients = server.clients();
+    let app = clients[0].new_app().await;
     let chats: Vec<Chat> = concurrently(20, |client| {
-        let api = processes[client % processes.len()].client();
+        let api = clients[client % clients.len()].clone();
         let app = app.clone();
         async move {
             let chat = api.new_chat(&app).await;
@@ -105,7 +107,7 @@ async fn messages_count_is_exact_after_a_burst_into_20_chats(fixture: &Fixture) 
         })
         .collect();
     eventually_eq("the counts in the list", expected, async || {
-        let list = processes[0].get(format!("{app}/chats")).await.json();
+        let list = clients[0].get(format!("{app}/chats")).await.json();
         let chats = list.as_array().expect("a list");
         chats
             .iter()

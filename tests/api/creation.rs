@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use serde_json::json;
 
 use crate::support::{
-    App, Client, Fixture, apply, concurrently, eventually_eq, free_port, on_each_backend,
+    App, Client, Fixture, Server, apply, concurrently, eventually_eq, free_port, on_each_backend,
+    on_each_server,
 };
 
-#[apply(on_each_backend!)]
-async fn creating_an_application_returns_its_id_and_username(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn creating_an_application_returns_its_id_and_username(server: &Server) {
+    let api = server.client();
     let response = api
         .post("/application", &json!({"username": "Shetewi"}))
         .await;
@@ -29,11 +30,11 @@ async fn creating_an_application_returns_its_id_and_username(fixture: &Fixture) 
     assert!(app.len() == 8 && digits, "{app}");
 }
 
-#[apply(on_each_backend!)]
-async fn application_ids_are_unique(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn application_ids_are_unique(server: &Server) {
+    let api = server.client();
     let ids = concurrently(4, |_| {
-        let api = api.client();
+        let api = api.clone();
         async move {
             let mut ids = Vec::new();
             for _ in 0..50 {
@@ -47,9 +48,9 @@ async fn application_ids_are_unique(fixture: &Fixture) {
     assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 200);
 }
 
-#[apply(on_each_backend!)]
-async fn chats_are_numbered_from_1_per_application_on_both_paths(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn chats_are_numbered_from_1_per_application_on_both_paths(server: &Server) {
+    let api = server.client();
     let apps = [api.new_app().await, api.new_app().await];
     for (number, path) in [(1, "chat"), (2, "chats"), (3, "chats"), (4, "chat")] {
         for app in &apps {
@@ -64,9 +65,9 @@ async fn chats_are_numbered_from_1_per_application_on_both_paths(fixture: &Fixtu
     }
 }
 
-#[apply(on_each_backend!)]
-async fn body_of_a_chat_creation_is_ignored(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn body_of_a_chat_creation_is_ignored(server: &Server) {
+    let api = server.client();
     let app = api.new_app().await;
     let bodies: [(&str, &[u8]); 6] = [
         ("application/json", b"{}"),
@@ -87,9 +88,9 @@ async fn body_of_a_chat_creation_is_ignored(fixture: &Fixture) {
     }
 }
 
-#[apply(on_each_backend!)]
-async fn messages_are_numbered_from_1_per_chat(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn messages_are_numbered_from_1_per_chat(server: &Server) {
+    let api = server.client();
     let app = api.new_app().await;
     let chats = [
         api.new_chat(&app).await,
@@ -116,9 +117,9 @@ async fn messages_are_numbered_from_1_per_chat(fixture: &Fixture) {
     }
 }
 
-#[apply(on_each_backend!)]
-async fn texts_are_returned_unchanged(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn texts_are_returned_unchanged(server: &Server) {
+    let api = server.client();
     let texts = [
         "  white space around it stays \t\n",
         "line\r\nbreaks\u{2028}of every\u{85}kind",

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Fixture, Process, Response, apply, eventually_eq, on_each_backend, on_embedded,
+    Client, Fixture, Response, Server, apply, eventually_eq, on_each_server, on_embedded,
 };
 
 /// The description that a process serves.
 struct Description(Value);
 
 impl Description {
-    async fn of(api: &Process) -> Self {
+    async fn of(api: &Client) -> Self {
         let response = api.get("/openapi.json").await;
         response.expect_status(200);
         let mut document = response.json();
@@ -94,9 +94,9 @@ impl Description {
 }
 
 /// A tour of the API. Each step is a method, a path template, its parameters, and a body.
-#[apply(on_each_backend!)]
-async fn every_response_is_documented(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn every_response_is_documented(server: &Server) {
+    let api = server.client();
     let description = Description::of(&api).await;
     let chat = api.new_app_and_chat().await;
     api.create_message(&chat, "hello").await;
@@ -279,9 +279,9 @@ impl Description {
     }
 }
 
-#[apply(on_each_backend!)]
-async fn documented_bounds_are_enforced(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn documented_bounds_are_enforced(server: &Server) {
+    let api = server.client();
     let description = Description::of(&api).await;
     let chat = api.new_app_and_chat().await;
     api.create_message(&chat, "hello").await;

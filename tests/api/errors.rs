@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{App, Chat, Client, Fixture, apply, on_each_backend};
+use crate::support::{App, Chat, Client, Server, apply, on_each_server};
 
 /// A request with a text, and the names of that text.
 struct Route {
@@ -36,11 +36,11 @@ async fn routes_with_a_body(api: &Client) -> Vec<Route> {
     ]
 }
 
-#[apply(on_each_backend!)]
-async fn invalid_body_returns_400_naming_the_field_and_the_rule(fixture: &Fixture) {
+#[apply(on_each_server!)]
+async fn invalid_body_returns_400_naming_the_field_and_the_rule(server: &Server) {
     const NOT_JSON: &str = "Body must be valid JSON in UTF-8";
     const NO_OBJECT: &str = "Body must be a JSON object";
-    let api = fixture.start().await;
+    let api = server.client();
     // FIELD and NAME are the route's.
     let text_bodies = [
         ("", "NAME is required"),
@@ -132,9 +132,9 @@ async fn invalid_body_returns_400_naming_the_field_and_the_rule(fixture: &Fixtur
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-#[apply(on_each_backend!)]
-async fn rejected_requests_change_nothing(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn rejected_requests_change_nothing(server: &Server) {
+    let api = server.client();
     let app = api.new_app().await;
     let chat = api.new_chat(&app).await;
     api.create_message(&chat, "as created").await;
@@ -153,9 +153,9 @@ async fn rejected_requests_change_nothing(fixture: &Fixture) {
     assert_eq!(api.get(&app).await.text_field("ChatsCount"), "1");
 }
 
-#[apply(on_each_backend!)]
-async fn missing_resources_return_404_with_the_documented_text(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn missing_resources_return_404_with_the_documented_text(server: &Server) {
+    let api = server.client();
     let chat = api.new_app_and_chat().await;
     api.create_message(&chat, "no other process serves the file")
         .await;
@@ -207,9 +207,9 @@ async fn missing_resources_return_404_with_the_documented_text(fixture: &Fixture
     }
 }
 
-#[apply(on_each_backend!)]
-async fn invalid_body_returns_400_even_for_missing_resources(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn invalid_body_returns_400_even_for_missing_resources(server: &Server) {
+    let api = server.client();
     let empty = json!({"message": ""});
     api.post("/application/00000000/chat/1/message", &empty)
         .await

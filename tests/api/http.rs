@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::support::{Client, Fixture, apply, on_each_backend};
+use crate::support::{Client, Server, apply, on_each_server};
 
-#[apply(on_each_backend!)]
-async fn unknown_path_returns_404_for_every_method(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn unknown_path_returns_404_for_every_method(server: &Server) {
+    let api = server.client();
     let chat = api.new_app_and_chat().await;
     let app = &chat.app;
     for path in [
@@ -32,9 +32,9 @@ async fn unknown_path_returns_404_for_every_method(fixture: &Fixture) {
     }
 }
 
-#[apply(on_each_backend!)]
-async fn wrong_method_returns_405_listing_the_allowed_ones(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn wrong_method_returns_405_listing_the_allowed_ones(server: &Server) {
+    let api = server.client();
     let chat = api.new_app_and_chat().await;
     api.create_message(&chat, "hello").await;
     let app = format!("/application/{}", chat.app);
@@ -84,9 +84,9 @@ async fn routes_with_a_body(api: &Client) -> [(&'static str, String, String); 3]
     ]
 }
 
-#[apply(on_each_backend!)]
-async fn json_content_types_and_a_missing_one_are_accepted(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn json_content_types_and_a_missing_one_are_accepted(server: &Server) {
+    let api = server.client();
     for (method, path, body) in routes_with_a_body(&api).await {
         for declared in [
             None,
@@ -105,9 +105,9 @@ async fn json_content_types_and_a_missing_one_are_accepted(fixture: &Fixture) {
     }
 }
 
-#[apply(on_each_backend!)]
-async fn content_types_other_than_json_return_415(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn content_types_other_than_json_return_415(server: &Server) {
+    let api = server.client();
     for (method, path, body) in routes_with_a_body(&api).await {
         for declared in [
             "text/plain",
@@ -135,9 +135,9 @@ async fn content_types_other_than_json_return_415(fixture: &Fixture) {
     }
 }
 
-#[apply(on_each_backend!)]
-async fn malformed_http_does_not_affect_other_requests(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn malformed_http_does_not_affect_other_requests(server: &Server) {
+    let api = server.client();
     let chat = api.new_app_and_chat().await;
     let path = format!("{chat}/message");
     let start = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
@@ -160,9 +160,9 @@ async fn malformed_http_does_not_affect_other_requests(fixture: &Fixture) {
     assert_eq!(api.get(format!("{path}s")).await.body, "[]");
 }
 
-#[apply(on_each_backend!)]
-async fn chunked_bodies_are_accepted(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn chunked_bodies_are_accepted(server: &Server) {
+    let api = server.client();
     let request = "POST /application HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n\
                    d\r\n{\"username\":\"\r\n9\r\nShetewi\"}\r\n0\r\n\r\n";
     let response = api.raw_bytes(request.as_bytes()).await.expect("a response");

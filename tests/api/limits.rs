@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Client, Fixture, apply, eventually_eq, on_each_backend};
+use crate::support::{Client, Server, apply, eventually_eq, on_each_server};
 
 const MAX_USERNAME: usize = 255;
 const MAX_MESSAGE: usize = 16_000;
@@ -13,9 +13,9 @@ const CHARACTERS: [&str; 5] = ["a", "é", "ท", "😀", "\u{301}"];
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-#[apply(on_each_backend!)]
-async fn username_is_limited_to_255_characters(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn username_is_limited_to_255_characters(server: &Server) {
+    let api = server.client();
     for character in CHARACTERS {
         let longest = character.repeat(MAX_USERNAME);
         let response = api
@@ -28,7 +28,7 @@ async fn username_is_limited_to_255_characters(fixture: &Fixture) {
         // It also fits into its row.
         let stored = format!("SELECT COUNT(*) FROM applications WHERE id = '{app}'");
         eventually_eq("the row", Some(1), async || {
-            fixture.stored_number(&stored).await
+            server.stores().stored_number(&stored).await
         })
         .await;
         assert_eq!(api.get(&path).await.text_field("Username"), longest);
@@ -40,9 +40,9 @@ async fn username_is_limited_to_255_characters(fixture: &Fixture) {
     }
 }
 
-#[apply(on_each_backend!)]
-async fn message_is_limited_to_16000_characters(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn message_is_limited_to_16000_characters(server: &Server) {
+    let api = server.client();
     let chat = api.new_app_and_chat().await;
     let path = format!("{chat}/message");
     api.create_message(&chat, "to be changed").await;
@@ -65,7 +65,7 @@ async fn message_is_limited_to_16000_characters(fixture: &Fixture) {
     }
     let right = stored.clone();
     eventually_eq("the stored texts are whole", true, async || {
-        fixture.stored_messages(&chat).await == right
+        server.stores().stored_messages(&chat).await == right
     })
     .await;
     for (number, text) in stored {
@@ -73,9 +73,9 @@ async fn message_is_limited_to_16000_characters(fixture: &Fixture) {
     }
 }
 
-#[apply(on_each_backend!)]
-async fn longest_message_fits_in_every_json_escaping(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn longest_message_fits_in_every_json_escaping(server: &Server) {
+    let api = server.client();
     let chat = api.new_app_and_chat().await;
     let path = format!("{chat}/message");
     let escaped = |count| format!(r#"{{"message":"{}"}}"#, r"\ud83d\ude00".repeat(count));
@@ -94,9 +94,9 @@ fn padded(field: &str, size: usize) -> String {
     start + &padding + end
 }
 
-#[apply(on_each_backend!)]
-async fn body_is_limited_to_262144_bytes(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn body_is_limited_to_262144_bytes(server: &Server) {
+    let api = server.client();
     let chat = api.new_app_and_chat().await;
     api.create_message(&chat, "to be changed").await;
     for (method, path, field, success) in [
@@ -128,9 +128,9 @@ async fn body_is_limited_to_262144_bytes(fixture: &Fixture) {
     assert_eq!(api.text(&chat, 1).await, "hello");
 }
 
-#[apply(on_each_backend!)]
-async fn unknown_fields_are_ignored(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn unknown_fields_are_ignored(server: &Server) {
+    let api = server.client();
     let chat = api.new_app_and_chat().await;
     let deep_array = "[".repeat(1_000) + &"]".repeat(1_000);
     let deep_object = r#"{"a":"#.repeat(1_000) + "1" + &"}".repeat(1_000);
@@ -165,12 +165,12 @@ async fn unknown_fields_are_ignored(fixture: &Fixture) {
     }
 }
 
-#[apply(on_each_backend!)]
-async fn nested_and_large_json_is_validated_like_any_other(fixture: &Fixture) {
+#[apply(on_each_server!)]
+async fn nested_and_large_json_is_validated_like_any_other(server: &Server) {
     const NOT_JSON: &str = "Body must be valid JSON in UTF-8";
     const NO_STRING: &str = "Message must be a string";
     const NO_OBJECT: &str = "Body must be a JSON object";
-    let api = fixture.start().await;
+    let api = server.client();
     let chat = api.new_app_and_chat().await;
     let path = format!("{chat}/message");
     let mut wrong = Vec::new();
@@ -203,12 +203,12 @@ async fn nested_and_large_json_is_validated_like_any_other(fixture: &Fixture) {
     api.get("/up").await.expect_status(200);
 }
 
-#[apply(on_each_backend!)]
-async fn last_value_of_a_repeated_field_is_used(fixture: &Fixture) {
+#[apply(on_each_server!)]
+async fn last_value_of_a_repeated_field_is_used(server: &Server) {
     async fn post(api: &Client, path: &str, body: &str) -> crate::support::Response {
         api.send("POST", path, &[JSON], body).await
     }
-    let api = fixture.start().await;
+    let api = server.client();
     let path = format!("{}/message", api.new_app_and_chat().await);
     for body in [
         r#"{"message":"first","message":"last"}"#,

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    App, Chat, Client, Fixture, Process, Response, apply, check_time, concurrently, eventually_eq,
-    on_each_backend,
+    App, Chat, Client, Fixture, Process, Response, Server, apply, check_time, concurrently,
+    eventually_eq, on_each_backend, on_each_server,
 };
 
 const WORKERS_OFF: (&str, &str) = ("CONFAB_WORKERS__ENABLED", "false");
@@ -210,9 +210,9 @@ async fn message_list_items_have_exactly_the_documented_fields(fixture: &Fixture
     api.get(&path).await.expect(200, &expected);
 }
 
-#[apply(on_each_backend!)]
-async fn chat_list_items_have_exactly_the_documented_fields(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn chat_list_items_have_exactly_the_documented_fields(server: &Server) {
+    let api = server.client();
     let app = api.new_app().await;
     let path = format!("{app}/chats");
     api.get(&path).await.expect(200, "[]");
@@ -236,13 +236,13 @@ async fn chat_list_items_have_exactly_the_documented_fields(fixture: &Fixture) {
     .await;
 }
 
-#[apply(on_each_backend!)]
-async fn default_page_size_is_100(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn default_page_size_is_100(server: &Server) {
+    let api = server.client();
     let app = api.new_app().await;
     let chat = api.new_chat(&app).await;
     concurrently(4, |_| {
-        let (api, app, chat) = (api.client(), app.clone(), chat.clone());
+        let (api, app, chat) = (api.clone(), app.clone(), chat.clone());
         async move {
             for _ in 0..26 {
                 api.new_chat(&app).await;
@@ -267,12 +267,12 @@ async fn default_page_size_is_100(fixture: &Fixture) {
     }
 }
 
-#[apply(on_each_backend!)]
-async fn list_parameters_out_of_range_return_400(fixture: &Fixture) {
+#[apply(on_each_server!)]
+async fn list_parameters_out_of_range_return_400(server: &Server) {
     const LIMIT: &str = "limit must be a whole number from 1 to 1000";
     const AFTER: &str = "after must be a whole number from 0 to 9007199254740991";
     const BEFORE: &str = "before must be a whole number from 1 to 9007199254740991";
-    let api = fixture.start().await;
+    let api = server.client();
     let app = api.new_app().await;
     let chat = api.new_chat(&app).await;
     for list in [List::of_messages(&chat), List::of_chats(&app)] {
@@ -310,14 +310,14 @@ async fn list_parameters_out_of_range_return_400(fixture: &Fixture) {
     }
 }
 
-#[apply(on_each_backend!)]
-async fn pages_return_each_item_once_during_writes(fixture: &Fixture) {
-    let processes = fixture.start_all().await;
-    let api = &processes[0];
+#[apply(on_each_server!)]
+async fn pages_return_each_item_once_during_writes(server: &Server) {
+    let clients = server.clients();
+    let api = &clients[0];
     let (app, chat) = filled(api, 20).await;
     let writers: Vec<_> = (0..3)
         .map(|writer| {
-            let api = processes[writer % processes.len()].client();
+            let api = clients[writer % clients.len()].clone();
             let (app, chat) = (app.clone(), chat.clone());
             tokio::spawn(async move {
                 for turn in 0..30 {

@@ -1,6 +1,6 @@
 //! The contract of the HTTP API and of the commands, tested on the real binary.
 //!
-//! Every module is a topic; every test runs on each backend, on stores of its own.
+//! Every module is a topic; a test runs on each backend, on a server that tests share or on stores of its own.
 
 #[path = "../support/mod.rs"]
 mod support;

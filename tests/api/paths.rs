@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{App, Chat, Client, Fixture, apply, on_each_backend};
+use crate::support::{App, Chat, Client, Server, apply, on_each_server};
 
 const MESSAGE: &str = r#"{"message":"Hello, World!"}"#;
 
@@ -72,9 +72,9 @@ async fn app_with_a_letter_in_its_id(api: &Client) -> (App, Chat) {
     }
 }
 
-#[apply(on_each_backend!)]
-async fn malformed_chat_numbers_return_404(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn malformed_chat_numbers_return_404(server: &Server) {
+    let api = server.client();
     let (app, chat) = app_with_a_letter_in_its_id(&api).await;
     for number in NO_NUMBERS {
         for (method, path, error) in routes_with_a_chat(&app.id, number) {
@@ -86,9 +86,9 @@ async fn malformed_chat_numbers_return_404(fixture: &Fixture) {
     assert_eq!(api.create_message(&chat, "the second").await, 2);
 }
 
-#[apply(on_each_backend!)]
-async fn malformed_message_numbers_return_404(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn malformed_message_numbers_return_404(server: &Server) {
+    let api = server.client();
     let (_, chat) = app_with_a_letter_in_its_id(&api).await;
     for number in NO_NUMBERS {
         for method in ["GET", "PUT"] {
@@ -100,9 +100,9 @@ async fn malformed_message_numbers_return_404(fixture: &Fixture) {
     assert_eq!(api.text(&chat, 1).await, "hello");
 }
 
-#[apply(on_each_backend!)]
-async fn malformed_application_ids_return_404(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn malformed_application_ids_return_404(server: &Server) {
+    let api = server.client();
     let (app, _) = app_with_a_letter_in_its_id(&api).await;
     let id = &app.id;
     for wrong in [
@@ -143,9 +143,9 @@ async fn malformed_application_ids_return_404(fixture: &Fixture) {
     assert_eq!(api.get(&app).await.text_field("ChatsCount"), "1");
 }
 
-#[apply(on_each_backend!)]
-async fn highest_possible_number_returns_404(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn highest_possible_number_returns_404(server: &Server) {
+    let api = server.client();
     let (app, chat) = app_with_a_letter_in_its_id(&api).await;
     // 2^53 - 1
     let highest = "9007199254740991";
@@ -160,9 +160,9 @@ async fn highest_possible_number_returns_404(fixture: &Fixture) {
     }
 }
 
-#[apply(on_each_backend!)]
-async fn path_is_validated_before_the_body(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn path_is_validated_before_the_body(server: &Server) {
+    let api = server.client();
     let (app, chat) = app_with_a_letter_in_its_id(&api).await;
     let empty = json!({"message": ""});
     for wrong in ["007", "0", "-1", "18446744073709551616"] {

@@ -2,13 +2,15 @@
 
 use serde_json::Value;
 
-use crate::support::{App, Client, Fixture, apply, eventually_eq, on_each_backend};
+use crate::support::{
+    App, Client, Fixture, Server, apply, eventually_eq, on_each_backend, on_each_server,
+};
 
 const WORKERS_OFF: (&str, &str) = ("CONFAB_WORKERS__ENABLED", "false");
 
-#[apply(on_each_backend!)]
-async fn application_has_exactly_the_documented_fields(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn application_has_exactly_the_documented_fields(server: &Server) {
+    let api = server.client();
     let app = api.new_app().await;
     let response = api.get(&app).await;
     let (id, created) = (&app.id, response.time_field("CreatedAt"));
@@ -20,9 +22,9 @@ async fn application_has_exactly_the_documented_fields(fixture: &Fixture) {
     );
 }
 
-#[apply(on_each_backend!)]
-async fn chat_has_exactly_the_documented_fields(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn chat_has_exactly_the_documented_fields(server: &Server) {
+    let api = server.client();
     let chat = api.new_app_and_chat().await;
     let response = api.get(&chat).await;
     let (app, created) = (&chat.app, response.time_field("CreatedAt"));
@@ -42,9 +44,9 @@ async fn chat_has_exactly_the_documented_fields(fixture: &Fixture) {
     .await;
 }
 
-#[apply(on_each_backend!)]
-async fn message_has_exactly_the_documented_fields(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn message_has_exactly_the_documented_fields(server: &Server) {
+    let api = server.client();
     let chat = api.new_app_and_chat().await;
     api.create_message(&chat, "Guess what?").await;
     let response = api.get(chat.message(1)).await;
@@ -57,12 +59,12 @@ async fn message_has_exactly_the_documented_fields(fixture: &Fixture) {
     );
 }
 
-#[apply(on_each_backend!)]
-async fn writes_are_readable_immediately_from_every_process(fixture: &Fixture) {
-    let processes = fixture.start_all().await;
+#[apply(on_each_server!)]
+async fn writes_are_readable_immediately_from_every_process(server: &Server) {
+    let clients = server.clients();
     for round in 0..20 {
-        let writer = &processes[round % processes.len()];
-        let reader = &processes[(round + 1) % processes.len()];
+        let writer = &clients[round % clients.len()];
+        let reader = &clients[(round + 1) % clients.len()];
 
         let app = writer.new_app().await;
         assert_eq!(reader.get(&app).await.text_field("ChatsCount"), "0");
@@ -177,13 +179,13 @@ async fn writes_accepted_without_workers_are_stored_by_another_process(fixture: 
     assert_eq!(worker.text(&chat, 10).await, "number 10");
 }
 
-#[apply(on_each_backend!)]
-async fn creation_times_follow_creation_order(fixture: &Fixture) {
-    let processes = fixture.start_all().await;
-    let chat = processes[0].new_app_and_chat().await;
-    let mut latest = processes[0].get(&chat).await.time_field("CreatedAt");
+#[apply(on_each_server!)]
+async fn creation_times_follow_creation_order(server: &Server) {
+    let clients = server.clients();
+    let chat = clients[0].new_app_and_chat().await;
+    let mut latest = clients[0].get(&chat).await.time_field("CreatedAt");
     for turn in 0..6 {
-        let api = &processes[turn % processes.len()];
+        let api = &clients[turn % clients.len()];
         let number = api.create_message(&chat, "tick").await;
         let created = api.get(chat.message(number)).await.time_field("CreatedAt");
         // All have the same format, so they sort as text.

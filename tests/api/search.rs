@@ -3,7 +3,7 @@
 use url::form_urlencoded;
 
 use crate::support::{
-    Chat, Client, Fixture, Response, apply, check_time, eventually_eq, on_each_backend,
+    Chat, Client, Response, Server, apply, check_time, eventually_eq, on_each_server,
 };
 
 /// Waits until search finds exactly these messages.
@@ -21,9 +21,9 @@ async fn all_are_indexed(api: &Client, chat: &Chat, count: u64) {
     finds(api, chat, "hello", &all).await;
 }
 
-#[apply(on_each_backend!)]
-async fn hits_have_exactly_the_documented_fields(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn hits_have_exactly_the_documented_fields(server: &Server) {
+    let api = server.client();
     let chat = api.new_app_and_chat().await;
     api.create_message(&chat, "Alhamdulilah").await;
     api.create_message(&chat, "Hello, World!").await;
@@ -50,9 +50,9 @@ async fn hits_have_exactly_the_documented_fields(fixture: &Fixture) {
     assert_eq!(read.time_field("UpdatedAt"), time(1, "updatedAt"));
 }
 
-#[apply(on_each_backend!)]
-async fn path_and_query_parameter_return_the_same_hits(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn path_and_query_parameter_return_the_same_hits(server: &Server) {
+    let api = server.client();
     let chat = api.new_app_and_chat().await;
     for text in [
         "hello world",
@@ -112,9 +112,9 @@ async fn path_and_query_parameter_return_the_same_hits(fixture: &Fixture) {
     }
 }
 
-#[apply(on_each_backend!)]
-async fn query_without_a_word_returns_no_hits(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn query_without_a_word_returns_no_hits(server: &Server) {
+    let api = server.client();
     let chat = api.new_app_and_chat().await;
     api.create_message(&chat, "hello * \" 😀").await;
     all_are_indexed(&api, &chat, 1).await;
@@ -136,9 +136,9 @@ async fn query_without_a_word_returns_no_hits(fixture: &Fixture) {
     }
 }
 
-#[apply(on_each_backend!)]
-async fn no_query_is_a_syntax_error(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn no_query_is_a_syntax_error(server: &Server) {
+    let api = server.client();
     let chat = api.new_app_and_chat().await;
     api.create_message(&chat, "C++ AND hello").await;
     all_are_indexed(&api, &chat, 1).await;
@@ -165,9 +165,9 @@ async fn no_query_is_a_syntax_error(fixture: &Fixture) {
     }
 }
 
-#[apply(on_each_backend!)]
-async fn search_is_limited_to_the_requested_chat(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn search_is_limited_to_the_requested_chat(server: &Server) {
+    let api = server.client();
     let app = api.new_app().await;
     let chats = [
         api.new_chat(&app).await,
@@ -189,9 +189,9 @@ async fn search_is_limited_to_the_requested_chat(fixture: &Fixture) {
     }
 }
 
-#[apply(on_each_backend!)]
-async fn old_text_is_not_found_after_an_update(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn old_text_is_not_found_after_an_update(server: &Server) {
+    let api = server.client();
     let chat = api.new_app_and_chat().await;
     api.create_message(&chat, "the old text").await;
     api.create_message(&chat, "another text").await;
@@ -204,22 +204,22 @@ async fn old_text_is_not_found_after_an_update(fixture: &Fixture) {
     assert_eq!(hits[0]["message"], "the new text");
 }
 
-#[apply(on_each_backend!)]
-async fn every_process_finds_messages_accepted_by_any_process(fixture: &Fixture) {
-    let processes = fixture.start_all().await;
-    let chat = processes[0].new_app_and_chat().await;
+#[apply(on_each_server!)]
+async fn every_process_finds_messages_accepted_by_any_process(server: &Server) {
+    let clients = server.clients();
+    let chat = clients[0].new_app_and_chat().await;
     for number in 1..=10 {
-        let api = &processes[number as usize % processes.len()];
+        let api = &clients[number as usize % clients.len()];
         assert_eq!(api.create_message(&chat, "hello").await, number);
     }
-    for process in &processes {
+    for process in &clients {
         all_are_indexed(process, &chat, 10).await;
     }
 }
 
-#[apply(on_each_backend!)]
-async fn hits_are_paged_from_the_newest(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn hits_are_paged_from_the_newest(server: &Server) {
+    let api = server.client();
     let chat = api.new_app_and_chat().await;
     // The odd numbers from 1 to 89 are hits.
     for number in 1..=90 {
@@ -269,9 +269,9 @@ async fn hits_are_paged_from_the_newest(fixture: &Fixture) {
     }
 }
 
-#[apply(on_each_backend!)]
-async fn query_is_limited_to_1000_characters(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn query_is_limited_to_1000_characters(server: &Server) {
+    let api = server.client();
     let chat = api.new_app_and_chat().await;
     api.create_message(&chat, "hello").await;
     all_are_indexed(&api, &chat, 1).await;
@@ -292,12 +292,12 @@ async fn query_is_limited_to_1000_characters(fixture: &Fixture) {
     }
 }
 
-#[apply(on_each_backend!)]
-async fn search_parameters_out_of_range_return_400(fixture: &Fixture) {
+#[apply(on_each_server!)]
+async fn search_parameters_out_of_range_return_400(server: &Server) {
     const LIMIT: &str = "limit must be a whole number from 1 to 100";
     const AFTER: &str = "after must be a whole number from 0 to 9007199254740991";
     const BEFORE: &str = "before must be a whole number from 1 to 9007199254740991";
-    let api = fixture.start().await;
+    let api = server.client();
     let chat = api.new_app_and_chat().await;
     for path in [
         format!("{chat}/search/hello?"),

@@ -2,11 +2,14 @@
 
 use serde_json::json;
 
-use crate::support::{Fixture, apply, concurrently, eventually, eventually_eq, on_each_backend};
+use crate::support::{
+    Fixture, Server, apply, concurrently, eventually, eventually_eq, on_each_backend,
+    on_each_server,
+};
 
-#[apply(on_each_backend!)]
-async fn update_returns_success_and_sets_its_time(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn update_returns_success_and_sets_its_time(server: &Server) {
+    let api = server.client();
     let chat = api.new_app_and_chat().await;
     api.create_message(&chat, "Hello, World!").await;
     let path = chat.message(1);
@@ -71,20 +74,20 @@ async fn times_are_the_same_before_and_after_storing(fixture: &Fixture) {
     assert!(response.time_field("UpdatedAt") >= first, "{response:#?}");
 }
 
-#[apply(on_each_backend!)]
-async fn new_messages_can_be_updated_immediately_from_every_process(fixture: &Fixture) {
-    let processes = fixture.start_all().await;
-    let chat = processes[0].new_app_and_chat().await;
+#[apply(on_each_server!)]
+async fn new_messages_can_be_updated_immediately_from_every_process(server: &Server) {
+    let clients = server.clients();
+    let chat = clients[0].new_app_and_chat().await;
     for round in 0..30 {
-        let creator = &processes[round % processes.len()];
-        let updater = &processes[(round + 1) % processes.len()];
+        let creator = &clients[round % clients.len()];
+        let updater = &clients[(round + 1) % clients.len()];
         let number = creator.create_message(&chat, "as created").await;
         let text = format!("round {round}");
         updater.update_message(&chat, number, &text).await;
         assert_eq!(creator.text(&chat, number).await, text);
     }
     eventually_eq("every update is stored", true, async || {
-        let stored = fixture.stored_messages(&chat).await;
+        let stored = server.stores().stored_messages(&chat).await;
         stored.len() == 30
             && (0..)
                 .zip(&stored)
@@ -93,9 +96,9 @@ async fn new_messages_can_be_updated_immediately_from_every_process(fixture: &Fi
     .await;
 }
 
-#[apply(on_each_backend!)]
-async fn update_keeps_numbers_order_and_counts(fixture: &Fixture) {
-    let api = fixture.start().await;
+#[apply(on_each_server!)]
+async fn update_keeps_numbers_order_and_counts(server: &Server) {
+    let api = server.client();
     let chat = api.new_app_and_chat().await;
     for text in ["one", "two", "three"] {
         api.create_message(&chat, text).await;
@@ -108,7 +111,7 @@ async fn update_keeps_numbers_order_and_counts(fixture: &Fixture) {
         api.update_message(&chat, 1, "uno").await;
     }
     eventually_eq("the update is stored", "uno".to_owned(), async || {
-        fixture.stored_messages(&chat).await.remove(0).1
+        server.stores().stored_messages(&chat).await.remove(0).1
     })
     .await;
     let list = api.get(format!("{chat}/messages")).await;
@@ -122,12 +125,12 @@ async fn update_keeps_numbers_order_and_counts(fixture: &Fixture) {
     .await;
 }
 
-#[apply(on_each_backend!)]
-async fn last_of_five_quick_updates_wins_everywhere(fixture: &Fixture) {
+#[apply(on_each_server!)]
+async fn last_of_five_quick_updates_wins_everywhere(server: &Server) {
     const MESSAGES: u64 = 50;
     const ROUNDS: [&str; 5] = ["first", "second", "third", "fourth", "last"];
-    let processes = fixture.start_all().await;
-    let api = &processes[0];
+    let clients = server.clients();
+    let api = &clients[0];
     let chat = api.new_app_and_chat().await;
     for _ in 0..MESSAGES {
         api.create_message(&chat, "created").await;
@@ -135,12 +138,12 @@ async fn last_of_five_quick_updates_wins_everywhere(fixture: &Fixture) {
 
     const CLIENTS: usize = 5;
     concurrently(CLIENTS, |client| {
-        let processes: Vec<_> = processes.iter().map(|process| process.client()).collect();
+        let clients: Vec<_> = clients.iter().map(|process| process.clone()).collect();
         let chat = chat.clone();
         async move {
             for number in (1..=MESSAGES).skip(client).step_by(CLIENTS) {
                 for (round, word) in ROUNDS.into_iter().enumerate() {
-                    let api = &processes[round % processes.len()];
+                    let api = &clients[round % clients.len()];
                     api.update_message(&chat, number, &format!("{word} text of {number}"))
                         .await;
                 }
@@ -150,7 +153,7 @@ async fn last_of_five_quick_updates_wins_everywhere(fixture: &Fixture) {
     .await;
 
     let last = |number| format!("last text of {number}");
-    for process in &processes {
+    for process in &clients {
         for number in 1..=MESSAGES {
             assert_eq!(process.text(&chat, number).await, last(number));
         }
@@ -159,7 +162,7 @@ async fn last_of_five_quick_updates_wins_everywhere(fixture: &Fixture) {
         .map(|number| (number, last(number)))
         .collect();
     eventually_eq("the stored texts", expected, async || {
-        fixture.stored_messages(&chat).await
+        server.stores().stored_messages(&chat).await
     })
     .await;
     let all: Vec<_> = (1..=MESSAGES).collect();

@@ -15,11 +15,12 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl as _;
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 use super::{Chat, Servers, Services, eventually_eq};
 
 /// Timeout of a test. A test that hangs fails and is cleaned up.
-const TEST_TIMEOUT: Duration = Duration::from_secs(600);
+pub(super) const TEST_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The kinds of storage backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,16 @@ pub enum BackendKind {
     Embedded,
     /// MySQL, Redis and Elasticsearch.
     Services,
+}
+
+impl BackendKind {
+    /// The servers that all tests of the backend share.
+    pub(super) fn location(self) -> StoreLocation {
+        match self {
+            Self::Embedded => StoreLocation::Embedded,
+            Self::Services => StoreLocation::Services(Servers::shared()),
+        }
+    }
 }
 
 /// The servers that hold a test's stores.
@@ -48,21 +59,12 @@ pub struct Fixture {
 
 /// Runs a test with a new fixture, and removes the fixture afterwards, also if the test fails.
 pub fn run(backend: BackendKind, test: impl AsyncFnOnce(&Fixture)) {
-    let location = match backend {
-        BackendKind::Embedded => StoreLocation::Embedded,
-        BackendKind::Services => StoreLocation::Services(Servers::shared()),
-    };
-    run_at(location, TEST_TIMEOUT, test);
+    run_at(backend.location(), TEST_TIMEOUT, test);
 }
 
 /// Like [`run`], on given servers and with a given timeout.
 pub fn run_at(location: StoreLocation, limit: Duration, test: impl AsyncFnOnce(&Fixture)) {
-    // The test runs on the calling thread, so that its output is captured. Migrations need a second thread.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime can be built");
+    let runtime = new_runtime();
     let fixture = runtime.block_on(Fixture::make(location));
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async {
@@ -78,8 +80,18 @@ pub fn run_at(location: StoreLocation, limit: Duration, test: impl AsyncFnOnce(&
     removed.expect("the fixture can be removed");
 }
 
+/// Builds a runtime. `block_on` runs the test on the calling thread, so that its output is captured; migrations need a
+/// second thread.
+pub(super) fn new_runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime can be built")
+}
+
 impl Fixture {
-    async fn make(location: StoreLocation) -> Self {
+    pub(super) async fn make(location: StoreLocation) -> Self {
         let name = format!(
             "confab_test_{}_{:08x}",
             std::process::id(),
@@ -94,7 +106,7 @@ impl Fixture {
         }
     }
 
-    async fn remove(self) -> Result<(), String> {
+    pub(super) async fn remove(self) -> Result<(), String> {
         match &self.services {
             None => Ok(()),
             Some(services) => services.remove().await,

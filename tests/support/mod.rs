@@ -15,6 +15,7 @@ mod dedicated_redis;
 mod fixture;
 mod process;
 mod proxy;
+mod server;
 mod services;
 mod wait;
 
@@ -24,14 +25,16 @@ pub use dedicated_redis::DedicatedRedis;
 pub use fixture::{BackendKind, Fixture, StoreLocation, run, run_at};
 pub use process::{CommandOutput, Process, free_port};
 pub use proxy::Proxy;
+pub use server::{Server, run_on_server};
 pub use services::{Elasticsearch, Servers, Services};
 pub use wait::{TIMEOUT, concurrently, eventually, eventually_eq};
 
-/// Makes the tests of an `async fn NAME(fixture: &Fixture)`, each on stores of its own: `NAME::TEST` for each `TEST` in the
-/// list. The macros below give the list; to add a backend, add a function to theirs.
+/// Makes the tests of an `async fn NAME(fixture: &Fixture)`: `NAME::TEST` for each `TEST` in the list, called by `$run`. The
+/// macros below give both; to add a backend, add a line to their lists.
 #[allow(unused_macros, reason = "not every suite uses it")]
 macro_rules! backend_tests {
     (
+        $run:ident
         [$($(#[$ignore:meta])? $test:ident: $backend:ident),+]
         $(#[$attribute:meta])* async fn $name:ident($fixture:ident: $type:ty) $body:block
     ) => {
@@ -43,7 +46,7 @@ macro_rules! backend_tests {
                 #[test]
                 $(#[$ignore])?
                 fn $test() {
-                    $crate::support::run($crate::support::BackendKind::$backend, super::$name);
+                    $crate::support::$run($crate::support::BackendKind::$backend, super::$name);
                 }
             )+
         }
@@ -56,6 +59,24 @@ macro_rules! backend_tests {
 macro_rules! on_each_backend {
     ($($test:tt)*) => {
         $crate::support::backend_tests! {
+            run
+            [
+                #[ignore = "needs MySQL, Redis and Elasticsearch: make test"]
+                services: Services,
+                embedded: Embedded
+            ]
+            $($test)*
+        }
+    };
+}
+
+/// `#[apply(on_each_server!)] async fn NAME(server: &Server)`: as `on_each_backend`, on a server that such tests share. For
+/// tests that need no settings, stores or processes of their own.
+#[allow(unused_macros, reason = "not every suite uses it")]
+macro_rules! on_each_server {
+    ($($test:tt)*) => {
+        $crate::support::backend_tests! {
+            run_on_server
             [
                 #[ignore = "needs MySQL, Redis and Elasticsearch: make test"]
                 services: Services,
@@ -71,6 +92,7 @@ macro_rules! on_each_backend {
 macro_rules! on_each_backend_in_browser {
     ($($test:tt)*) => {
         $crate::support::backend_tests! {
+            run
             [
                 #[ignore = "needs Chromium, MySQL, Redis and Elasticsearch: make test"]
                 services: Services,
@@ -87,6 +109,7 @@ macro_rules! on_each_backend_in_browser {
 macro_rules! on_services {
     ($($test:tt)*) => {
         $crate::support::backend_tests! {
+            run
             [
                 #[ignore = "needs MySQL, Redis and Elasticsearch: make test"]
                 services: Services
@@ -101,11 +124,12 @@ macro_rules! on_services {
 #[allow(unused_macros, reason = "not every suite uses it")]
 macro_rules! on_embedded {
     ($($test:tt)*) => {
-        $crate::support::backend_tests! { [embedded: Embedded] $($test)* }
+        $crate::support::backend_tests! { run [embedded: Embedded] $($test)* }
     };
 }
 
 pub use macro_rules_attribute::apply;
 pub(crate) use {
-    backend_tests, on_each_backend, on_each_backend_in_browser, on_embedded, on_services,
+    backend_tests, on_each_backend, on_each_backend_in_browser, on_each_server, on_embedded,
+    on_services,
 };

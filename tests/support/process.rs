@@ -106,6 +106,15 @@ impl Process {
         String::from_utf8_lossy(&std::fs::read(&self.log).expect("the log is there")).into_owned()
     }
 
+    /// Prints the output so far, for a test that failed.
+    pub(super) fn print_output(&self) {
+        println!(
+            "--- what confab on port {} wrote:\n{}---",
+            self.client.port,
+            self.output()
+        );
+    }
+
     fn end(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
@@ -135,11 +144,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.end();
         if std::thread::panicking() {
-            println!(
-                "--- what confab on port {} wrote:\n{}---",
-                self.client.port,
-                self.output()
-            );
+            self.print_output();
         }
     }
 }
