@@ -33,11 +33,16 @@ bench-full: stores ## benchmark growth and several processes (about 20 minutes)
 	@scripts/wrk.sh
 	@$(benchmark) growth processes $(ARGS)
 
+direct-dependencies = cargo tree --quiet --locked --depth 1 --prefix none --format '{p} {f}'
+
 lint: ## check formatting, clippy and the crate documentation, warnings as errors
 	cargo fmt --check
-	cargo clippy --locked -- -D warnings
+	@# All three use the features of the dependencies that the tests need, so that the dependencies are compiled once. This
+	@# proves that the program does not rely on them: its direct dependencies have the same features without the tests.
+	@test -z "$$(comm -23 <($(direct-dependencies) -e no-dev | sort) <($(direct-dependencies) -e normal,dev | sort))"
 	cargo clippy --all-targets --all-features --locked -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked
+	cargo clippy --lib --bins --test layers --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --lib --examples --locked
 
 fmt: ## format the sources
 	cargo fmt

@@ -1,13 +1,18 @@
 //! Schemathesis generates valid and invalid requests from the description, and validates the responses.
 
-use std::{env, process::Stdio, time::Duration};
-
-use tokio::process::Command;
+use std::{
+    env,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use crate::support::{Fixture, Servers, StoreLocation, eventually_eq, run_at};
 
-/// Timeout, much longer than needed.
-const LIMIT: Duration = Duration::from_secs(600);
+/// Timeout of schemathesis, much longer than needed.
+const RUN_LIMIT: Duration = Duration::from_secs(600);
+
+/// Timeout of the test.
+const LIMIT: Duration = Duration::from_secs(700);
 
 async fn every_response_conforms_to_the_description(fixture: &Fixture) {
     let program = env::var("CONFAB_TEST_SCHEMATHESIS")
@@ -25,7 +30,10 @@ async fn every_response_conforms_to_the_description(fixture: &Fixture) {
         api.search_numbers(&chat, "hello").await
     })
     .await;
-    let ended = Command::new(program)
+    let mut command = Command::new("timeout");
+    command
+        .args(["--kill-after=5", &RUN_LIMIT.as_secs().to_string()])
+        .arg(program)
         .arg("run")
         .arg(format!("http://127.0.0.1:{}/openapi.json", api.port))
         .args(["--checks", "all", "--max-examples", "25"])
@@ -35,10 +43,10 @@ async fn every_response_conforms_to_the_description(fixture: &Fixture) {
         // The speed of generation on this machine is not a finding.
         .args(["--suppress-health-check", "all", "--request-timeout", "60"])
         .current_dir(fixture.folder())
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
+        .stdin(Stdio::null());
+    let ended = tokio::task::spawn_blocking(move || command.output())
         .await
+        .expect("waiting does not panic")
         .expect("schemathesis can be started");
     let said = String::from_utf8_lossy(&ended.stdout);
     println!("{said}{}", String::from_utf8_lossy(&ended.stderr));

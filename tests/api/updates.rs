@@ -138,7 +138,7 @@ async fn last_of_five_quick_updates_wins_everywhere(server: &Server) {
 
     const CLIENTS: usize = 5;
     concurrently(CLIENTS, |client| {
-        let clients: Vec<_> = clients.iter().map(|process| process.clone()).collect();
+        let clients = clients.clone();
         let chat = chat.clone();
         async move {
             for number in (1..=MESSAGES).skip(client).step_by(CLIENTS) {
