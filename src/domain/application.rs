@@ -36,7 +36,7 @@ impl fmt::Display for AppId {
 /// The username of an application whose creation was lost, and with it the one that was given.
 pub const LOST_USERNAME: &str = "unknown";
 
-/// Valid username: not blank, at most [`MAX_USERNAME_CHARS`] characters, no U+0000.
+/// Valid username: at least one visible character, at most [`MAX_USERNAME_CHARS`] characters, no U+0000.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Username(String);
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use icu_properties::{CodePointSetData, props::DefaultIgnorableCodePoint};
 use thiserror::Error;
 
 /// The outcome of a use case.
@@ -62,7 +63,7 @@ impl fmt::Display for Entity {
 /// A rule of the contract that an input breaks. The text is what the client sees.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Invalid {
-    /// Missing, null, empty or only white space.
+    /// Missing, null, or without a visible character.
     #[error("{0} is required")]
     Required(&'static str),
     /// Not a JSON string.
@@ -79,6 +80,9 @@ pub enum Invalid {
     /// Holds U+0000, which not every store can keep.
     #[error("{0} must not contain U+0000")]
     Nul(&'static str),
+    /// Half of a surrogate pair, which no text in UTF-8 can hold.
+    #[error("{0} must not contain an unpaired surrogate")]
+    Surrogate(&'static str),
     /// The body is no JSON, or no UTF-8.
     #[error("Body must be valid JSON in UTF-8")]
     NotJson,
@@ -95,6 +99,16 @@ pub enum Invalid {
         /// The highest value.
         max: u64,
     },
+    /// A query parameter is neither a whole number in its range nor `now`.
+    #[error("{name} must be a whole number from {min} to {max}, or now")]
+    ParameterOrNow {
+        /// The parameter's name.
+        name: &'static str,
+        /// The lowest value.
+        min: u64,
+        /// The highest value.
+        max: u64,
+    },
 }
 
 /// Checks the rules that usernames and messages share. `field` is the field's name in errors.
@@ -103,7 +117,7 @@ pub(super) fn check_text(
     text: &str,
     limit: usize,
 ) -> std::result::Result<(), Invalid> {
-    if text.trim().is_empty() {
+    if !text.chars().any(is_visible) {
         return Err(Invalid::Required(field));
     }
     if text.contains('\0') {
@@ -114,4 +128,15 @@ pub(super) fn check_text(
         return Err(Invalid::TooLong { field, limit });
     }
     Ok(())
+}
+
+/// Tells whether a character can be seen. White space, controls, default-ignorable characters (joiners, fillers,
+/// direction marks, variation selectors) and the blank Braille pattern cannot.
+fn is_visible(c: char) -> bool {
+    const BLANK_BRAILLE: char = '\u{2800}';
+    if c.is_ascii() {
+        return c.is_ascii_graphic();
+    }
+    let ignorable = CodePointSetData::new::<DefaultIgnorableCodePoint>();
+    !c.is_whitespace() && !c.is_control() && c != BLANK_BRAILLE && !ignorable.contains(c)
 }

@@ -34,7 +34,7 @@ impl fmt::Display for MessageKey {
     }
 }
 
-/// Valid text: not blank, at most [`MAX_MESSAGE_CHARS`] characters, no U+0000.
+/// Valid text: at least one visible character, at most [`MAX_MESSAGE_CHARS`] characters, no U+0000.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageText(String);
 

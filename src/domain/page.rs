@@ -1,6 +1,6 @@
 //! Pages of a list that is ordered by number.
 
-use super::Number;
+use super::{Number, number::MAX_NUMBER};
 
 /// Requested part of a list. `after` and `before` are exclusive.
 ///
@@ -10,13 +10,16 @@ use super::Number;
 pub struct Page {
     /// Lower bound of the numbers; 0 for all.
     pub after: Option<Number>,
-    /// Upper bound of the numbers.
+    /// Upper bound of the numbers. [`Page::NOW`] alone asks for the newest page.
     pub before: Option<Number>,
     /// Maximum number of items, at least 1.
     pub limit: usize,
 }
 
 impl Page {
+    /// Upper bound that no number reaches.
+    pub const NOW: Number = MAX_NUMBER + 1;
+
     /// The page that holds just one number.
     pub fn only(number: Number) -> Self {
         Self {
@@ -71,7 +74,7 @@ impl Page {
     }
 }
 
-/// A page as it is answered.
+/// A page as it is answered. A page without items may have neighbours; only a missing `next` means the end of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing<T> {
     /// Ascending by number.
@@ -87,14 +90,24 @@ impl<T> Listing<T> {
     pub fn new(page: &Page, mut items: Vec<T>, number: impl Fn(&T) -> Number) -> Self {
         let more = page.cut(&mut items);
         let (first, last) = (items.first().map(&number), items.last().map(&number));
-        let (before, after) = if page.from_the_end() {
-            (more, page.before.is_some())
+        let (previous, next) = if page.from_the_end() {
+            // Without items there is nothing below `before`, so what follows starts at the first item.
+            let next = last.unwrap_or(0);
+            (
+                first.filter(|_| more),
+                Some(next).filter(|_| page.before != Some(Page::NOW)),
+            )
         } else {
-            (page.after.is_some_and(|after| after > 0), more)
+            let after = page.after.unwrap_or(0);
+            let more = more || page.before.is_some();
+            (
+                Some(first.unwrap_or(after + 1)).filter(|_| after > 0),
+                Some(last.unwrap_or(after)).filter(|_| more),
+            )
         };
         Self {
-            previous: first.filter(|first| before && *first > 1),
-            next: last.filter(|_| after),
+            previous: previous.filter(|first| *first > 1),
+            next,
             items,
         }
     }
@@ -135,5 +148,28 @@ mod tests {
             (start.items, start.previous, start.next),
             (vec![1, 2], None, Some(2))
         );
+        let newest = listing(None, Some(Page::NOW), &[1, 2, 3]);
+        assert_eq!(
+            (newest.items, newest.previous, newest.next),
+            (vec![2, 3], Some(2), None)
+        );
+        let bounded = listing(Some(2), Some(4), &[3]);
+        assert_eq!(
+            (bounded.items, bounded.previous, bounded.next),
+            (vec![3], Some(3), Some(3))
+        );
+    }
+
+    #[test]
+    fn empty_pages_have_neighbours() {
+        let neighbours = |after, before| {
+            let empty = listing(after, before, &[]);
+            (empty.previous, empty.next)
+        };
+        assert_eq!(neighbours(None, None), (None, None));
+        assert_eq!(neighbours(Some(5), None), (Some(6), None));
+        assert_eq!(neighbours(Some(5), Some(6)), (Some(6), Some(5)));
+        assert_eq!(neighbours(None, Some(6)), (None, Some(0)));
+        assert_eq!(neighbours(None, Some(Page::NOW)), (None, None));
     }
 }

@@ -1,5 +1,6 @@
 //! Errors as clients receive them: one body, and one table of statuses.
 
+use actix_cors::CorsError;
 use actix_web::{
     HttpMessage as _, HttpResponse, ResponseError,
     dev::ServiceResponse,
@@ -41,12 +42,18 @@ pub enum HttpError {
     /// Body whose `Content-Type` is not JSON.
     #[error("Content-Type must be application/json")]
     NotDeclaredJson,
+    /// Body with a content coding.
+    #[error("Content-Encoding must be identity")]
+    Encoded,
     /// Body that ended early.
     #[error("Body could not be read to its end")]
     BodyUnreadable,
     /// Body that did not arrive in time.
     #[error("Body took too long to arrive")]
     BodyTooSlow,
+    /// Preflight request of an origin or method that is not allowed.
+    #[error("{0}")]
+    PreflightRefused(CorsError),
     /// Request over the limit of `limits.requests_per_second`.
     #[error("Too many requests")]
     TooManyRequests {
@@ -103,7 +110,8 @@ impl ResponseError for HttpError {
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::NotDeclaredJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::NotDeclaredJson | Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::PreflightRefused(_) => StatusCode::FORBIDDEN,
         }
     }
 

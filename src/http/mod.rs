@@ -24,7 +24,10 @@ use tracing_actix_web::TracingLogger;
 
 use self::{
     extract::body::BodyTimeout,
-    middleware::rate_limit::{self, RateLimit},
+    middleware::{
+        failure,
+        rate_limit::{self, RateLimit},
+    },
     routes::openapi::Json,
 };
 use crate::{
@@ -61,6 +64,7 @@ pub fn serve(
         App::new()
             .wrap(from_fn(rate_limit::check))
             .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
+            .wrap(from_fn(failure::complete))
             .wrap(from_fn(move |request, next: Next<_>| {
                 let response = async {
                     let response = log_request(request, next).await?;
@@ -97,17 +101,19 @@ pub fn serve(
 /// CORS for these origins, without credentials: the API uses no cookies.
 fn cors(origins: &[String]) -> Cors {
     let cors = Cors::default()
-        .allowed_methods(["GET", "HEAD", "POST", "PUT"])
+        .allowed_methods(["GET", "HEAD", "POST", "PUT", "DELETE"])
         .allow_any_header()
         .expose_headers([
             "Confab-State",
             "ETag",
+            "Idempotent-Replayed",
             "Link",
             "Location",
             "Retry-After",
+            "WWW-Authenticate",
             "X-Request-Id",
         ])
-        .max_age(3600);
+        .max_age(7200);
     origins
         .iter()
         .fold(cors, |cors, origin| cors.allowed_origin(origin))

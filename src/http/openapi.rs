@@ -79,20 +79,23 @@ fn complete(path: &str, is_get: bool, operation: &mut Operation) {
         let id = "ID of the request, as in the log: the one that the client sent, else a new one.";
         add_header(response, "X-Request-Id", id, "9f2c1a7be04d3358");
         if status == "201" {
-            let example = "/application/dec969c6/chat/5/message/3";
-            add_header(response, "Location", "Path of the new resource.", example);
+            let location = "The new resource, relative to the URL of the request.";
+            add_header(response, "Location", location, "message/3");
         }
         if is_get && (is_ok || status == "304") {
             let example = "W/\"8c3f1a0e5b7d9246\"";
             add_header(response, "ETag", "For `If-None-Match`.", example);
+            let revalidate = "A stored response must be revalidated before it is used.";
+            add_header(response, "Cache-Control", revalidate, "private, no-cache");
         }
         if is_get && is_ok && uses_stores {
             let stale = "`stale`: the queue was unavailable, so the response may lack writes that are not stored yet.";
             add_header(response, "Confab-State", stale, "stale");
         }
         if is_ok && has_pages {
-            let neighbours = "Links to the neighbouring pages, if any (RFC 8288): `next`, `prev`.";
-            let example = "</application/dec969c6/chats?limit=10&after=20>; rel=\"next\"";
+            let neighbours = "Links to the neighbouring pages (RFC 8288): `next`, `prev`, relative to the URL of the request. \
+                A page may have fewer items than its limit; only a missing `next` means the end.";
+            let example = "<?limit=10&after=20>; rel=\"next\"";
             add_header(response, "Link", neighbours, example);
         }
     }

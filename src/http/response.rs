@@ -31,7 +31,8 @@ pub fn list<I: Serialize>(
     response.json(items)
 }
 
-/// Response to a creation.
+/// Response to a creation. `location` is relative to the URL of the request, so it is also correct behind a proxy that
+/// changes the path.
 pub fn created(location: String, body: impl Serialize) -> HttpResponse {
     HttpResponse::Created()
         .insert_header((LOCATION, location))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     domain::{
         AppId, Application, Chat, ChatKey, Entity, Error, Message, MessageKey, MessageText, Number,
-        Page, RequestId, Result, Username, Write, number::MAX_NUMBER, page::Listing, text::Query,
+        Page, RequestId, Result, Username, Write, page::Listing, text::Query,
     },
     stores::{self, Backend, Enqueued, Probe},
     telemetry::write_counters::WriteCounters,
@@ -157,11 +157,7 @@ impl Service {
     ) -> Result<Read<Listing<Message>>> {
         let newest = page.after.is_none() && page.before.is_none();
         let page = Page {
-            before: if newest {
-                Some(MAX_NUMBER + 1)
-            } else {
-                page.before
-            },
+            before: if newest { Some(Page::NOW) } else { page.before },
             ..*page
         };
         let hits = if query.is_empty() {
@@ -175,12 +171,8 @@ impl Service {
             Ok(hits) if !hits.is_empty() => false,
             _ => self.chat_exists(chat).await?,
         };
-        let mut listing = Listing::new(&page, hits?, |message| message.key.number);
-        if newest {
-            listing.next = None;
-        }
         Ok(Read {
-            value: listing,
+            value: Listing::new(&page, hits?, |message| message.key.number),
             stale,
         })
     }

@@ -20,6 +20,68 @@ async fn preflight(api: &Process, origin: &str) -> Response {
     api.send("OPTIONS", path, &headers, "").await
 }
 
+/// The members of a header's list, sorted, in lower case.
+fn list(response: &Response, header: &str) -> Vec<String> {
+    let value = response.header(header).expect("a header").to_lowercase();
+    let mut members: Vec<String> = value.split(',').map(|one| one.trim().to_owned()).collect();
+    members.sort();
+    members
+}
+
+#[apply(on_embedded!)]
+async fn every_answer_to_an_allowed_origin_has_cors_headers(fixture: &Fixture) {
+    let api = fixture
+        .start_with(&[
+            ("CONFAB_SERVER__CORS_ORIGINS", ORIGIN),
+            ("CONFAB_WORKERS__ENABLED", "false"),
+            ("CONFAB_LIMITS__QUEUE_DEPTH", "3"),
+            ("CONFAB_LIMITS__REQUESTS_PER_SECOND", "1"),
+            ("CONFAB_LIMITS__BURST", "100"),
+        ])
+        .await;
+    let chat = api.new_app_and_chat().await;
+    api.create_message(&chat, "fills the queue").await;
+    let (path, message) = (chat.message(1), format!("{chat}/message"));
+    let tag = api.get(&path).await;
+    let tag = tag.header("etag").expect("a tag");
+    let huge = "x".repeat(262_145);
+    let text = r#"{"message":"hello"}"#;
+    let headers = [("origin", ORIGIN)];
+    let cached = [headers[0], ("if-none-match", tag)];
+    let declared = [headers[0], ("content-type", "text/plain")];
+    let mut statuses = Vec::new();
+    for (method, path, headers, body) in [
+        ("GET", &*path, &headers[..], ""),
+        ("GET", &path, &cached, ""),
+        ("OPTIONS", &path, &headers, ""),
+        ("POST", &message, &headers, "{}"),
+        ("GET", "/nowhere", &headers, ""),
+        ("DELETE", "/up", &headers, ""),
+        ("POST", &message, &headers, &huge),
+        ("POST", &message, &declared, text),
+        ("POST", &message, &headers, text),
+        ("GET", "/readyz", &headers, ""),
+    ] {
+        let response = api.send(method, path, headers, body).await;
+        let allowed = response.header("access-control-allow-origin");
+        assert_eq!(allowed, Some(ORIGIN), "{response:#?}");
+        statuses.push(response.status);
+    }
+    assert_eq!(statuses, [200, 304, 204, 400, 404, 405, 413, 415, 503, 503]);
+    // Preflights are not counted by the rate limit, but the limit applies to everything else.
+    loop {
+        let response = api.send("GET", "/nowhere", &headers, "").await;
+        let allowed = response.header("access-control-allow-origin");
+        assert_eq!(allowed, Some(ORIGIN), "{response:#?}");
+        if response.status == 429 {
+            break;
+        }
+    }
+    for _ in 0..50 {
+        preflight(&api, ORIGIN).await.expect_status(200);
+    }
+}
+
 #[apply(on_embedded!)]
 async fn cors_allows_only_configured_origins(fixture: &Fixture) {
     const ALLOWED: &str = "access-control-allow-origin";
@@ -38,21 +100,43 @@ async fn cors_allows_only_configured_origins(fixture: &Fixture) {
     for origin in [ORIGIN, "http://localhost:5173"] {
         let asked = preflight(&api, origin).await;
         assert_eq!(asked.header(ALLOWED), Some(origin), "{asked:#?}");
-        let methods = asked.header("access-control-allow-methods");
-        assert!(methods.is_some_and(|methods| methods.contains("POST")));
+        let methods = list(&asked, "access-control-allow-methods");
+        assert_eq!(methods, ["delete", "get", "head", "post", "put"]);
+        let headers = list(&asked, "access-control-allow-headers");
+        assert_eq!(headers, ["content-type"]);
+        assert_eq!(asked.header("access-control-max-age"), Some("7200"));
         // A page can also read errors.
         let headers = [("origin", origin)];
         let response = api.send("GET", "/nowhere", &headers, "").await;
         response.expect_error(404, "Not found");
         assert_eq!(response.header(ALLOWED), Some(origin), "{response:#?}");
-        let exposed = response.header("access-control-expose-headers");
-        let exposed = exposed.expect("headers").to_lowercase();
-        for name in ["link", "location", "etag", "retry-after", "x-request-id"] {
-            assert!(exposed.contains(name), "{exposed}");
-        }
+        let exposed = list(&response, "access-control-expose-headers");
+        let readable = [
+            "confab-state",
+            "etag",
+            "idempotent-replayed",
+            "link",
+            "location",
+            "retry-after",
+            "www-authenticate",
+            "x-request-id",
+        ];
+        assert_eq!(exposed, readable);
     }
+    // A refused preflight says why, and a page of an allowed origin can read it.
+    let headers = [
+        ("origin", ORIGIN),
+        ("access-control-request-method", "BREW"),
+    ];
+    let refused = api.send("OPTIONS", "/up", &headers, "").await;
+    refused.expect_error(403, "Requested method is not allowed");
+    assert_eq!(refused.header(ALLOWED), Some(ORIGIN), "{refused:#?}");
     for other in ["https://example.com", "http://chat.example.com", "null"] {
-        assert_eq!(preflight(&api, other).await.header(ALLOWED), None);
+        let refused = preflight(&api, other).await;
+        refused.expect_error(403, "Origin is not allowed to make this request");
+        assert_eq!(refused.header(ALLOWED), None);
+        assert_eq!(refused.header("cache-control"), Some("no-store"));
+        assert!(refused.header("x-request-id").is_some(), "{refused:#?}");
         let response = api.send("GET", "/up", &[("origin", other)], "").await;
         assert_eq!(response.header(ALLOWED), None, "{response:#?}");
     }

@@ -20,10 +20,7 @@ async fn creating_an_application_returns_its_id_and_username(server: &Server) {
         201,
         &format!(r#"{{"Application":"{app}","Username":"Shetewi"}}"#),
     );
-    assert_eq!(
-        response.header("location"),
-        Some(&*format!("/application/{app}"))
-    );
+    assert_eq!(response.location(), Some(format!("/application/{app}")));
     let digits = app
         .bytes()
         .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
@@ -57,10 +54,8 @@ async fn chats_are_numbered_from_1_per_application_on_both_paths(server: &Server
             let response = api.send("POST", format!("{app}/{path}"), &[], "").await;
             let id = &app.id;
             response.expect(201, &format!(r#"{{"Application":"{id}","Chat":{number}}}"#));
-            assert_eq!(
-                response.header("location"),
-                Some(&*format!("/application/{id}/chat/{number}"))
-            );
+            let location = format!("/application/{id}/chat/{number}");
+            assert_eq!(response.location(), Some(location));
         }
     }
 }
@@ -112,7 +107,7 @@ async fn messages_are_numbered_from_1_per_chat(server: &Server) {
                     r#"{{"Application":"{app}","Chat":{chat_number},"MessageID":{number},"Message":"Hello, World!"}}"#
                 ),
             );
-            assert_eq!(response.header("location"), Some(&*chat.message(number)));
+            assert_eq!(response.location(), Some(chat.message(number)));
         }
     }
 }

@@ -40,6 +40,7 @@ async fn routes_with_a_body(api: &Client) -> Vec<Route> {
 async fn invalid_body_returns_400_naming_the_field_and_the_rule(server: &Server) {
     const NOT_JSON: &str = "Body must be valid JSON in UTF-8";
     const NO_OBJECT: &str = "Body must be a JSON object";
+    const SURROGATE: &str = "NAME must not contain an unpaired surrogate";
     let api = server.client();
     // FIELD and NAME are the route's.
     let text_bodies = [
@@ -62,7 +63,34 @@ async fn invalid_body_returns_400_naming_the_field_and_the_rule(server: &Server)
         (r#"{"FIELD":["text"]}"#, "NAME must be a string"),
         (r#"{"FIELD":{}}"#, "NAME must be a string"),
         (r#"{"FIELD":{"FIELD":"text"}}"#, "NAME must be a string"),
-        (r#"{"FIELD":"\u0000"}"#, "NAME must not contain U+0000"),
+        // Nothing visible: controls, default-ignorable characters, blank Braille, Hangul fillers.
+        (r#"{"FIELD":"\u0000"}"#, "NAME is required"),
+        (
+            r#"{"FIELD":"\u0001\u001f\u007f\u0085\u009f"}"#,
+            "NAME is required",
+        ),
+        (
+            r#"{"FIELD":"\u200b\u200c\u200d\u2060\ufeff"}"#,
+            "NAME is required",
+        ),
+        (r#"{"FIELD":"\u2800"}"#, "NAME is required"),
+        (
+            r#"{"FIELD":"\u115f\u1160\u3164\uffa0"}"#,
+            "NAME is required",
+        ),
+        (
+            r#"{"FIELD":"\u00ad\u034f\u061c\u180e\ufe0f"}"#,
+            "NAME is required",
+        ),
+        (
+            r#"{"FIELD":" \u200e\u2066\u2069\u202e\t"}"#,
+            "NAME is required",
+        ),
+        // A language tag, and a variation selector beyond the BMP.
+        (
+            r#"{"FIELD":"\udb40\udc01\udb40\udd00"}"#,
+            "NAME is required",
+        ),
         (
             r#"{"FIELD":"a text\u0000with it"}"#,
             "NAME must not contain U+0000",
@@ -83,11 +111,15 @@ async fn invalid_body_returns_400_naming_the_field_and_the_rule(server: &Server)
         ("{", NOT_JSON),
         ("]", NOT_JSON),
         // Unpaired surrogates, which no text contains.
-        (r#"{"FIELD":"\ud800"}"#, NOT_JSON),
-        (r#"{"FIELD":"\udfff"}"#, NOT_JSON),
-        (r#"{"FIELD":"\ud83dtext"}"#, NOT_JSON),
-        (r#"{"FIELD":"\ud83d\ud83d"}"#, NOT_JSON),
-        (r#"{"FIELD":"\ude00\ud83d"}"#, NOT_JSON),
+        (r#"{"FIELD":"\ud800"}"#, SURROGATE),
+        (r#"{"FIELD":"\udfff"}"#, SURROGATE),
+        (r#"{"FIELD":"\ud83dtext"}"#, SURROGATE),
+        (r#"{"FIELD":"\ud83d\ud83d"}"#, SURROGATE),
+        (r#"{"FIELD":"\ude00\ud83d"}"#, SURROGATE),
+        (r#"{"FIELD":"\ud83d\n\ude00"}"#, SURROGATE),
+        (r#"{"FIELD":"text \uD83D\u0041"}"#, SURROGATE),
+        (r#"{"FIELD":"\ud83"}"#, NOT_JSON),
+        (r#"{"\ud83d":1,"FIELD":1}"#, "NAME must be a string"),
         ("[]", NO_OBJECT),
         (r#"[{"FIELD":"text"}]"#, NO_OBJECT),
         (r#""FIELD""#, NO_OBJECT),
@@ -217,4 +249,51 @@ async fn invalid_body_returns_400_even_for_missing_resources(server: &Server) {
     api.put("/application/00000000/chat/1/message/1", &empty)
         .await
         .expect_error(400, "Message is required");
+}
+
+#[apply(on_each_server!)]
+async fn accepted_forms_of_a_text_are_stored_as_sent(server: &Server) {
+    let api = server.client();
+    let chat = api.new_app_and_chat().await;
+    let path = format!("{chat}/message");
+    let bodies: [(&[u8], &str); 8] = [
+        // A byte order mark before the JSON is ignored, one in a text is a part of it.
+        (b"\xef\xbb\xbf{\"message\":\"hello\"}", "hello"),
+        (b"\xef\xbb\xbf \n{\"message\":\"hello\"}", "hello"),
+        (r#"{"message":"\ufeffhello"}"#.as_bytes(), "\u{feff}hello"),
+        // One visible character is enough.
+        (
+            r#"{"message":"\u200b.\u200b"}"#.as_bytes(),
+            "\u{200b}.\u{200b}",
+        ),
+        (
+            r#"{"message":"\u2800\u2801"}"#.as_bytes(),
+            "\u{2800}\u{2801}",
+        ),
+        (r#"{"message":"\u0001x"}"#.as_bytes(), "\u{1}x"),
+        (r#"{"message":"\ud83d\ude00"}"#.as_bytes(), "😀"),
+        // Fields that are not read may hold anything.
+        (
+            br#"{"\ud83d":"\ud83d","other":["\udfff",{"\ud83d":1}],"message":"hello"}"#,
+            "hello",
+        ),
+    ];
+    for (number, (body, text)) in (1..).zip(bodies) {
+        let shown = String::from_utf8_lossy(body);
+        let response = api.send("POST", &path, &[], body).await;
+        assert_eq!(response.status, 201, "{shown}: {response:#?}");
+        assert_eq!(response.text_field("Message"), text, "{shown}");
+        assert_eq!(api.text(&chat, number).await, text, "{shown}");
+    }
+    // Only one mark, and only there.
+    for body in [
+        &b"\xef\xbb\xbf\xef\xbb\xbf{\"message\":\"hello\"}"[..],
+        b" \xef\xbb\xbf{\"message\":\"hello\"}",
+        b"{\"message\":\"hello\"}\xef\xbb\xbf",
+    ] {
+        let response = api.send("POST", &path, &[], body).await;
+        response.expect_error(400, "Body must be valid JSON in UTF-8");
+    }
+    let response = api.send("POST", &path, &[], b"\xef\xbb\xbf").await;
+    response.expect_error(400, "Message is required");
 }

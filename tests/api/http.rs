@@ -136,6 +136,32 @@ async fn content_types_other_than_json_return_415(server: &Server) {
 }
 
 #[apply(on_each_server!)]
+async fn content_codings_other_than_identity_return_415(server: &Server) {
+    let api = server.client();
+    for (method, path, body) in routes_with_a_body(&api).await {
+        for coding in ["gzip", "GZIP", "br", "deflate", "identity, gzip", "none"] {
+            println!("{coding}");
+            let headers = [("content-encoding", coding)];
+            // A real gzip stream, and the text itself.
+            for body in [&b"\x1f\x8b\x08\0\0\0\0\0\0\x03"[..], body.as_bytes()] {
+                api.send(method, &path, &headers, body)
+                    .await
+                    .expect_error(415, "Content-Encoding must be identity");
+            }
+        }
+        for coding in ["identity", "Identity", ""] {
+            let headers = [("content-encoding", coding)];
+            let response = api.send(method, &path, &headers, body.as_str()).await;
+            assert!((200..300).contains(&response.status), "{response:#?}");
+        }
+        let two = [("content-encoding", "identity"), ("content-encoding", "br")];
+        api.send(method, &path, &two, body.as_str())
+            .await
+            .expect_error(415, "Content-Encoding must be identity");
+    }
+}
+
+#[apply(on_each_server!)]
 async fn malformed_http_does_not_affect_other_requests(server: &Server) {
     let api = server.client();
     let chat = api.new_app_and_chat().await;

@@ -93,7 +93,7 @@ async fn lists_in_every_state(fixture: &Fixture) -> (Process, Vec<List>) {
 async fn limit_after_and_before_select_a_page(fixture: &Fixture) {
     let (api, lists) = lists_in_every_state(fixture).await;
     // The query, the numbers on the page, and whether there is a previous and a next page.
-    let pages: [(&str, &[u64], bool, bool); 16] = [
+    let pages: [(&str, &[u64], bool, bool); 27] = [
         ("", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], false, false),
         ("limit=1000", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], false, false),
         ("limit=10", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], false, false),
@@ -113,8 +113,28 @@ async fn limit_after_and_before_select_a_page(fixture: &Fixture) {
             "after=6&before=9007199254740991",
             &[7, 8, 9, 10],
             true,
+            true,
+        ),
+        // The newest page.
+        ("before=now", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], false, false),
+        ("limit=3&before=now", &[8, 9, 10], true, false),
+        (
+            "limit=10&before=now",
+            &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+            false,
             false,
         ),
+        // From `after` on, as without `before`.
+        ("limit=3&after=2&before=now", &[3, 4, 5], true, true),
+        ("limit=3&after=7&before=now", &[8, 9, 10], true, false),
+        // A page that `before` ends is not the end of the list.
+        ("after=2&before=6", &[3, 4, 5], true, true),
+        // Empty pages: only a missing `next` means the end.
+        ("after=10", &[], true, false),
+        ("before=1", &[], false, true),
+        ("after=5&before=6", &[], true, true),
+        ("after=9&before=2", &[], true, true),
+        ("after=0&before=1", &[], false, true),
     ];
     for list in &lists {
         for (query, numbers, earlier, later) in pages {
@@ -123,21 +143,47 @@ async fn limit_after_and_before_select_a_page(fixture: &Fixture) {
             let neighbours = (page.link("prev").is_some(), page.link("next").is_some());
             assert_eq!(neighbours, (earlier, later), "{page:#?}");
         }
-        // Both bounds, with nothing between them.
-        let between = api.get(format!("{}?after=2&before=6", list.path)).await;
-        assert_eq!(list.numbers(&between), [3, 4, 5]);
-        for query in [
-            "after=10",
-            "after=9007199254740991",
-            "before=1",
-            "after=5&before=5",
-            "after=5&before=6",
-            "after=9&before=2",
-        ] {
+        for query in ["after=9007199254740991", "after=5&before=5"] {
             let page = api.get(format!("{}?{query}", list.path)).await;
             page.expect(200, "[]");
         }
+        // The next page of any page, also of an empty one, leads to all that follows.
+        for (query, rest) in [
+            ("before=1", 1..=10),
+            ("after=5&before=6", 6..=10),
+            ("after=9&before=2", 10..=10),
+            ("after=2&before=6", 6..=10),
+        ] {
+            let path = format!("{}?limit=2&{query}", list.path);
+            let pages = api.follow(path, "next").await;
+            let numbers = pages.iter().flat_map(|page| list.numbers(page));
+            let numbers: Vec<u64> = numbers.filter(|number| rest.contains(number)).collect();
+            assert_eq!(numbers, rest.collect::<Vec<_>>(), "{query}: {pages:#?}");
+        }
+        // The page before an empty one.
+        let page = api.get(format!("{}?limit=3&after=10", list.path)).await;
+        let before = api.get(page.link("prev").expect("a page before it")).await;
+        assert_eq!(list.numbers(&before), [8, 9, 10]);
     }
+}
+
+#[apply(on_each_server!)]
+async fn newest_page_of_an_empty_list_has_no_neighbours(server: &Server) {
+    let api = server.client();
+    let app = api.new_app().await;
+    let chats = List::of_chats(&app);
+    for query in ["?before=now", ""] {
+        let page = api.get(format!("{}{query}", chats.path)).await;
+        page.expect(200, "[]");
+        assert_eq!(page.header("link"), None);
+    }
+    let messages = List::of_messages(&api.new_chat(&app).await);
+    let page = api.get(format!("{}?before=now", messages.path)).await;
+    page.expect(200, "[]");
+    assert_eq!(page.header("link"), None);
+    api.get(format!("{app}/chat/2/messages?before=now"))
+        .await
+        .expect_error(404, "Chat not found");
 }
 
 #[apply(on_each_backend!)]
@@ -148,7 +194,7 @@ async fn links_reach_both_ends_and_keep_the_limit(fixture: &Fixture) {
         let first = api.get(format!("{path}?limit=3")).await;
         assert_eq!(
             first.header("link"),
-            Some(&*format!(r#"<{path}?limit=3&after=3>; rel="next""#))
+            Some(r#"<?limit=3&after=3>; rel="next""#)
         );
         for limit in [1, 3, 5, 9, 10, 11] {
             let forward = api.follow(format!("{path}?limit={limit}"), "next").await;
@@ -271,7 +317,7 @@ async fn default_page_size_is_100(server: &Server) {
 async fn list_parameters_out_of_range_return_400(server: &Server) {
     const LIMIT: &str = "limit must be a whole number from 1 to 1000";
     const AFTER: &str = "after must be a whole number from 0 to 9007199254740991";
-    const BEFORE: &str = "before must be a whole number from 1 to 9007199254740991";
+    const BEFORE: &str = "before must be a whole number from 1 to 9007199254740991, or now";
     let api = server.client();
     let app = api.new_app().await;
     let chat = api.new_chat(&app).await;
@@ -299,6 +345,8 @@ async fn list_parameters_out_of_range_return_400(server: &Server) {
                 "%FF",
                 "1%201",
                 "null",
+                "Now",
+                "now%20",
             ] {
                 let response = api.get(format!("{path}?{parameter}={value}")).await;
                 response.expect_error(400, error);
@@ -389,5 +437,44 @@ async fn lists_merge_pending_and_stored_items(fixture: &Fixture) {
         assert_eq!(texts, expected);
         assert_ne!(items[1]["updatedAt"], Value::Null);
         assert_eq!(items[2]["updatedAt"], Value::Null);
+    }
+}
+
+#[apply(on_each_server!)]
+async fn references_are_relative_to_the_request(server: &Server) {
+    let api = server.client();
+    let username = json!({"username": "Shetewi"});
+    let created = api.post("/application", &username).await;
+    let id = created.text_field("Application");
+    let mut references = vec![(created, format!("application/{id}"))];
+    for (number, path) in [(1, "chat"), (2, "chats")] {
+        let path = format!("/application/{id}/{path}");
+        let created = api.send("POST", path, &[], "").await;
+        references.push((created, format!("chat/{number}")));
+    }
+    let message = json!({"message": "hello"});
+    for number in [1, 2] {
+        let path = format!("/application/{id}/chat/1/message");
+        let created = api.post(path, &message).await;
+        references.push((created, format!("message/{number}")));
+    }
+    for (created, reference) in references {
+        created.expect_status(201);
+        assert_eq!(
+            created.header("location"),
+            Some(&*reference),
+            "{created:#?}"
+        );
+        let path = created.location().expect("a location");
+        api.get(path).await.expect_status(200);
+    }
+    for list in ["chats", "chat/1/messages"] {
+        let page = api
+            .get(format!(
+                "/application/{id}/{list}?limit=1&other=a%26b&after=0"
+            ))
+            .await;
+        let next = page.raw_link("next").expect("a next page");
+        assert_eq!(next, "?other=a%26b&limit=1&after=1");
     }
 }

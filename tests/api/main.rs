@@ -8,6 +8,7 @@ mod support;
 mod admin;
 mod backups;
 mod browsers;
+mod caching;
 mod commands;
 mod concurrency;
 mod configuration;

@@ -262,6 +262,7 @@ async fn hits_are_paged_from_the_newest(server: &Server) {
             ("after=89", vec![]),
             ("before=1", vec![]),
             ("after=10&before=16", vec![11, 13, 15]),
+            ("limit=3&before=now", vec![85, 87, 89]),
         ] {
             let response = api.get(format!("{path}{separator}{page}")).await;
             assert_eq!(hits(&response), numbers, "{page}");
@@ -296,7 +297,7 @@ async fn query_is_limited_to_1000_characters(server: &Server) {
 async fn search_parameters_out_of_range_return_400(server: &Server) {
     const LIMIT: &str = "limit must be a whole number from 1 to 100";
     const AFTER: &str = "after must be a whole number from 0 to 9007199254740991";
-    const BEFORE: &str = "before must be a whole number from 1 to 9007199254740991";
+    const BEFORE: &str = "before must be a whole number from 1 to 9007199254740991, or now";
     let api = server.client();
     let chat = api.new_app_and_chat().await;
     for path in [
@@ -315,6 +316,8 @@ async fn search_parameters_out_of_range_return_400(server: &Server) {
             ("before=0", BEFORE),
             ("before=9007199254740992", BEFORE),
             ("before=%20", BEFORE),
+            ("before=NOW", BEFORE),
+            ("after=now", AFTER),
         ] {
             let response = api.get(format!("{path}{parameter}")).await;
             response.expect_error(400, error);

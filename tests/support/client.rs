@@ -9,7 +9,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
-use url::form_urlencoded;
+use url::{Url, form_urlencoded};
 
 /// Timeout of a request.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -355,9 +355,36 @@ impl Response {
             .collect()
     }
 
-    /// The target of the `Link` header (RFC 8288) with a relation.
+    /// The `Location` header as a path, resolved as a client does: relative to the URL of the request.
+    #[track_caller]
+    pub fn location(&self) -> Option<String> {
+        self.header("location")
+            .map(|reference| self.resolve(reference))
+    }
+
+    /// A reference, relative to the URL of the request, as a path with its query.
+    #[track_caller]
+    fn resolve(&self, reference: &str) -> String {
+        let path = self.request.split(' ').nth(1).expect("a path");
+        let base = Url::parse(&format!("http://localhost{path}")).expect("a URL");
+        let resolved = base.join(reference).expect("a reference");
+        assert_eq!(resolved.host_str(), Some("localhost"), "{reference}");
+        match resolved.query() {
+            Some(query) => format!("{}?{query}", resolved.path()),
+            None => resolved.path().to_owned(),
+        }
+    }
+
+    /// The path in the `Link` header (RFC 8288) with a relation, resolved as [`Response::location`].
     #[track_caller]
     pub fn link(&self, relation: &str) -> Option<String> {
+        let target = self.raw_link(relation)?;
+        Some(self.resolve(&target))
+    }
+
+    /// The target of the `Link` header with a relation, as it was sent.
+    #[track_caller]
+    pub fn raw_link(&self, relation: &str) -> Option<String> {
         let headers = self.headers.get_all("link").iter();
         headers
             .flat_map(|value| value.to_str().expect("a header in ASCII").split(", "))

@@ -1,11 +1,12 @@
 //! Body of a request: a JSON object.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest,
     body::{BodyStream, to_bytes_limited},
     dev::Payload,
+    http::header::{CONTENT_ENCODING, CONTENT_LENGTH},
     web::Bytes,
 };
 use futures_util::future::{FutureExt, LocalBoxFuture};
@@ -24,6 +25,9 @@ use crate::{
         error_responses::{Responses, describe},
     },
 };
+
+/// UTF-8 byte order mark, which some programs write before JSON.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Time limit for the arrival of a body, in the application's data.
 #[derive(Debug, Clone, Copy)]
@@ -50,10 +54,15 @@ pub struct Members<'a>(BTreeMap<&'static str, &'a RawValue>);
 
 impl Members<'_> {
     /// Returns the text of a member.
+    ///
+    /// # Errors
+    ///
+    /// The member is missing, `null` or no text, or its text has an unpaired surrogate.
     pub fn text(&self, &TextMember(key, field, _): &TextMember) -> Result<String, Invalid> {
         let value = self.0.get(key).map_or("null", |value| value.get());
         match value.as_bytes().first() {
-            Some(b'"') => serde_json::from_str(value).map_err(|_| Invalid::NotJson),
+            // The grammar was checked before, so only an unpaired surrogate is left.
+            Some(b'"') => serde_json::from_str(value).map_err(|_| Invalid::Surrogate(field)),
             Some(b'n') => Err(Invalid::Required(field)),
             _ => Err(Invalid::NotAString(field)),
         }
@@ -68,12 +77,11 @@ impl<T: Body> FromRequest for JsonBody<T> {
         let (request, payload) = (request.clone(), payload.take());
         async move {
             let body = read(&request, payload).await?;
-            let members = if body.is_empty() {
-                Members::default()
-            } else if is_json(&request) {
-                parse(&body, T::TEXTS)?
-            } else {
-                return Err(HttpError::NotDeclaredJson);
+            let members = match body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&body) {
+                [] => Members::default(),
+                _ if !is_json(&request) => return Err(HttpError::NotDeclaredJson),
+                _ if is_encoded(&request) => return Err(HttpError::Encoded),
+                json => parse(json, T::TEXTS)?,
             };
             Ok(Self(T::parse(&members)?))
         }
@@ -89,6 +97,7 @@ impl<T: Body> IntoResponses for JsonBody<T> {
             errors.push(Invalid::NotAString(field).into());
             errors.push(Invalid::TooLong { field, limit }.into());
             errors.push(Invalid::Nul(field).into());
+            errors.push(Invalid::Surrogate(field).into());
         }
         errors.push(Invalid::NotJson.into());
         errors.push(Invalid::NotAnObject.into());
@@ -96,11 +105,15 @@ impl<T: Body> IntoResponses for JsonBody<T> {
         errors.push(HttpError::BodyTooSlow);
         errors.push(HttpError::BodyTooLarge);
         errors.push(HttpError::NotDeclaredJson);
+        errors.push(HttpError::Encoded);
         describe(errors)
     }
 }
 
 async fn read(request: &HttpRequest, payload: Payload) -> Result<Bytes, HttpError> {
+    if declared_length(request).is_some_and(|length| length > MAX_BODY_BYTES) {
+        return Err(HttpError::BodyTooLarge);
+    }
     let body = to_bytes_limited(BodyStream::new(payload), MAX_BODY_BYTES);
     let limit = request
         .app_data()
@@ -111,6 +124,24 @@ async fn read(request: &HttpRequest, payload: Payload) -> Result<Bytes, HttpErro
         Ok(Err(_too_large)) => Err(HttpError::BodyTooLarge),
         Err(_too_slow) => Err(HttpError::BodyTooSlow),
     }
+}
+
+/// Value of the `Content-Length` header.
+fn declared_length(request: &HttpRequest) -> Option<usize> {
+    let length = request.headers().get(CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
+}
+
+/// Checks whether a body has a content coding, such as gzip.
+fn is_encoded(request: &HttpRequest) -> bool {
+    let mut codings = request
+        .headers()
+        .get_all(CONTENT_ENCODING)
+        .flat_map(|value| {
+            let codings = value.as_bytes().split(|byte| *byte == b',');
+            codings.map(<[u8]>::trim_ascii)
+        });
+    codings.any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
 }
 
 /// Checks that the `Content-Type` is JSON or missing.
@@ -137,14 +168,23 @@ impl<'de> Visitor<'de> for MembersVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = Members::default();
-        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            match self.0.iter().find(|known| known.0 == key) {
+        // Not parsed, because an unknown key may have unpaired surrogates.
+        while let Some(key) = map.next_key::<&RawValue>()? {
+            match self.0.iter().find(|known| is_key(key.get(), known.0)) {
                 Some(known) => drop(members.0.insert(known.0, map.next_value()?)),
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
         }
         Ok(members)
     }
+}
+
+/// Compares the JSON text of a key with a name.
+fn is_key(json: &str, name: &str) -> bool {
+    let unquoted = json.get(1..json.len() - 1);
+    let is_escaped = json.contains('\\');
+    unquoted == Some(name)
+        || is_escaped && serde_json::from_str::<String>(json).is_ok_and(|key| key == name)
 }
 
 /// Parses an object without the values of its members.

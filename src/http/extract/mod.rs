@@ -36,7 +36,7 @@ pub mod path;
 
 use serde_json::Value;
 use utoipa::openapi::{
-    KnownFormat, ObjectBuilder, Required, SchemaFormat, Type,
+    KnownFormat, ObjectBuilder, RefOr, Required, Schema, SchemaFormat, Type,
     path::{Parameter, ParameterBuilder, ParameterIn},
 };
 
@@ -47,7 +47,7 @@ pub(in crate::http) use extractor;
 pub fn parameter(
     location: ParameterIn,
     (name, description): (&str, &str),
-    schema: ObjectBuilder,
+    schema: impl Into<RefOr<Schema>>,
     example: impl Into<Value>,
 ) -> Parameter {
     ParameterBuilder::new()

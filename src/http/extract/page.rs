@@ -2,15 +2,21 @@
 
 use std::marker::PhantomData;
 
-use actix_web::{HttpRequest, http::Uri};
+use actix_web::HttpRequest;
 use url::form_urlencoded;
-use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::openapi::{
+    OneOfBuilder,
+    path::{Parameter, ParameterIn},
+};
 
-use super::{integer, parameter};
+use super::{integer, parameter, text};
 use crate::{
     domain::{Invalid, Page, number::MAX_NUMBER, page::Listing},
     http::error::HttpError,
 };
+
+/// Value of `before` that asks for the newest page.
+const NOW: &str = "now";
 
 /// Limits and descriptions of a list's pages.
 pub trait PageKind {
@@ -31,7 +37,7 @@ impl PageKind for List {
     const DESCRIPTIONS: [&str; 3] = [
         "Maximum number of items.",
         "Only items with a higher number: the page starts after it.",
-        "Only items with a lower number. Without `after`, the page ends just before it.",
+        "Only items with a lower number. Without `after`, the page ends just before it. `now`: the newest page.",
     ];
 }
 
@@ -44,7 +50,7 @@ impl PageKind for Hits {
     const DESCRIPTIONS: [&str; 3] = [
         "Maximum number of hits: the newest.",
         "Only messages with a higher number.",
-        "Only messages with a lower number.",
+        "Only messages with a lower number. `now`: the newest page.",
     ];
 }
 
@@ -52,7 +58,7 @@ impl PageKind for Hits {
 pub struct PageQuery<K> {
     /// The page.
     pub page: Page,
-    uri: Uri,
+    query: String,
     kind: PhantomData<K>,
 }
 
@@ -66,15 +72,21 @@ impl<K: PageKind> PageQuery<K> {
 
     /// Parses the query of a request.
     pub fn parse(request: &HttpRequest) -> Result<Self, Invalid> {
-        let [limit, after, before] = Self::BOUNDS.map(|bounds| number(request, bounds));
+        let [limit, after, before] = Self::BOUNDS;
+        let after = number(request, after)?;
+        let before = match value(request, before.0).as_deref() {
+            // After a number, all that follows comes before now.
+            Some(NOW) => after.is_none().then_some(Page::NOW),
+            _ => number(request, before).map_err(|_| Self::before_error())?,
+        };
         let page = Page {
-            limit: limit?.unwrap_or(K::DEFAULT) as usize,
-            after: after?,
-            before: before?,
+            limit: number(request, limit)?.unwrap_or(K::DEFAULT) as usize,
+            after,
+            before,
         };
         Ok(Self {
             page,
-            uri: request.uri().clone(),
+            query: request.query_string().to_owned(),
             kind: PhantomData,
         })
     }
@@ -87,22 +99,41 @@ impl<K: PageKind> PageQuery<K> {
             .map(|(((name, min, max), example), description)| {
                 let default = (name == "limit").then(|| K::DEFAULT.into());
                 let schema = integer(min, max).default(default);
-                parameter(ParameterIn::Query, (name, description), schema, example)
+                let description = (name, description);
+                if name == "before" {
+                    let now = text().enum_values(Some([NOW]));
+                    let schema = OneOfBuilder::new().item(schema).item(now);
+                    parameter(ParameterIn::Query, description, schema, example)
+                } else {
+                    parameter(ParameterIn::Query, description, schema, example)
+                }
             })
             .collect()
     }
 
     /// Errors of [`PageQuery::parse`].
     pub fn errors() -> [Invalid; 3] {
-        Self::BOUNDS.map(|(name, min, max)| Invalid::Parameter { name, min, max })
+        let [limit, after, _] = Self::BOUNDS;
+        let error = |(name, min, max)| Invalid::Parameter { name, min, max };
+        [error(limit), error(after), Self::before_error()]
     }
 
-    /// Value of the `Link` header: the same request for each neighbour of a page.
+    fn before_error() -> Invalid {
+        let [_, _, (name, min, max)] = Self::BOUNDS;
+        Invalid::ParameterOrNow { name, min, max }
+    }
+
+    /// Value of the `Link` header: the same request for each neighbour of a page. The references consist of a query
+    /// only, so they are also correct behind a proxy that changes the path.
     pub fn link<T>(&self, listing: &Listing<T>) -> Option<String> {
-        let query = self.uri.query().unwrap_or_default().as_bytes();
+        let query = self.query.as_bytes();
         let links: Vec<String> = [
             ("next", "after", listing.next),
-            ("prev", "before", listing.previous),
+            (
+                "prev",
+                "before",
+                listing.previous.map(|number| number.min(MAX_NUMBER)),
+            ),
         ]
         .into_iter()
         .filter_map(|(relation, parameter, number)| {
@@ -113,7 +144,7 @@ impl<K: PageKind> PageQuery<K> {
                 .append_pair("limit", &self.page.limit.to_string())
                 .append_pair(parameter, &number?.to_string())
                 .finish();
-            Some(format!("<{}?{query}>; rel=\"{relation}\"", self.uri.path()))
+            Some(format!("<?{query}>; rel=\"{relation}\""))
         })
         .collect();
         (!links.is_empty()).then(|| links.join(", "))

@@ -7,7 +7,7 @@ use actix_web::{
     dev::ServiceRequest,
     http::header::{
         ACCEPT_ENCODING, AcceptEncoding, CONTENT_ENCODING, CONTENT_TYPE, Encoding, HeaderMap,
-        HeaderValue, VARY,
+        HeaderValue,
     },
     web::Bytes,
 };
@@ -32,14 +32,13 @@ pub fn accepts_gzip(request: &ServiceRequest) -> bool {
     chosen == Some(Encoding::gzip())
 }
 
-/// Compresses a body of more than 1 KiB that is not an image, and sets the headers that say so.
+/// Compresses a body of more than 1 KiB that is not an image, and sets the header that says so.
 pub async fn compress(headers: &mut HeaderMap, body: Bytes, accepts_gzip: bool) -> Bytes {
     let media_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     let is_image = media_type.is_some_and(|media_type| media_type.starts_with(b"image/"));
     if body.len() <= MIN_BYTES || is_image {
         return body;
     }
-    headers.append(VARY, HeaderValue::from_name(ACCEPT_ENCODING));
     if accepts_gzip && let Some(gzip) = gzip(body.clone()).await {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         return gzip;

@@ -1,4 +1,4 @@
-//! ETag of a GET response, 304 for a client that has the current version, and compression.
+//! ETag and cache headers of a GET response, 304 for a client that has the current version, and compression.
 
 use std::hash::{DefaultHasher, Hasher};
 
@@ -8,14 +8,16 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::{
         StatusCode,
-        header::{CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH},
+        header::{
+            ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, VARY,
+        },
     },
     middleware::Next,
 };
 
 use super::compression::{accepts_gzip, compress};
 
-/// Completes a 200 response: adds its ETag and compresses it, or makes it a 304 if `If-None-Match` has the ETag.
+/// Completes a 200 response: adds its ETag and cache headers and compresses it, or makes it a 304 if `If-None-Match` has the ETag.
 pub async fn complete(
     request: ServiceRequest,
     next: Next<BoxBody>,
@@ -31,6 +33,12 @@ pub async fn complete(
     let body = match body.try_into_bytes() {
         Ok(body) => {
             let headers = response.headers_mut();
+            // Clients may keep a response, but must ask for changes before they use it again.
+            if !headers.contains_key(CACHE_CONTROL) {
+                let revalidate = HeaderValue::from_static("private, no-cache");
+                headers.insert(CACHE_CONTROL, revalidate);
+            }
+            headers.insert(VARY, HeaderValue::from_name(ACCEPT_ENCODING));
             let etag = etag(&body);
             // Weak, because the compressed body has the same ETag.
             if let Ok(etag) = HeaderValue::from_str(&format!("W/{etag}")) {

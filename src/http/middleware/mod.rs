@@ -2,4 +2,5 @@
 
 mod compression;
 pub mod etag;
+pub mod failure;
 pub mod rate_limit;

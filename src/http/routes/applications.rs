@@ -21,8 +21,8 @@ use crate::{
 #[derive(ToSchema)]
 #[schema(example = json!({"username": "Shetewi"}))]
 pub struct NewApplication {
-    /// Owner: not only white space, and without U+0000.
-    #[schema(value_type = String, min_length = 1, max_length = 255, pattern = r"^[^\u0000]*[^\s\u0000][^\u0000]*$")]
+    /// Owner: at least one visible character, and no U+0000.
+    #[schema(value_type = String, min_length = 1, max_length = 255, pattern = r"^[^\u0000]*[^\s\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8][^\u0000]*$")]
     username: Username,
 }
 
@@ -86,7 +86,7 @@ pub async fn create(
         application: id.to_string(),
         username: new.username.into_string(),
     };
-    Ok(response::created(format!("/application/{id}"), body))
+    Ok(response::created(format!("application/{id}"), body))
 }
 
 /// Read an application

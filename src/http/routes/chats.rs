@@ -96,7 +96,7 @@ pub async fn create(
     service: Data<Service>,
 ) -> HttpResult {
     let key = service.create_chat(app, &request_id).await?;
-    let location = format!("/application/{app}/chat/{}", key.number);
+    let location = format!("chat/{}", key.number);
     let body = ChatCreated {
         application: app.to_string(),
         chat: key.number,

@@ -29,8 +29,8 @@ use crate::{
 #[derive(ToSchema)]
 #[schema(as = Text, example = json!({"message": "Hello, World!"}))]
 pub struct NewMessage {
-    /// Not only white space, and without U+0000.
-    #[schema(value_type = String, min_length = 1, max_length = 16000, pattern = r"^[^\u0000]*[^\s\u0000][^\u0000]*$")]
+    /// At least one visible character, and no U+0000.
+    #[schema(value_type = String, min_length = 1, max_length = 16000, pattern = r"^[^\u0000]*[^\s\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8][^\u0000]*$")]
     message: MessageText,
 }
 
@@ -118,15 +118,13 @@ pub async fn create(
     let key = service
         .create_message(chat, &new.message, &request_id)
         .await?;
-    let (application, chat, number) = (chat.app.to_string(), chat.number, key.number);
-    let location = format!("/application/{application}/chat/{chat}/message/{number}");
     let body = MessageCreated {
-        application,
-        chat,
-        number,
+        application: chat.app.to_string(),
+        chat: chat.number,
+        number: key.number,
         message: new.message.as_str().to_owned(),
     };
-    Ok(response::created(location, body))
+    Ok(response::created(format!("message/{}", key.number), body))
 }
 
 /// Read a message
