@@ -19,6 +19,7 @@ mod description;
 mod docs;
 mod doctor;
 mod durability;
+mod error_order;
 mod errors;
 mod file;
 mod http;

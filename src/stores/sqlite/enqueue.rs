@@ -3,15 +3,12 @@
 use std::collections::{HashMap, hash_map::Entry};
 
 use chrono::Utc;
-use diesel::{
-    dsl::sql,
-    prelude::*,
-    sql_types::{BigInt, Nullable},
-};
+use diesel::prelude::*;
 
 use super::{
     Embedded, QueueLimits,
     error::{Failure, Outcome},
+    pending,
     rows::{MAX_MESSAGES, signed, unsigned},
     schema::{app_numbers, chat_numbers, job_counts, jobs, state},
 };
@@ -187,7 +184,13 @@ impl Transaction {
     }
 
     fn enqueue(&mut self, connection: &mut SqliteConnection, write: &NewJob) -> Outcome<Enqueued> {
-        self.check_capacity()?;
+        if let Err(full) = self.check_capacity() {
+            // Existence first: a client that retries must not wait for what will never be there.
+            return match self.has_target(connection, write)? {
+                true => Err(full.into()),
+                false => Ok(Enqueued::Missing),
+            };
+        }
         let action = write.kind.action();
         let number = match (action, write.kind.entity()) {
             (Action::Create, Entity::Application) if !register(connection, write)? => {
@@ -211,9 +214,26 @@ impl Transaction {
         };
         let created = match action {
             Action::Create => None,
-            Action::Update => created_at(connection, write)?,
+            Action::Update => {
+                pending::created_at(connection, &write.app, write.chat, write.number)?
+            }
         };
         self.queue(connection, write, number, created)
+    }
+
+    /// Tells whether what is written into exists.
+    fn has_target(&mut self, connection: &mut SqliteConnection, write: &NewJob) -> Outcome<bool> {
+        let action = write.kind.action();
+        Ok(match (action, write.kind.entity()) {
+            (Action::Create, Entity::Application) => true,
+            (Action::Create, Entity::Chat) => {
+                let app = app_numbers::table.find(&write.app);
+                app.count().get_result::<i64>(connection)? > 0
+            }
+            _ => self
+                .chat(connection, write)?
+                .is_some_and(|chat| action == Action::Create || write.number <= chat.messages),
+        })
     }
 
     fn queue(
@@ -276,20 +296,4 @@ fn next_chat(connection: &mut SqliteConnection, write: &NewJob) -> QueryResult<O
             .execute(connection)?;
     }
     Ok(number)
-}
-
-/// Returns the creation time of the message, if the queue knows it, for readers of the update before it is stored.
-fn created_at(connection: &mut SqliteConnection, write: &NewJob) -> QueryResult<Option<i64>> {
-    let since: Option<Option<i64>> = jobs::table
-        .filter(jobs::app.eq(&write.app))
-        .filter(jobs::chat.eq(write.chat))
-        .filter(jobs::number.eq(write.number))
-        .filter(jobs::superseded.eq(0))
-        .order(jobs::id)
-        .select(sql::<Nullable<BigInt>>(
-            "COALESCE(json_extract(payload, '$.created'), CASE kind WHEN 'create_message' THEN accepted_at END)",
-        ))
-        .first(connection)
-        .optional()?;
-    Ok(since.flatten())
 }

@@ -1,9 +1,10 @@
 //! Writes that are accepted and not stored yet.
 
 use diesel::{
+    dsl::sql,
     prelude::*,
     sql_query,
-    sql_types::{BigInt, Text},
+    sql_types::{BigInt, Nullable, Text},
 };
 
 use super::{
@@ -87,4 +88,25 @@ pub(super) fn application(
 
 fn read(id: i64, payload: &str) -> Result<Change> {
     payload::read(Revision(unsigned(id)), payload).map_err(failed)
+}
+
+/// Returns the creation time of the message, if the queue knows it, for readers of the update before it is stored.
+pub(super) fn created_at(
+    connection: &mut SqliteConnection,
+    app: &str,
+    chat: i64,
+    number: i64,
+) -> QueryResult<Option<i64>> {
+    let since: Option<Option<i64>> = jobs::table
+        .filter(jobs::app.eq(app))
+        .filter(jobs::chat.eq(chat))
+        .filter(jobs::number.eq(number))
+        .filter(jobs::superseded.eq(0))
+        .order(jobs::id)
+        .select(sql::<Nullable<BigInt>>(
+            "COALESCE(json_extract(payload, '$.created'), CASE kind WHEN 'create_message' THEN accepted_at END)",
+        ))
+        .first(connection)
+        .optional()?;
+    Ok(since.flatten())
 }

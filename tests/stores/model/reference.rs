@@ -115,9 +115,15 @@ impl ReferenceModel {
     /// The expected result of enqueueing this write.
     pub fn expect(&self, write: &Write) -> Accepted {
         let dead = self.in_state(JobState::Dead).len();
-        if dead >= DEAD_LETTERS || self.jobs.len() - dead >= QUEUE_DEPTH {
-            return Accepted::Full;
+        let is_full = dead >= DEAD_LETTERS || self.jobs.len() - dead >= QUEUE_DEPTH;
+        match self.expect_with_capacity(write) {
+            Accepted::Missing => Accepted::Missing,
+            _ if is_full => Accepted::Full,
+            expected => expected,
         }
+    }
+
+    fn expect_with_capacity(&self, write: &Write) -> Accepted {
         let next =
             |given: Option<&u64>| given.map_or(Accepted::Missing, |n| Accepted::Number(n + 1));
         let Target { app, number, .. } = write.target;

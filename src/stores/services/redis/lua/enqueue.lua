@@ -40,12 +40,11 @@ end
 local function enqueue(kind, app, chat, target, members)
   left = left - 1
   full = full or capacity <= 0 and 'limits.queue_depth'
-  if full then return 'full', full end
   local action, entity = string.match(kind, '^(%l+)_(%l+)$')
   local counter_key, found_by, counter
   if entity == 'application' then
     counter_key = p .. 'app:' .. app
-    if redis.call('EXISTS', counter_key) == 1 then return 'taken', '' end
+    if not full and redis.call('EXISTS', counter_key) == 1 then return 'taken', '' end
   else
     counter_key = entity == 'chat' and p .. 'app:' .. app or p .. 'chat:' .. app .. ':' .. chat
     found_by = entity == 'chat' and p .. 'pending:' .. app or p .. 'pending:' .. app .. ':' .. chat
@@ -58,6 +57,9 @@ local function enqueue(kind, app, chat, target, members)
     if counter[1] ~= epoch then return 'counter', epoch end
     if action == 'update' and tonumber(target) > counter[2] then return 'missing', '' end
   end
+
+  -- Existence first: a client that retries must not wait for what will never be there.
+  if full then return 'full', full end
 
   local id, number, created = string.format(id_format, last - left), target, ''
   if entity == 'application' then
