@@ -6,6 +6,7 @@
 //! | module | contents |
 //! |---|---|
 //! | [`domain`], [`config`] | types and rules without I/O; settings |
+//! | `listener` | names of hosts, and protection from pages of other sites |
 //! | [`telemetry`], [`systemd`] | log, metrics, worker status; notifications to systemd |
 //! | [`stores`] | queue, rows and search index of both backends, behind [`stores::Backend`] |
 //! | [`service`], [`maintenance`] | use cases of the API; those of operators |
@@ -21,6 +22,7 @@ pub mod config;
 pub mod domain;
 mod failpoints;
 pub mod http;
+mod listener;
 pub mod maintenance;
 pub mod service;
 pub mod shutdown;

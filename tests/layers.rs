@@ -7,11 +7,12 @@ use std::{
 };
 
 /// Modules that each top-level module may use, besides itself.
-const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 16] = [
-    ("config", &[]),
+const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 17] = [
+    ("config", &["listener"]),
     ("domain", &[]),
     ("failpoints", &[]),
     ("lib", &[]),
+    ("listener", &[]),
     ("main", &["cli"]),
     ("shutdown", &[]),
     ("telemetry", &["config", "domain"]),
@@ -30,8 +31,14 @@ const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 16] = [
             "telemetry",
         ],
     ),
-    ("http", &["config", "domain", "service", "telemetry"]),
-    ("admin", &["config", "domain", "maintenance", "telemetry"]),
+    (
+        "http",
+        &["config", "domain", "listener", "service", "telemetry"],
+    ),
+    (
+        "admin",
+        &["config", "domain", "listener", "maintenance", "telemetry"],
+    ),
     (
         "startup",
         &[

@@ -13,7 +13,7 @@ use actix_web::{
         Method, StatusCode,
         header::{
             AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderMap, HeaderName,
-            HeaderValue, ORIGIN, REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+            HeaderValue, REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
             X_FRAME_OPTIONS,
         },
     },
@@ -24,7 +24,10 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use subtle::ConstantTimeEq as _;
 
 use super::error::{AdminError, error_response};
-use crate::config::{self, Secret, is_loopback};
+use crate::{
+    config::{self, Secret},
+    listener::{cross_site::is_cross_site, host::names_this_machine},
+};
 
 /// Headers of every response. With `no-referrer` a browser would hide the origin of the dashboard's own forms.
 const HEADERS: [(HeaderName, &str); 7] = [
@@ -70,7 +73,7 @@ impl AccessPolicy {
         headers: &HeaderMap,
     ) -> Option<(StatusCode, &'static str)> {
         let host = text(headers, &HOST).unwrap_or_default();
-        if self.local && !is_loopback(without_port(host)) {
+        if self.local && !names_this_machine(host) {
             let why = "The Host header must name this machine: localhost or a loopback address";
             return Some((StatusCode::FORBIDDEN, why));
         }
@@ -79,7 +82,7 @@ impl AccessPolicy {
         {
             return Some((StatusCode::UNAUTHORIZED, "The admin token is required"));
         }
-        if !method.is_safe() && is_cross_site(headers, host) {
+        if !method.is_safe() && is_cross_site(headers, &[host], &[]) {
             return Some((StatusCode::FORBIDDEN, "Rejected: sent by another site"));
         }
         None
@@ -159,42 +162,4 @@ fn has_token(headers: &HeaderMap, token: &Secret) -> bool {
         return false;
     };
     given_token.ct_eq(token.expose().as_bytes()).into()
-}
-
-/// Checks that a browser marks the request as sent by another site. A sibling, such as another port of this machine,
-/// counts as another site. Clients that are not browsers send neither header.
-fn is_cross_site(headers: &HeaderMap, host: &str) -> bool {
-    let sec_fetch_site = HeaderName::from_static("sec-fetch-site");
-    let fetched =
-        text(headers, &sec_fetch_site).is_some_and(|site| !matches!(site, "same-origin" | "none"));
-    let from = text(headers, &ORIGIN).is_some_and(|origin| {
-        let authority = origin.split_once("://").map(|(_, authority)| authority);
-        !authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
-    });
-    fetched || from
-}
-
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_port_is_taken_off_and_nothing_else() {
-        for (host, name) in [
-            ("localhost:3002", "localhost"),
-            ("localhost", "localhost"),
-            ("[::1]:3002", "[::1]"),
-            ("127.0.0.1:80", "127.0.0.1"),
-            ("127.0.0.1:80.example", "127.0.0.1:80.example"),
-        ] {
-            assert_eq!(without_port(host), name);
-        }
-    }
 }

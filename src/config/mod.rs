@@ -3,20 +3,20 @@
 mod layers;
 mod secret;
 mod sections;
+mod server;
 
 use std::{path::Path, time::Duration};
 
 use serde::Deserialize;
-use url::Url;
 
 use self::layers::Layers;
 pub use self::{
     layers::{ConfigError, environment},
     secret::{Secret, SecretUrl},
     sections::{
-        Admin, EmbeddedSettings, Limits, Log, LogFormat, LogLevel, Server, ServicesSettings,
-        Workers, is_loopback,
+        Admin, EmbeddedSettings, Limits, Log, LogFormat, LogLevel, ServicesSettings, Workers,
     },
+    server::Server,
 };
 
 /// All settings. `config/default.toml` documents each of them.
@@ -72,7 +72,7 @@ impl Settings {
             self.check_urls(layers)?;
         }
         self.admin.check(layers)?;
-        self.check_origins(layers)?;
+        self.server.check(layers)?;
         let (workers, limits) = (&self.workers, &self.limits);
         let (mysql, redis) = (
             self.services.mysql_connections,
@@ -103,21 +103,6 @@ impl Settings {
         ] {
             if time < Duration::from_secs(1) {
                 return Err(layers.error(key, "must be at least 1000"));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_origins(&self, layers: &Layers) -> Result<(), ConfigError> {
-        for origin in &self.server.cors_origins {
-            let url = Url::parse(origin).ok();
-            let url = url.filter(|url| matches!(url.scheme(), "http" | "https"));
-            // Browsers send it to the letter as this writes it.
-            if url.is_none_or(|url| url.origin().ascii_serialization() != *origin) {
-                let rule = format!(
-                    "{origin:?} is no origin: use a scheme, a host and optionally a port, such as https://chat.example.com"
-                );
-                return Err(layers.error("server.cors_origins", &rule));
             }
         }
         Ok(())

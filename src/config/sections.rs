@@ -1,6 +1,6 @@
 //! Sections of the settings. `config/default.toml` documents each setting.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
@@ -8,31 +8,7 @@ use super::{
     layers::{ConfigError, Layers},
     secret::{Secret, SecretUrl},
 };
-
-/// Settings of the HTTP server.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Server {
-    /// A name or an address of this machine.
-    pub host: String,
-    /// 0: any that is free.
-    pub port: u16,
-    /// A second port with the same routes; 0: none.
-    pub creation_port: u16,
-    /// Origins whose pages may use the API, as browsers write them: `https://chat.example.com`. Empty: only its own pages.
-    #[serde(deserialize_with = "list")]
-    pub cors_origins: Vec<String>,
-    /// Maximum number of connections, 1–1,000,000, divided among the server's threads.
-    pub connections: usize,
-    /// Time limit for the head of a request, and again for its body.
-    #[serde(rename = "client_timeout_ms", deserialize_with = "millis")]
-    pub client_timeout: Duration,
-    /// Time that readiness returns 503 before the port closes.
-    #[serde(rename = "drain_ms", deserialize_with = "millis")]
-    pub drain: Duration,
-    /// Time limit of the shutdown.
-    #[serde(rename = "shutdown_timeout_ms", deserialize_with = "millis")]
-    pub shutdown_timeout: Duration,
-}
+use crate::listener::host::is_loopback;
 
 /// Settings of the listener for operators.
 #[derive(Debug, Clone, Deserialize)]
@@ -71,15 +47,6 @@ impl Admin {
         };
         Err(layers.error("admin.token", rule))
     }
-}
-
-/// Tells whether a name or address, IPv6 with or without brackets, is the loopback interface.
-pub fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || address
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 /// Settings of the embedded backend.
@@ -214,7 +181,9 @@ impl LogLevel {
 }
 
 /// A list, or its members with commas between them, as the environment has no lists.
-fn list<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+pub(super) fn list<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Members {
@@ -231,35 +200,8 @@ fn list<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>
     })
 }
 
-fn millis<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub(super) fn millis<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Duration, D::Error> {
     u64::deserialize(deserializer).map(Duration::from_millis)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_this_machine_for_itself_is_loopback() {
-        for host in [
-            "localhost",
-            "LOCALHOST",
-            "127.0.0.1",
-            "127.8.8.8",
-            "::1",
-            "[::1]",
-        ] {
-            assert!(is_loopback(host), "{host}");
-        }
-        for host in [
-            "",
-            "0.0.0.0",
-            "::",
-            "10.0.0.1",
-            "localhost.example",
-            "127.0.0.1.example",
-        ] {
-            assert!(!is_loopback(host), "{host}");
-        }
-    }
 }

@@ -36,6 +36,14 @@ pub enum HttpError {
         /// Methods of the path, as in the `Allow` header.
         allow: String,
     },
+    /// Write that a browser sent for a page of another site.
+    #[error(
+        "Cross-site request: its origin is neither that of this server nor in server.cors_origins"
+    )]
+    CrossSite,
+    /// Request on a loopback address for a name that is not this server's.
+    #[error("Host must be a loopback name, or a name in server.hosts")]
+    Misdirected,
     /// Body longer than [`MAX_BODY_BYTES`].
     #[error("Body must be at most {MAX_BODY_BYTES} bytes")]
     BodyTooLarge,
@@ -107,6 +115,8 @@ impl ResponseError for HttpError {
             }
             Self::Domain(Error::Internal { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::CrossSite => StatusCode::FORBIDDEN,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,

@@ -3,6 +3,7 @@
 mod error;
 mod error_responses;
 mod extract;
+mod forwarded;
 mod middleware;
 pub mod openapi;
 mod response;
@@ -25,6 +26,7 @@ use tracing_actix_web::TracingLogger;
 use self::{
     extract::body::BodyTimeout,
     middleware::{
+        cross_site::{self, SitePolicy},
         failure,
         rate_limit::{self, RateLimit},
     },
@@ -48,6 +50,7 @@ pub fn serve(
     process: Arc<ProcessStatus>,
 ) -> io::Result<Server> {
     let rate_limit = Data::new(RateLimit::new(&settings.limits));
+    let sites = Data::new(SitePolicy::new(settings));
     let settings = &settings.server;
     let origins = settings.cors_origins.clone();
     let (service, process) = (Data::from(service), Data::from(process));
@@ -62,6 +65,7 @@ pub fn serve(
     let mut server = HttpServer::new(move || {
         let runtime = runtime.clone();
         App::new()
+            .wrap(from_fn(cross_site::check))
             .wrap(from_fn(rate_limit::check))
             .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
             .wrap(from_fn(failure::complete))
@@ -75,6 +79,7 @@ pub fn serve(
             }))
             .wrap(TracingLogger::<RequestSpan>::new())
             .app_data(rate_limit.clone())
+            .app_data(sites.clone())
             .app_data(service.clone())
             .app_data(process.clone())
             .app_data(description.clone())

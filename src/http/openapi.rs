@@ -22,7 +22,8 @@ use crate::domain::Error;
             Every error is `{\"error\":\"…\"}`. An unknown path returns 404 `Not found`, a method that is not listed here \
             405 `Method not allowed` with `Allow`. Every path with `GET` has `HEAD`, and every path has `OPTIONS`. The head \
             of a request may have up to 64 KiB (431), its body up to 256 KiB (413). Unknown members of a body and unknown \
-            query parameters are ignored.",
+            query parameters are ignored.\n\n\
+            A server on a loopback address returns 421 if `Host` is neither a loopback name nor in `server.hosts`.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     tags(
@@ -63,6 +64,9 @@ fn complete(path: &str, is_get: bool, operation: &mut Operation) {
     let responses = &mut operation.responses.responses;
     if uses_stores {
         responses.extend(describe(store_errors(is_get)));
+    }
+    if !is_get {
+        responses.extend(describe([HttpError::CrossSite]));
     }
     if !["/up", "/readyz"].contains(&path) {
         responses.extend(describe([HttpError::TooManyRequests { seconds: 1 }]));

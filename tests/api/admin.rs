@@ -160,6 +160,11 @@ async fn cross_site_requests_are_rejected(fixture: &Fixture) {
             .expect_error(403, "Rejected: sent by another site");
     }
     assert!(!is_paused(fixture).await);
+    // The dashboard behind a proxy that rewrites Host.
+    let mut proxied = with("sec-fetch-site", "same-origin").to_vec();
+    proxied.push(("origin", "https://ops.example".to_owned()));
+    let page = send_request("POST", "/api/kinds/create_message/resume", &proxied).await;
+    page.expect_status(200);
     let page = send_request("POST", pause, &with("origin", &format!("http://{own}"))).await;
     page.expect_status(200);
     assert!(is_paused(fixture).await);

@@ -14,6 +14,7 @@ mod concurrency;
 mod configuration;
 mod counts;
 mod creation;
+mod cross_site;
 mod dashboard;
 mod description;
 mod docs;

@@ -35,9 +35,14 @@ pub struct Browser {
 impl Browser {
     /// Starts the browser with an empty page of 1200 by 900 pixels.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// Like [`Browser::start`], with further arguments of its command line.
+    pub async fn start_with(arguments: &[&str]) -> Self {
         let mut last = String::new();
         for _ in 0..3 {
-            match Self::launch().await {
+            match Self::launch(arguments).await {
                 Ok(browser) => return browser,
                 Err(error) => last = error,
             }
@@ -45,7 +50,7 @@ impl Browser {
         panic!("Chromium does not start (scripts/chromium.sh installs it): {last}");
     }
 
-    async fn launch() -> Result<Self, String> {
+    async fn launch(arguments: &[&str]) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(text)?;
         let log = File::create(folder.path().join("log")).map_err(text)?;
         let child = Command::new("chromium")
@@ -69,6 +74,7 @@ impl Browser {
                 "--user-data-dir={}",
                 folder.path().join("profile").display()
             ))
+            .args(arguments)
             .arg("about:blank")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -13,6 +13,7 @@ mod browser;
 mod client;
 mod dedicated_redis;
 mod fixture;
+mod nginx;
 mod process;
 mod proxy;
 mod server;
@@ -23,6 +24,7 @@ pub use browser::Browser;
 pub use client::{App, Chat, Client, Response, check_time};
 pub use dedicated_redis::DedicatedRedis;
 pub use fixture::{BackendKind, Fixture, StoreLocation, run, run_at};
+pub use nginx::{Nginx, PREFIX};
 pub use process::{CommandOutput, Process, free_port};
 pub use proxy::Proxy;
 pub use server::{Server, run_on_server};
@@ -104,6 +106,22 @@ macro_rules! on_each_backend_in_browser {
     };
 }
 
+/// `#[apply(on_embedded_behind_proxy!)]`: as `on_embedded`, for tests that need nginx, and often a browser. Makes
+/// `NAME::embedded`.
+#[allow(unused_macros, reason = "not every suite uses it")]
+macro_rules! on_embedded_behind_proxy {
+    ($($test:tt)*) => {
+        $crate::support::backend_tests! {
+            run
+            [
+                #[ignore = "needs nginx and Chromium: make test"]
+                embedded: Embedded
+            ]
+            $($test)*
+        }
+    };
+}
+
 /// `#[apply(on_services!)]`: for behaviour that only the services have, such as one unreachable store. Makes `NAME::services`.
 #[allow(unused_macros, reason = "not every suite uses it")]
 macro_rules! on_services {
@@ -131,5 +149,5 @@ macro_rules! on_embedded {
 pub use macro_rules_attribute::apply;
 pub(crate) use {
     backend_tests, on_each_backend, on_each_backend_in_browser, on_each_server, on_embedded,
-    on_services,
+    on_embedded_behind_proxy, on_services,
 };

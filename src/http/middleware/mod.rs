@@ -1,6 +1,7 @@
 //! Middleware.
 
 mod compression;
+pub mod cross_site;
 pub mod etag;
 pub mod failure;
 pub mod rate_limit;

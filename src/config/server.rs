@@ -1,0 +1,74 @@
+//! Settings of the API's listener. `config/default.toml` documents each setting.
+
+use std::{net::Ipv6Addr, time::Duration};
+
+use serde::Deserialize;
+use url::{Host, Url};
+
+use super::{
+    layers::{ConfigError, Layers},
+    sections::{list, millis},
+};
+
+/// Settings of the HTTP server.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Server {
+    /// A name or an address of this machine.
+    pub host: String,
+    /// 0: any that is free.
+    pub port: u16,
+    /// A second port with the same routes; 0: none.
+    pub creation_port: u16,
+    /// Origins whose pages may use the API, as browsers write them: `https://chat.example.com`. Empty: only its own pages.
+    #[serde(deserialize_with = "list")]
+    pub cors_origins: Vec<String>,
+    /// Names that a `Host` header may have on a loopback address, besides those of the loopback interface.
+    #[serde(deserialize_with = "list")]
+    pub hosts: Vec<String>,
+    /// Maximum number of connections, 1–1,000,000, divided among the server's threads.
+    pub connections: usize,
+    /// Time limit for the head of a request, and again for its body.
+    #[serde(rename = "client_timeout_ms", deserialize_with = "millis")]
+    pub client_timeout: Duration,
+    /// Time that readiness returns 503 before the port closes.
+    #[serde(rename = "drain_ms", deserialize_with = "millis")]
+    pub drain: Duration,
+    /// Time limit of the shutdown.
+    #[serde(rename = "shutdown_timeout_ms", deserialize_with = "millis")]
+    pub shutdown_timeout: Duration,
+}
+
+impl Server {
+    pub(super) fn check(&self, layers: &Layers) -> Result<(), ConfigError> {
+        self.check_origins(layers)?;
+        self.check_hosts(layers)
+    }
+
+    fn check_origins(&self, layers: &Layers) -> Result<(), ConfigError> {
+        for origin in &self.cors_origins {
+            let url = Url::parse(origin).ok();
+            let url = url.filter(|url| matches!(url.scheme(), "http" | "https"));
+            // Browsers send it to the letter as this writes it.
+            if url.is_none_or(|url| url.origin().ascii_serialization() != *origin) {
+                let rule = format!(
+                    "{origin:?} is no origin: use a scheme, a host and optionally a port, such as https://chat.example.com"
+                );
+                return Err(layers.error("server.cors_origins", &rule));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_hosts(&self, layers: &Layers) -> Result<(), ConfigError> {
+        for host in &self.hosts {
+            let is_host = host.parse::<Ipv6Addr>().is_ok() || Host::parse(host).is_ok();
+            if !is_host || host.contains('*') {
+                let rule = format!(
+                    "{host:?} is no name of a host: use a name or an address without scheme, port or wildcard, such as chat.example.com"
+                );
+                return Err(layers.error("server.hosts", &rule));
+            }
+        }
+        Ok(())
+    }
+}
