@@ -10,6 +10,7 @@
 //! | [`telemetry`], [`systemd`] | log, metrics, worker status; notifications to systemd |
 //! | [`stores`] | queue, rows and search index of both backends, behind [`stores::Backend`] |
 //! | [`service`], [`maintenance`] | use cases of the API; those of operators |
+//! | `readiness` | readiness of the process |
 //! | [`workers`], [`http`], [`admin`] | background jobs; server of the API; dashboard and metrics |
 //! | [`shutdown`], [`startup`], [`cli`] | signals; wiring of a process; command line |
 //!
@@ -24,6 +25,7 @@ mod failpoints;
 pub mod http;
 mod listener;
 pub mod maintenance;
+mod readiness;
 pub mod service;
 pub mod shutdown;
 pub mod startup;

@@ -13,6 +13,7 @@ use crate::{
     config::{self, BackendKind, Settings},
     http,
     maintenance::Maintenance,
+    readiness::Readiness,
     service::Service,
     shutdown,
     stores::{
@@ -119,14 +120,16 @@ pub async fn start(settings: &Settings, migrate: bool) -> anyhow::Result<Running
     );
     let stop = CancellationToken::new();
     let service = Arc::new(Service::new(backend.clone(), counters.clone()));
+    let readiness = Arc::new(Readiness::new(backend.clone(), process.clone()));
     raise_file_limit(settings.server.connections);
-    let server = http::serve(settings, service, process.clone()).with_context(|| {
+    let server = http::serve(settings, service, readiness.clone()).with_context(|| {
         let server = &settings.server;
         format!("cannot listen on {}, port {}", server.host, server.port)
     })?;
     let state = AdminState::new(
         maintenance.clone(),
         process.clone(),
+        readiness,
         counters.clone(),
         stop.clone(),
     );

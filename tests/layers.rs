@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Modules that each top-level module may use, besides itself.
-const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 17] = [
+const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 18] = [
     ("config", &["listener"]),
     ("domain", &[]),
     ("failpoints", &[]),
@@ -18,6 +18,7 @@ const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 17] = [
     ("telemetry", &["config", "domain"]),
     ("systemd", &["telemetry"]),
     ("stores", &["domain", "failpoints", "telemetry"]),
+    ("readiness", &["stores", "telemetry"]),
     ("service", &["domain", "stores", "telemetry"]),
     ("maintenance", &["domain", "failpoints", "stores"]),
     (
@@ -33,11 +34,25 @@ const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 17] = [
     ),
     (
         "http",
-        &["config", "domain", "listener", "service", "telemetry"],
+        &[
+            "config",
+            "domain",
+            "listener",
+            "readiness",
+            "service",
+            "telemetry",
+        ],
     ),
     (
         "admin",
-        &["config", "domain", "listener", "maintenance", "telemetry"],
+        &[
+            "config",
+            "domain",
+            "listener",
+            "maintenance",
+            "readiness",
+            "telemetry",
+        ],
     ),
     (
         "startup",
@@ -46,6 +61,7 @@ const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 17] = [
             "config",
             "http",
             "maintenance",
+            "readiness",
             "service",
             "shutdown",
             "stores",

@@ -10,6 +10,7 @@ mod error;
 mod history;
 mod listing;
 mod page;
+mod readiness;
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -27,6 +28,7 @@ use self::{access::AccessPolicy, collector::Collector, history::History};
 use crate::{
     config,
     maintenance::Maintenance,
+    readiness::Readiness,
     telemetry::{
         access_log::{RequestSpan, log_request},
         worker_status::ProcessStatus,
@@ -45,6 +47,7 @@ const SHUTDOWN: Duration = Duration::from_secs(5);
 pub struct AdminState {
     maintenance: Maintenance,
     process: Arc<ProcessStatus>,
+    readiness: Arc<Readiness>,
     counters: Arc<WriteCounters>,
     history: Arc<History>,
     collector: Arc<Collector>,
@@ -57,6 +60,7 @@ impl AdminState {
     pub fn new(
         maintenance: Maintenance,
         process: Arc<ProcessStatus>,
+        readiness: Arc<Readiness>,
         counters: Arc<WriteCounters>,
         stop: CancellationToken,
     ) -> Self {
@@ -64,6 +68,7 @@ impl AdminState {
             collector: Arc::new(Collector::new(maintenance.clone(), process.clone())),
             maintenance,
             process,
+            readiness,
             counters,
             history: Arc::default(),
             stop,
@@ -125,6 +130,7 @@ fn unbracketed(host: &str) -> &str {
 fn routes(app: &mut ServiceConfig) {
     app.configure(api::routes)
         .configure(dashboard::routes)
+        .route("/readyz", web::get().to(readiness::show))
         .route("/metrics", web::get().to(collector::metrics))
         .default_service(web::to(error::no_such_page));
 }

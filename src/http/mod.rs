@@ -34,9 +34,9 @@ use self::{
 };
 use crate::{
     config,
+    readiness::Readiness,
     service::Service,
     telemetry::access_log::{RequestSpan, Template, log_request},
-    telemetry::worker_status::ProcessStatus,
 };
 
 /// Starts the server. It listens at once and serves requests while it is polled.
@@ -47,13 +47,13 @@ use crate::{
 pub fn serve(
     settings: &config::Settings,
     service: Arc<Service>,
-    process: Arc<ProcessStatus>,
+    readiness: Arc<Readiness>,
 ) -> io::Result<Server> {
     let rate_limit = Data::new(RateLimit::new(&settings.limits));
     let sites = Data::new(SitePolicy::new(settings));
     let settings = &settings.server;
     let origins = settings.cors_origins.clone();
-    let (service, process) = (Data::from(service), Data::from(process));
+    let (service, readiness) = (Data::from(service), Data::from(readiness));
     let description = Data::new(Json::new(|| {
         openapi::document().to_json().unwrap_or_default().into()
     }));
@@ -81,7 +81,7 @@ pub fn serve(
             .app_data(rate_limit.clone())
             .app_data(sites.clone())
             .app_data(service.clone())
-            .app_data(process.clone())
+            .app_data(readiness.clone())
             .app_data(description.clone())
             .app_data(body_timeout)
             .app_data(Template::unmatched())

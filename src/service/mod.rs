@@ -7,7 +7,7 @@ use crate::{
         AppId, Application, Chat, ChatKey, Entity, Error, Message, MessageKey, MessageText, Number,
         Page, RequestId, Result, Username, Write, page::Listing, text::Query,
     },
-    stores::{self, Backend, Enqueued, Probe},
+    stores::{self, Backend, Enqueued},
     telemetry::write_counters::WriteCounters,
 };
 
@@ -45,11 +45,6 @@ impl Service {
     /// The use cases on these stores; `counters` counts what is accepted.
     pub fn new(backend: Backend, counters: Arc<WriteCounters>) -> Self {
         Self { backend, counters }
-    }
-
-    /// Probes all stores.
-    pub async fn stores(&self) -> [Probe; 3] {
-        self.backend.probe().await
     }
 
     /// Accepts a new application under an ID that was never given before.

@@ -252,6 +252,23 @@ async fn requests_over_the_rate_limit_return_429(fixture: &Fixture) {
             .await
             .expect_status(200);
     }
+    // Readiness asks the stores, so it counts.
+    eventually("readiness is limited", async || {
+        let responses = concurrently(20, |_| {
+            let client = api.client();
+            async move {
+                let headers = [("x-forwarded-for", "198.51.100.3")];
+                client.send("GET", "/readyz", &headers, "").await
+            }
+        })
+        .await;
+        let away = responses
+            .into_iter()
+            .find(|response| response.status == 429);
+        away.ok_or("all were answered")
+    })
+    .await
+    .expect_error(429, "Too many requests");
     eventually("it is answered again", async || {
         let response = send_request("198.51.100.1").await;
         if response.status == 404 {

@@ -61,14 +61,14 @@ impl RateLimit {
     }
 }
 
-/// Rejects requests over the limit. Probes of `/up` and `/readyz` are not counted.
+/// Rejects requests over the limit. Requests for `/up`, which cost nothing, are not counted.
 pub async fn check(
     limit: Data<Option<RateLimit>>,
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     if let Some(limit) = &**limit
-        && !matches!(request.path(), "/up" | "/readyz")
+        && request.path() != "/up"
         && let Some(client) = client(request.peer_addr(), request.headers(), limit.proxies)
         && let Err(error) = limit.check(client)
     {

@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web::Data};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{service::Service, telemetry::worker_status::ProcessStatus};
+use crate::readiness::Status;
 
 /// Check liveness
 ///
@@ -17,29 +17,19 @@ pub async fn up() -> HttpResponse {
     HttpResponse::Ok().finish()
 }
 
-/// Readiness, and the state of stores and workers.
+/// Readiness. The admin listener has the details.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "status": "ready",
-    "stores": [{"name": "queue", "latency_ms": 0.21}],
-    "workers": [{"name": "create_message", "latency_ms": 4.2, "restarts": 0}],
+    "stores": [
+        {"name": "queue", "status": "ready"},
+        {"name": "records", "status": "ready"},
+        {"name": "search", "status": "ready"},
+    ],
 }))]
 struct Readiness {
     status: Status,
     stores: Vec<Store>,
-    workers: Vec<Worker>,
-}
-
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum Status {
-    Ready,
-    /// Search is unavailable; everything else works.
-    Degraded,
-    /// Writes fail, or accepted writes are not stored.
-    Unavailable,
-    /// The process is shutting down.
-    Ending,
 }
 
 /// A store.
@@ -47,83 +37,48 @@ enum Status {
 struct Store {
     /// Purpose: `queue`, `records` or `search`.
     name: &'static str,
-    /// Duration of the probe, in milliseconds.
-    latency_ms: f64,
-    /// Error of the store, if any.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    error: Option<String>,
+    status: StoreStatus,
 }
 
-/// A worker's loop.
 #[derive(Serialize, ToSchema)]
-struct Worker {
-    /// Its name.
-    name: &'static str,
-    /// Duration of its last step, in milliseconds.
-    latency_ms: f64,
-    /// Number of restarts.
-    restarts: u64,
-    /// Duration of the current step, in milliseconds, if it exceeds its limit.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = u64, required = false)]
-    stalled_ms: Option<u128>,
-    /// Error of its last step, if any.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    error: Option<String>,
+#[serde(rename_all = "lowercase")]
+enum StoreStatus {
+    Ready,
+    Unavailable,
 }
 
 /// Check readiness
+///
+/// The result is up to a second old. `GET /readyz` on the admin listener also has the errors of stores, and the workers.
 #[utoipa::path(
     get, path = "/readyz", operation_id = "ready", tag = "Operation",
     responses(
         (status = 200, description = "Ready; `degraded` means that search is unavailable.", body = Readiness),
-        (status = 503, description = "Not ready; the body has the reasons.", body = Readiness, example = json!({
+        (status = 503, description = "Not ready.", body = Readiness, example = json!({
             "status": "unavailable",
-            "stores": [{"name": "queue", "latency_ms": 3000.1, "error": "Redis is unavailable: no response within 3s"}],
-            "workers": [{"name": "create_message", "latency_ms": 4.2, "restarts": 0}],
+            "stores": [
+                {"name": "queue", "status": "unavailable"},
+                {"name": "records", "status": "ready"},
+                {"name": "search", "status": "ready"},
+            ],
         })),
     ),
 )]
-pub async fn ready(service: Data<Service>, process: Data<ProcessStatus>) -> HttpResponse {
-    let stores = service.stores().await;
-    let workers = process.workers();
-    let write_fails = stores
-        .iter()
-        .any(|store| store.needed && store.error.is_some());
-    let status = if process.is_ending() {
-        Status::Ending
-    } else if write_fails || workers.iter().any(|worker| worker.stalled.is_some()) {
-        Status::Unavailable
-    } else if stores.iter().any(|store| store.error.is_some()) {
-        Status::Degraded
-    } else {
-        Status::Ready
+pub async fn ready(readiness: Data<crate::readiness::Readiness>) -> HttpResponse {
+    let report = readiness.report().await;
+    let mut response = match report.status.is_ready() {
+        true => HttpResponse::Ok(),
+        false => HttpResponse::ServiceUnavailable(),
     };
-    let mut response = match status {
-        Status::Ready | Status::Degraded => HttpResponse::Ok(),
-        Status::Unavailable | Status::Ending => HttpResponse::ServiceUnavailable(),
-    };
+    let stores = report.stores.into_iter().map(|store| Store {
+        name: store.name,
+        status: match store.error {
+            None => StoreStatus::Ready,
+            Some(_) => StoreStatus::Unavailable,
+        },
+    });
     response.json(Readiness {
-        status,
-        stores: stores
-            .into_iter()
-            .map(|store| Store {
-                name: store.name,
-                latency_ms: store.latency.as_micros() as f64 / 1000.0,
-                error: store.error.map(|error| error.to_string()),
-            })
-            .collect(),
-        workers: workers
-            .into_iter()
-            .map(|worker| Worker {
-                name: worker.name,
-                latency_ms: worker.latency.as_micros() as f64 / 1000.0,
-                restarts: worker.restarts,
-                stalled_ms: worker.stalled.map(|time| time.as_millis()),
-                error: worker.error,
-            })
-            .collect(),
+        status: report.status,
+        stores: stores.collect(),
     })
 }
