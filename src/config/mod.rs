@@ -14,7 +14,8 @@ pub use self::{
     layers::{ConfigError, environment},
     secret::{Secret, SecretUrl},
     sections::{
-        Admin, EmbeddedSettings, Limits, Log, LogFormat, LogLevel, ServicesSettings, Workers,
+        Admin, EmbeddedSettings, Limits, Log, LogFormat, LogLevel, ProxyHeader, ServicesSettings,
+        Workers,
     },
     server::Server,
 };

@@ -128,8 +128,20 @@ pub struct Limits {
     pub requests_per_second: u32,
     /// Maximum number of requests of one client at once, 1–1,000,000.
     pub burst: u32,
-    /// Number of proxies in front of the server, 0–10: that many entries of `X-Forwarded-For` are trusted.
+    /// Number of proxies in front of the server, 0–10: that many entries of their header are trusted.
     pub proxies: usize,
+    /// Header in which the proxies name their clients.
+    pub proxy_header: ProxyHeader,
+}
+
+/// Header in which reverse proxies name their clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProxyHeader {
+    /// `X-Forwarded-For`; `Forwarded` for requests without it.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239) only.
+    Forwarded,
 }
 
 /// Settings of the log.

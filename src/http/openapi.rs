@@ -34,6 +34,8 @@ use crate::domain::Error;
         (name = "Operation", description = "For operators and tools."),
     ),
     components(schemas(ErrorBody)),
+    // Relative to the URL of this description, so that it is right behind a proxy that serves the API below a path.
+    servers((url = ".", description = "This server")),
 )]
 struct Info;
 

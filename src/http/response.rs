@@ -2,7 +2,10 @@
 
 use actix_web::{
     HttpResponse, HttpResponseBuilder,
-    http::header::{LINK, LOCATION},
+    http::header::{
+        CACHE_CONTROL, CONTENT_SECURITY_POLICY, LINK, LOCATION, REFERRER_POLICY,
+        X_CONTENT_TYPE_OPTIONS,
+    },
 };
 use serde::Serialize;
 
@@ -29,6 +32,18 @@ pub fn list<I: Serialize>(
     }
     let items: Vec<I> = listing.value.items.into_iter().map(Into::into).collect();
     response.json(items)
+}
+
+/// Starts the response with a page for people, with this content security policy. It changes with the binary, but its URL
+/// does not.
+pub fn page(policy: &'static str) -> HttpResponseBuilder {
+    let mut response = HttpResponse::Ok();
+    response
+        .insert_header((CONTENT_SECURITY_POLICY, policy))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((REFERRER_POLICY, "no-referrer"))
+        .insert_header((CACHE_CONTROL, "no-cache"));
+    response
 }
 
 /// Response to a creation. `location` is relative to the URL of the request, so it is also correct behind a proxy that

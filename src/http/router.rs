@@ -2,6 +2,7 @@
 
 use actix_web::{
     HttpResponse, Resource,
+    guard::Acceptable,
     http::{Method, header::ALLOW},
     middleware::from_fn,
     web::{self, Data, ServiceConfig},
@@ -11,7 +12,7 @@ use utoipa::openapi::HttpMethod;
 use super::{
     error::{HttpError, HttpResult},
     middleware::etag,
-    routes::{self, Handler, docs},
+    routes::{self, Handler, docs, root},
 };
 use crate::telemetry::access_log::Template;
 
@@ -31,7 +32,22 @@ pub fn register(app: &mut ServiceConfig) {
         "/docs/{file:.*}",
         get(|route| route.to(docs::file)),
     ));
-    app.default_service(web::to(async || HttpResult::Err(HttpError::NoSuchPath)));
+    let page = |method| {
+        let route = web::method(method).guard(Acceptable::new(mime::TEXT_HTML));
+        route.to(root::page).wrap(from_fn(etag::complete))
+    };
+    app.service(
+        web::resource("/")
+            .app_data(Template::new("/"))
+            .route(page(Method::GET))
+            .route(page(Method::HEAD))
+            .default_service(web::to(no_such_path)),
+    );
+    app.default_service(web::to(no_such_path));
+}
+
+async fn no_such_path() -> HttpResult {
+    Err(HttpError::NoSuchPath)
 }
 
 fn method(method: &HttpMethod) -> Method {

@@ -6,7 +6,7 @@ use crate::support::{Browser, Fixture, apply, eventually, on_each_backend_in_bro
 
 /// Opens a creation on the page, fills in its path and executes it with the example body. Returns the response shown on
 /// the page, which must be a 201.
-async fn execute(browser: &mut Browser, path: &str, parameters: &[(&str, &str)]) -> Value {
+pub async fn execute(browser: &mut Browser, path: &str, parameters: &[(&str, &str)]) -> Value {
     let block = format!("document.querySelector('.opblock-post:has([data-path=\"{path}\"])')");
     browser.click(&format!("[data-path=\"{path}\"] > a")).await;
     let at = parameters

@@ -33,6 +33,7 @@ mod metrics;
 mod outages;
 mod overload;
 mod paths;
+mod proxied;
 mod readiness;
 mod reading;
 mod rebuild;

@@ -38,7 +38,7 @@ pub async fn complete(
                 let revalidate = HeaderValue::from_static("private, no-cache");
                 headers.insert(CACHE_CONTROL, revalidate);
             }
-            headers.insert(VARY, HeaderValue::from_name(ACCEPT_ENCODING));
+            headers.append(VARY, HeaderValue::from_name(ACCEPT_ENCODING));
             let etag = etag(&body);
             // Weak, because the compressed body has the same ETag.
             if let Ok(etag) = HeaderValue::from_str(&format!("W/{etag}")) {

@@ -1,7 +1,7 @@
 //! Rate limit per client.
 
 use std::{
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     num::NonZeroU32,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -10,13 +10,15 @@ use actix_web::{
     Error,
     body::BoxBody,
     dev::{ServiceRequest, ServiceResponse},
-    http::header::{HeaderMap, X_FORWARDED_FOR},
     middleware::Next,
     web::Data,
 };
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock};
 
-use crate::{config::Limits, http::error::HttpError};
+use crate::{
+    config::{Limits, ProxyHeader},
+    http::{error::HttpError, forwarded},
+};
 
 /// Number of requests after which clients with a full quota are removed from memory. It bounds the number of idle
 /// clients kept.
@@ -27,6 +29,7 @@ pub struct RateLimit {
     limiter: DefaultKeyedRateLimiter<IpAddr>,
     checked: AtomicU32,
     proxies: usize,
+    proxy_header: ProxyHeader,
 }
 
 impl RateLimit {
@@ -38,7 +41,14 @@ impl RateLimit {
             limiter: RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst)),
             checked: AtomicU32::new(0),
             proxies: limits.proxies,
+            proxy_header: limits.proxy_header,
         })
+    }
+
+    /// Client that sent a request.
+    fn client(&self, request: &ServiceRequest) -> IpAddr {
+        let forwarded = forwarded::client(request.headers(), self.proxies, self.proxy_header);
+        client(request.peer_addr(), forwarded)
     }
 
     /// Counts a request.
@@ -69,60 +79,43 @@ pub async fn check(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     if let Some(limit) = &**limit
         && request.path() != "/up"
-        && let Some(client) = client(request.peer_addr(), request.headers(), limit.proxies)
-        && let Err(error) = limit.check(client)
+        && let Err(error) = limit.check(limit.client(&request))
     {
         return Ok(request.error_response(error));
     }
     next.call(request).await
 }
 
-/// Address of the client that sent a request. Each proxy appends the address of its peer to `X-Forwarded-For`; anyone
-/// may have written the addresses before those.
-fn client(peer: Option<SocketAddr>, headers: &HeaderMap, proxies: usize) -> Option<IpAddr> {
-    let forwarded = || {
-        let headers: Vec<&str> = headers
-            .get_all(X_FORWARDED_FOR)
-            .filter_map(|header| header.to_str().ok())
-            .collect();
-        let mut hops = headers.iter().rev().flat_map(|header| header.rsplit(','));
-        hops.nth(proxies.checked_sub(1)?)?.trim().parse().ok()
-    };
-    let client = forwarded().or_else(|| peer.map(|peer| peer.ip()))?;
-    Some(match client.to_canonical() {
+/// What the rate limit counts by: the address of the client, or its network. Clients without an address, behind a proxy on
+/// a unix socket that does not name them, count as one.
+fn client(peer: Option<SocketAddr>, forwarded: Option<IpAddr>) -> IpAddr {
+    let client = forwarded.or_else(|| peer.map(|peer| peer.ip()));
+    match client.map(|client| client.to_canonical()) {
         // A member of a network can use any address out of 64 bits.
-        IpAddr::V6(address) => {
+        Some(IpAddr::V6(address)) => {
             let network = u128::from(address) >> 64 << 64;
             IpAddr::V6(Ipv6Addr::from(network))
         }
-        address @ IpAddr::V4(_) => address,
-    })
+        Some(address @ IpAddr::V4(_)) => address,
+        None => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use actix_web::http::header::HeaderValue;
-
     use super::*;
 
     #[test]
-    fn client_is_the_address_that_the_outermost_proxy_saw() {
+    fn clients_of_one_network_count_as_one() {
         let peer = "10.0.0.1:5".parse().ok();
-        let mut headers = HeaderMap::new();
-        let mut is = |proxies, forwarded: &[&'static str], wanted: &str| {
-            headers.clear();
-            for hop in forwarded {
-                headers.append(X_FORWARDED_FOR, HeaderValue::from_static(hop));
-            }
-            assert_eq!(client(peer, &headers, proxies), wanted.parse().ok());
+        let is = |forwarded: &str, wanted: &str| {
+            let wanted: IpAddr = wanted.parse().unwrap();
+            assert_eq!(client(peer, forwarded.parse().ok()), wanted);
         };
-        is(0, &["1.1.1.1"], "10.0.0.1");
-        is(1, &["1.1.1.1"], "1.1.1.1");
-        is(1, &["9.9.9.9, 1.1.1.1"], "1.1.1.1");
-        is(2, &["9.9.9.9, 1.1.1.1", "2.2.2.2"], "1.1.1.1");
-        is(1, &["nobody"], "10.0.0.1");
-        is(3, &["1.1.1.1"], "10.0.0.1");
-        is(1, &["2001:db8:1:2:3:4:5:6"], "2001:db8:1:2::");
-        is(1, &["::ffff:1.1.1.1"], "1.1.1.1");
+        is("none", "10.0.0.1");
+        is("1.1.1.1", "1.1.1.1");
+        is("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::");
+        is("::ffff:1.1.1.1", "1.1.1.1");
+        assert_eq!(client(None, None), Ipv4Addr::UNSPECIFIED);
     }
 }

@@ -4,10 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{
-        CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY,
-        X_CONTENT_TYPE_OPTIONS,
-    },
+    http::header::{CONTENT_TYPE, LOCATION},
 };
 use utoipa_swagger_ui::{Config, serve};
 
@@ -16,11 +13,13 @@ use crate::{
     http::{
         error::{HttpError, HttpResult},
         extract::path::segment,
+        response::page,
     },
 };
 
+/// The page's references are relative, so that it works behind a proxy that serves it below a path.
 static CONFIG: LazyLock<Arc<Config<'_>>> = LazyLock::new(|| {
-    let config = Config::from("/openapi.json")
+    let config = Config::from("../openapi.json")
         .try_it_out_enabled(true)
         .display_request_duration(true)
         // By default, Swagger UI sends the description to a validator on the internet.
@@ -35,7 +34,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
 /// `GET /docs`: redirects to `/docs/`, because the links of the page are relative to a folder.
 pub async fn redirect() -> HttpResponse {
     HttpResponse::PermanentRedirect()
-        .insert_header((LOCATION, "/docs/"))
+        .insert_header((LOCATION, "docs/"))
         .finish()
 }
 
@@ -46,12 +45,7 @@ pub async fn file(request: HttpRequest) -> HttpResult {
         detail: format!("Swagger UI: {error}"),
     })?;
     let file = file.ok_or(HttpError::NoSuchPath)?;
-    Ok(HttpResponse::Ok()
+    Ok(page(POLICY)
         .insert_header((CONTENT_TYPE, file.content_type))
-        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
-        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((REFERRER_POLICY, "no-referrer"))
-        // The files change with the binary, but their names do not.
-        .insert_header((CACHE_CONTROL, "no-cache"))
         .body(file.bytes.into_owned()))
 }

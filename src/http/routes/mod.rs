@@ -7,6 +7,7 @@ mod health;
 mod listed_message;
 mod messages;
 pub mod openapi;
+pub mod root;
 mod search;
 
 use utoipa::{OpenApi, Path, openapi::HttpMethod};
