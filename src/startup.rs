@@ -11,7 +11,8 @@ use tracing::{info, warn};
 use crate::{
     admin::{self, AdminState},
     config::{self, BackendKind, Settings},
-    http,
+    http::{self, Listeners},
+    listener::bind::SocketFile,
     maintenance::Maintenance,
     readiness::Readiness,
     service::Service,
@@ -104,6 +105,8 @@ pub struct Running {
     http: (ServerHandle, JoinHandle<std::io::Result<()>>),
     admin: Option<ServerHandle>,
     workers: JoinHandle<()>,
+    /// File of the unix socket, removed when this is dropped.
+    socket: Option<SocketFile>,
 }
 
 /// Binds the listeners, then opens the stores, and starts to serve requests and to run the workers.
@@ -122,10 +125,10 @@ pub async fn start(settings: &Settings, migrate: bool) -> anyhow::Result<Running
     let service = Arc::new(Service::new(backend.clone(), counters.clone()));
     let readiness = Arc::new(Readiness::new(backend.clone(), process.clone()));
     raise_file_limit(settings.server.connections);
-    let server = http::serve(settings, service, readiness.clone()).with_context(|| {
-        let server = &settings.server;
-        format!("cannot listen on {}, port {}", server.host, server.port)
-    })?;
+    let mut listeners = Listeners::bind(&settings.server).context("cannot listen")?;
+    let socket = listeners.file.take();
+    let server =
+        http::serve(settings, listeners, service, readiness.clone()).context("cannot listen")?;
     let state = AdminState::new(
         maintenance.clone(),
         process.clone(),
@@ -144,10 +147,6 @@ pub async fn start(settings: &Settings, migrate: bool) -> anyhow::Result<Running
     let migrates = open(&backend, migrate).await?;
 
     tokio::spawn(metrics::keep_up());
-    info!(
-        "try: curl -d '{{\"username\":\"me\"}}' -H 'Content-Type: application/json' http://{}:{}/application",
-        settings.server.host, settings.server.port
-    );
     let http = (server.handle(), tokio::spawn(server));
     let admin_handle = admin.as_ref().map(Server::handle);
     if let Some(server) = admin {
@@ -173,6 +172,7 @@ pub async fn start(settings: &Settings, migrate: bool) -> anyhow::Result<Running
         http,
         admin: admin_handle,
         workers: tokio::spawn(work(context, migrates)),
+        socket,
     })
 }
 
@@ -264,6 +264,7 @@ impl Running {
         handle.stop(true).await;
         let _ = self.workers.await;
         let _ = serving.await;
+        drop(self.socket);
         // Stopped last, so that operators can observe the shutdown.
         if let Some(admin) = self.admin {
             admin.stop(true).await;

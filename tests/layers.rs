@@ -60,6 +60,7 @@ const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 18] = [
             "admin",
             "config",
             "http",
+            "listener",
             "maintenance",
             "readiness",
             "service",

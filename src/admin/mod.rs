@@ -27,6 +27,7 @@ use tracing_actix_web::TracingLogger;
 use self::{access::AccessPolicy, collector::Collector, history::History};
 use crate::{
     config,
+    listener::bind,
     maintenance::Maintenance,
     readiness::Readiness,
     telemetry::{
@@ -98,7 +99,7 @@ pub fn serve(
     let state = Data::new(state);
     // Connections to stores must outlive the thread that happened to open them: see `http::serve`.
     let runtime = Handle::current();
-    let server = HttpServer::new(move || {
+    let mut server = HttpServer::new(move || {
         let runtime = runtime.clone();
         App::new()
             .wrap(from_fn(access::check))
@@ -114,16 +115,14 @@ pub fn serve(
     .disable_signals()
     .max_connections(CONNECTIONS)
     .client_request_timeout(client_timeout)
-    .shutdown_timeout(SHUTDOWN.as_secs())
-    .bind((unbracketed(&settings.host), settings.port))?;
+    .shutdown_timeout(SHUTDOWN.as_secs());
+    for listener in bind::tcp(std::slice::from_ref(&settings.host), settings.port)? {
+        server = server.listen(listener)?;
+    }
     for address in server.addrs() {
         tracing::info!("Dashboard listening on http://{address}");
     }
     Ok(Some(server.run()))
-}
-
-fn unbracketed(host: &str) -> &str {
-    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// Every route; what is not JSON for programs is a page for people.

@@ -1,6 +1,6 @@
 //! Settings of the API's listener. `config/default.toml` documents each setting.
 
-use std::{net::Ipv6Addr, time::Duration};
+use std::{net::Ipv6Addr, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 use url::{Host, Url};
@@ -13,12 +13,18 @@ use super::{
 /// Settings of the HTTP server.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Server {
-    /// A name or an address of this machine.
-    pub host: String,
+    /// Names or addresses of this machine. Empty: none.
+    #[serde(rename = "host", deserialize_with = "list")]
+    pub addresses: Vec<String>,
     /// 0: any that is free.
     pub port: u16,
     /// A second port with the same routes; 0: none.
     pub creation_port: u16,
+    /// Path of a unix socket with the same routes, for a reverse proxy. Empty: none.
+    pub unix_socket: PathBuf,
+    /// Its permissions.
+    #[serde(deserialize_with = "mode")]
+    pub unix_socket_mode: u32,
     /// Origins whose pages may use the API, as browsers write them: `https://chat.example.com`. Empty: only its own pages.
     #[serde(deserialize_with = "list")]
     pub cors_origins: Vec<String>,
@@ -40,8 +46,25 @@ pub struct Server {
 
 impl Server {
     pub(super) fn check(&self, layers: &Layers) -> Result<(), ConfigError> {
+        self.check_addresses(layers)?;
         self.check_origins(layers)?;
         self.check_hosts(layers)
+    }
+
+    fn check_addresses(&self, layers: &Layers) -> Result<(), ConfigError> {
+        if self.addresses.is_empty() && self.unix_socket.as_os_str().is_empty() {
+            let rule = "there is nothing to listen on: set it, or server.unix_socket";
+            return Err(layers.error("server.host", rule));
+        }
+        for address in &self.addresses {
+            if !is_host(address) {
+                let rule = format!(
+                    "{address:?} is no name or address of this machine: use it without scheme or port, such as 127.0.0.1 or ::1"
+                );
+                return Err(layers.error("server.host", &rule));
+            }
+        }
+        Ok(())
     }
 
     fn check_origins(&self, layers: &Layers) -> Result<(), ConfigError> {
@@ -61,8 +84,7 @@ impl Server {
 
     fn check_hosts(&self, layers: &Layers) -> Result<(), ConfigError> {
         for host in &self.hosts {
-            let is_host = host.parse::<Ipv6Addr>().is_ok() || Host::parse(host).is_ok();
-            if !is_host || host.contains('*') {
+            if !is_host(host) {
                 let rule = format!(
                     "{host:?} is no name of a host: use a name or an address without scheme, port or wildcard, such as chat.example.com"
                 );
@@ -71,4 +93,21 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// Tells whether a text is a name or an address, IPv6 with or without brackets.
+fn is_host(text: &str) -> bool {
+    let is_host = text.parse::<Ipv6Addr>().is_ok() || Host::parse(text).is_ok();
+    is_host && !text.contains('*')
+}
+
+/// Permissions of a file in octal digits, as `chmod` takes them.
+fn mode<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let digits = String::deserialize(deserializer)?;
+    let mode = u32::from_str_radix(&digits, 8).ok();
+    mode.filter(|mode| *mode <= 0o777).ok_or_else(|| {
+        serde::de::Error::custom(format!(
+            "{digits:?} is no file mode: use octal digits such as 660"
+        ))
+    })
 }

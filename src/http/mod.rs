@@ -4,6 +4,7 @@ mod error;
 mod error_responses;
 mod extract;
 mod forwarded;
+mod listeners;
 mod middleware;
 pub mod openapi;
 mod response;
@@ -23,6 +24,7 @@ use tokio::runtime::Handle;
 use tokio_util::context::TokioContext;
 use tracing_actix_web::TracingLogger;
 
+pub use self::listeners::Listeners;
 use self::{
     extract::body::BodyTimeout,
     middleware::{
@@ -39,13 +41,14 @@ use crate::{
     telemetry::access_log::{RequestSpan, Template, log_request},
 };
 
-/// Starts the server. It listens at once and serves requests while it is polled.
+/// Starts the server. It serves requests while it is polled.
 ///
 /// # Errors
 ///
-/// Fails if it cannot listen on an address of the settings.
+/// Listeners that the system does not let it use.
 pub fn serve(
     settings: &config::Settings,
+    listeners: Listeners,
     service: Arc<Service>,
     readiness: Arc<Readiness>,
 ) -> io::Result<Server> {
@@ -92,13 +95,12 @@ pub fn serve(
     // actix counts connections per thread.
     .max_connections(settings.connections.div_ceil(threads))
     .client_request_timeout(settings.client_timeout)
-    .shutdown_timeout(settings.shutdown_timeout.as_secs())
-    .bind((settings.host.as_str(), settings.port))?;
-    if settings.creation_port != 0 {
-        server = server.bind((settings.host.as_str(), settings.creation_port))?;
+    .shutdown_timeout(settings.shutdown_timeout.as_secs());
+    for listener in listeners.tcp {
+        server = server.listen(listener)?;
     }
-    for address in server.addrs() {
-        tracing::info!("API listening on http://{address}");
+    if let Some(listener) = listeners.unix {
+        server = server.listen_uds(listener)?;
     }
     Ok(server.run())
 }

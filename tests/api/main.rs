@@ -26,6 +26,7 @@ mod file;
 mod http;
 mod jobs;
 mod limits;
+mod listeners;
 mod lists;
 mod load;
 mod log;

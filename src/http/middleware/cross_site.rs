@@ -31,7 +31,7 @@ impl SitePolicy {
     /// Creates the policy of these settings.
     pub fn new(settings: &Settings) -> Self {
         let server = &settings.server;
-        let names = server.hosts.iter().chain([&server.host]);
+        let names = server.hosts.iter().chain(&server.addresses);
         Self {
             origins: server.cors_origins.clone(),
             names: names.filter_map(|name| normalized(name)).collect(),
