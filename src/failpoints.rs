@@ -12,6 +12,7 @@
 //! | `before_acknowledge` | a batch is stored, and the queue does not know it |
 //! | `between_batches` | a batch is settled, and the next one not begun |
 //! | `before_outbox_delete` | the index holds the changes, and the outbox row still exists |
+//! | `epoch_raised`, `epoch_set` | a new epoch is in MySQL, and then in Redis, where no script of it is loaded yet |
 //! | `between_rebuild_pages` | a rebuild has put a page, and kept how far it has come |
 
 #[cfg(not(feature = "breakpoints"))]

@@ -67,6 +67,7 @@ metrics! {
     gauge INDEX_LAG_MESSAGES = "confab_index_lag_messages": "Stored messages that the search index does not hold yet.";
     gauge INDEX_LAG_SECONDS = "confab_index_lag_seconds": "Age of the oldest stored message that the search index does not hold yet.";
     counter DRIFT = "confab_drift_found_total": "Differences that the reconciler found and repairs.";
+    gauge REDIS_MASTERS = "confab_redis_masters": "Redis servers that processes of this installation use as master: more than 1 stops writes.";
     counter WORKER_RESTARTS = "confab_worker_restarts_total": "Restarts of workers after a panic.";
     gauge WORKER_STALLED = "confab_worker_stalled_seconds": "Duration of a stalled step, longer than workers.stall_ms; else 0.";
     counter LOG_DROPPED = "confab_log_lines_dropped_total": "Log lines dropped because standard error was too slow.";
@@ -95,6 +96,7 @@ pub fn start() {
         for counter in DRIFTS.map(drift).into_iter().chain(stores) {
             counter.increment(0);
         }
+        redis_masters().set(0.0);
         gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         let _ = RENDERER.set(renderer);
     }
@@ -142,6 +144,11 @@ pub fn store_errors(store: &'static str) -> Counter {
 /// Gauge: 1 if the store responded to the last probe and would accept a write.
 pub fn store_up(store: &'static str) -> Gauge {
     gauge!(STORE_UP, "store" => store)
+}
+
+/// Gauge: number of Redis servers that processes use as master.
+pub fn redis_masters() -> Gauge {
+    gauge!(REDIS_MASTERS)
 }
 
 /// Metrics of one kind of job.

@@ -9,6 +9,7 @@ mod persist;
 mod reconcile;
 mod recover;
 mod runner;
+mod watch_redis;
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     counts::UpdateCounts, index_messages::IndexMessages, persist::Persist, reconcile::Reconcile,
-    recover::Recover, runner::Worker,
+    recover::Recover, runner::Worker, watch_redis::WatchRedis,
 };
 use crate::{
     config::Workers as Settings,
@@ -44,7 +45,7 @@ pub struct Context {
 }
 
 /// Starts all workers of the backend; the tracker ends with the last of them. A process without workers still recovers
-/// jobs of crashed claimers.
+/// jobs of crashed claimers and watches Redis.
 pub fn start(context: &Context) -> TaskTracker {
     let tasks = TaskTracker::new();
     if context.settings.enabled {
@@ -58,6 +59,9 @@ pub fn start(context: &Context) -> TaskTracker {
             start_for(&tasks, context, services, UpdateCounts::of_messages);
             start_for(&tasks, context, services, IndexMessages::new);
         }
+    }
+    if let Backend::Services(services) = &context.backend {
+        start_for(&tasks, context, services, WatchRedis::new);
     }
     runner::start(&tasks, context, Recover::new);
     tasks.close();

@@ -22,6 +22,7 @@ mod doctor;
 mod durability;
 mod error_order;
 mod errors;
+mod failover;
 mod file;
 mod http;
 mod jobs;

@@ -70,6 +70,7 @@ async fn readiness_lists_each_store_and_each_worker(fixture: &Fixture) {
         "update_chats_count",
         "update_messages_count",
         "index_messages",
+        "watch_redis",
     ];
     let workers = match fixture.backend_kind() {
         BackendKind::Services => [&of_both[..], &of_services].concat(),
@@ -83,11 +84,15 @@ async fn readiness_lists_each_store_and_each_worker(fixture: &Fixture) {
             "{report:#}"
         );
     }
-    // Without workers, expired leases are still recovered.
+    // Without workers, expired leases are still recovered, and Redis is watched.
     let idle = [("CONFAB_WORKERS__ENABLED", "false")];
     drop(api);
     let api = fixture.start_with(&idle).await;
-    let report = wait_for_workers(&api, 1).await;
+    let still = match fixture.backend_kind() {
+        BackendKind::Services => 2,
+        BackendKind::Embedded => 1,
+    };
+    let report = wait_for_workers(&api, still).await;
     entry_named(&report, "workers", "recover");
 }
 

@@ -214,6 +214,14 @@ impl DurableWrites {
 }
 
 impl History {
+    /// Tells whether the number of a message was given out before a store lost its data. `text` is its stored text.
+    pub fn was_given_before(&self, key: &Key, text: &str, durable: &DurableWrites) -> bool {
+        let texts = self.by_key.get(key).into_iter().flatten();
+        let texts = texts.map(String::as_str).chain([text]);
+        let mut writes = texts.filter_map(|text| self.writes.get(text));
+        writes.any(|write| !durable.since(write.span.sent))
+    }
+
     /// The writes to a message that must still exist.
     fn kept<'a>(
         &'a self,

@@ -32,7 +32,7 @@ use libtest_mimic::Arguments;
 use self::{
     faults::{
         connection::{self, Store},
-        file, index, outage, process, stores as store_faults,
+        failover, file, index, outage, process, stores as store_faults,
     },
     report::Row,
     stores::Stores,
@@ -71,6 +71,29 @@ fn trials() -> Vec<libtest_mimic::Trial> {
         ),
         services("known_chats_work_without_mysql", outage::mysql_unreachable),
         services("reads_work_without_redis", outage::redis_unreachable),
+        services("redis_failover", failover::fails_over),
+        services("redis_failover_to_lagging_replica", failover::replica_lags),
+        services(
+            "redis_failback_with_resynchronisation",
+            failover::fails_back_with_resynchronisation,
+        ),
+        services(
+            "redis_failback_without_resynchronisation",
+            failover::fails_back_without_resynchronisation,
+        ),
+        services(
+            "redis_failback_unnoticed",
+            failover::fails_back_before_it_is_noticed,
+        ),
+        services(
+            "redis_failover_demoted_still_answers",
+            failover::demoted_still_answers,
+        ),
+        services(
+            "redis_failover_by_sentinel",
+            failover::sentinel_fails_over_and_back,
+        ),
+        services("redis_failover_two_masters", failover::two_masters),
         embedded("process_killed", process::killed_on_a_file),
         embedded("sigterm_under_load", process::terminated),
         embedded("disk_full", file::full_disk),
@@ -141,6 +164,10 @@ fn step_trials() -> Vec<libtest_mimic::Trial> {
             faults::steps::fails(trial, step, actions).await;
         }));
     }
+    trials.push(services(
+        "redis_failover_killed_while_an_epoch_begins",
+        failover::killed_while_an_epoch_begins,
+    ));
     // The file has no outbox.
     trials.push(services("step_before_outbox_delete", async |trial| {
         faults::steps::fails(trial, "before_outbox_delete", ALL).await;

@@ -22,7 +22,7 @@ mod wait;
 
 pub use browser::Browser;
 pub use client::{App, Chat, Client, Response, check_time};
-pub use dedicated_redis::DedicatedRedis;
+pub use dedicated_redis::{DedicatedRedis, Sentinel};
 pub use fixture::{BackendKind, Fixture, StoreLocation, run, run_at};
 pub use nginx::{Nginx, PREFIX};
 pub use process::{CommandOutput, Process, free_port};

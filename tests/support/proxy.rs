@@ -1,6 +1,9 @@
 //! A TCP proxy between the program and a store, which can make the store unreachable.
 
-use std::io;
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -16,6 +19,8 @@ use super::free_port;
 pub struct Proxy {
     port: u16,
     target: Url,
+    /// The host and port that new connections lead to.
+    address: Arc<Mutex<String>>,
     forwarding: Option<JoinHandle<()>>,
     state: watch::Sender<ProxyState>,
 }
@@ -32,9 +37,11 @@ struct ProxyState {
 impl Proxy {
     /// Creates a proxy that refuses every connection. `target` is the URL of the store, with host and port.
     pub fn refusing(target: &str) -> Self {
+        let target = Url::parse(target).expect("the store's URL is valid");
         Self {
             port: free_port(),
-            target: Url::parse(target).expect("the store's URL is valid"),
+            address: Arc::new(Mutex::new(address(&target))),
+            target,
             forwarding: None,
             state: watch::Sender::new(ProxyState {
                 blocked: false,
@@ -51,14 +58,23 @@ impl Proxy {
         url.to_string()
     }
 
+    /// The port of this proxy.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Leads new connections to the store at another URL. Existing connections stay.
+    pub fn redirect(&self, target: &str) {
+        let target = Url::parse(target).expect("the store's URL is valid");
+        *lock(&self.address) = address(&target);
+    }
+
     /// Starts to forward connections.
     pub async fn open(&mut self) {
         let listener = TcpListener::bind(("127.0.0.1", self.port))
             .await
             .expect("the proxy's port is still free");
-        let host = self.target.host_str().expect("the URL has a host");
-        let port = self.target.port().expect("the URL has a port");
-        let forwarding = forward(listener, format!("{host}:{port}"), self.state.subscribe());
+        let forwarding = forward(listener, self.address.clone(), self.state.subscribe());
         self.forwarding = Some(tokio::spawn(forwarding));
     }
 
@@ -87,11 +103,25 @@ impl Proxy {
     }
 }
 
+fn address(target: &Url) -> String {
+    let host = target.host_str().expect("the URL has a host");
+    let port = target.port().expect("the URL has a port");
+    format!("{host}:{port}")
+}
+
+fn lock(address: &Mutex<String>) -> std::sync::MutexGuard<'_, String> {
+    address.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Runs until it is aborted, which closes its connections.
-async fn forward(listener: TcpListener, target: String, state: watch::Receiver<ProxyState>) {
+async fn forward(
+    listener: TcpListener,
+    address: Arc<Mutex<String>>,
+    state: watch::Receiver<ProxyState>,
+) {
     let mut connections = JoinSet::new();
     while let Ok((near, _)) = listener.accept().await {
-        let (target, mut state) = (target.clone(), state.clone());
+        let (target, mut state) = (lock(&address).clone(), state.clone());
         let generation = state.borrow().generation;
         connections.spawn(async move {
             let forwarded_state = state.clone();

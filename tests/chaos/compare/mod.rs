@@ -179,10 +179,9 @@ fn numbers(trial: &Trial<'_>, history: &History, durable: &DurableWrites, rows: 
     for (chat, texts) in rows {
         chats.entry(&chat.0).or_default().insert(chat.1);
         // Numbers given out before a store was emptied may be lost with it.
-        let before = texts.iter().filter(|(_, text)| {
-            let write = history.writes.get(*text);
-            write.is_some_and(|write| !durable.since(write.span.sent))
-        });
+        let before = texts
+            .iter()
+            .filter(|(number, text)| history.was_given_before(&key(chat, **number), text, durable));
         let floor = before.map(|(number, _)| *number).max().unwrap_or(0);
         let numbers = texts.keys().copied().collect();
         for gap in gaps(floor, &numbers) {

@@ -1,6 +1,7 @@
 //! The faults. Each is a function that runs its rounds on a [`crate::trial::Trial`].
 
 pub mod connection;
+pub mod failover;
 pub mod file;
 pub mod index;
 pub mod outage;

@@ -72,7 +72,8 @@ async fn lock_epoch(trial: &Trial<'_>) -> AsyncMysqlConnection {
     connection
 }
 
-async fn stored(trial: &Trial<'_>) -> (HashSet<String>, HashSet<Chat>) {
+/// The texts and chats that MySQL holds.
+pub async fn stored(trial: &Trial<'_>) -> (HashSet<String>, HashSet<Chat>) {
     #[derive(QueryableByName)]
     struct Message {
         #[diesel(sql_type = Text)]

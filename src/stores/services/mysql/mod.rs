@@ -11,6 +11,7 @@ mod orphans;
 mod outbox;
 mod pool;
 mod read;
+mod redis_masters;
 mod rows;
 mod schema;
 mod store;

@@ -1,11 +1,14 @@
 //! Connections to Redis.
 
-use std::time::Duration;
+use std::{
+    sync::{PoisonError, RwLock},
+    time::Duration,
+};
 
 use deadpool_redis::{
-    Config, Pool, PoolConfig, Runtime, Timeouts,
+    Manager, Pool, Runtime,
     redis::{
-        Client, Cmd, FromRedisValue, Pipeline, RedisError,
+        AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, RedisError,
         aio::{ConnectionManager, ConnectionManagerConfig},
     },
 };
@@ -19,7 +22,9 @@ const STORE: &str = "Redis";
 /// Two ways to Redis. Requests share one connection that pipelines them all, as a check-out for each would halve what
 /// can be accepted. Workers have a small pool, so that the megabytes of a claim do not stand in a request's way.
 pub struct Connections {
-    shared: ConnectionManager,
+    shared: RwLock<ConnectionManager>,
+    client: Client,
+    settings: ConnectionManagerConfig,
     pool: Pool,
     breaker: CircuitBreaker,
 }
@@ -45,27 +50,44 @@ impl Connections {
             .set_response_timeout(Some(timeout))
             .set_pipeline_buffer_size(1024);
         let client = Client::open(url.as_str()).map_err(|error| unavailable(&error))?;
-        let shared = ConnectionManager::new_lazy_with_config(client, settings)
+        let shared = ConnectionManager::new_lazy_with_config(client.clone(), settings.clone())
             .map_err(|error| unavailable(&error))?;
-        let pool = Config {
-            pool: Some(PoolConfig {
-                max_size: pool_size,
-                timeouts: Timeouts {
-                    wait: Some(timeout),
-                    create: Some(timeout),
-                    recycle: Some(timeout),
-                },
-                ..PoolConfig::default()
-            }),
-            ..Config::from_url(url.as_str())
-        }
-        .create_pool(Some(Runtime::Tokio1))
-        .map_err(|error| unavailable(&error))?;
+        // Without it, the client gives up after 500 ms.
+        let limits = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(timeout))
+            .set_response_timeout(Some(timeout));
+        let manager = Manager::new_with_config(url.as_str(), limits);
+        let pool = Pool::builder(manager.map_err(|error| unavailable(&error))?)
+            .max_size(pool_size)
+            .wait_timeout(Some(timeout))
+            .create_timeout(Some(timeout))
+            .recycle_timeout(Some(timeout))
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| unavailable(&error))?;
         Ok(Self {
-            shared,
+            shared: RwLock::new(shared),
+            client,
+            settings,
             pool,
             breaker: CircuitBreaker::new(STORE, timeout),
         })
+    }
+
+    /// Makes calls from now on open new connections: the existing ones may lead to a server that is not the master any
+    /// more. Calls in flight keep theirs.
+    pub fn reconnect(&self) {
+        let (client, settings) = (self.client.clone(), self.settings.clone());
+        // It fails only for settings that were accepted before.
+        if let Ok(shared) = ConnectionManager::new_lazy_with_config(client, settings) {
+            *self.shared.write().unwrap_or_else(PoisonError::into_inner) = shared;
+        }
+        self.pool.retain(|_, _| false);
+    }
+
+    fn shared(&self) -> ConnectionManager {
+        let shared = self.shared.read();
+        shared.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Sends one command. Error replies of Redis are returned as they are; all other errors are outages.
@@ -77,7 +99,7 @@ impl Connections {
         // Boxed: the client's futures have tens of kilobytes.
         let response = match class {
             ConnectionClass::Shared => {
-                let mut shared = self.shared.clone();
+                let mut shared = self.shared();
                 let query = Box::pin(command.query_async(&mut shared));
                 self.breaker.call(query).await?
             }
@@ -99,10 +121,10 @@ impl Connections {
         }
     }
 
-    /// Sends several commands as one transaction.
-    pub async fn transaction<T: FromRedisValue>(&self, pipeline: &mut Pipeline) -> Result<T> {
-        let mut shared = self.shared.clone();
-        let query = Box::pin(pipeline.atomic().query_async(&mut shared));
+    /// Sends several commands together. Not as a transaction: Redis refuses these when it is out of memory.
+    pub async fn pipeline<T: FromRedisValue>(&self, pipeline: &mut Pipeline) -> Result<T> {
+        let mut shared = self.shared();
+        let query = Box::pin(pipeline.query_async(&mut shared));
         self.breaker
             .call(query)
             .await?
@@ -116,7 +138,7 @@ fn is_outage(error: &RedisError) -> bool {
         None => true,
         Some(code) => matches!(
             code,
-            "LOADING" | "BUSY" | "READONLY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN" | "MISCONF"
+            "LOADING" | "BUSY" | "NOREPLICAS" | "TRYAGAIN" | "CLUSTERDOWN" | "MISCONF"
         ),
     }
 }

@@ -1,6 +1,6 @@
 //! Counters of numbers given out, and the facts by which they are raised to what is stored.
 
-use super::{Redis, connection::ConnectionClass, failed, read_change};
+use super::{Redis, connection::ConnectionClass, failed, read_change, scripts::ScriptCall};
 use crate::{
     domain::{AppId, Application, Change, ChatKey, Number},
     stores::{Result, call::call},
@@ -69,7 +69,7 @@ impl Redis {
             CounterKey::Chats(_) => call!("queue", "application"),
             CounterKey::Messages(_) => call!("queue", "has_chat"),
         };
-        let mut command = self.command(&self.scripts.counter);
+        let mut command = ScriptCall::new(|scripts| &scripts.counter);
         command.arg(key.key());
         let response = call
             .timed(self.run(ConnectionClass::Shared, &command))
@@ -95,9 +95,12 @@ impl Redis {
             Fact::HighestMessage { chat, epoch } => (CounterKey::Messages(chat), epoch),
         };
         let highest = highest.map_or_else(|| "-1".to_owned(), |number| number.to_string());
-        let mut command = self.command(&self.scripts.learn);
+        let mut command = ScriptCall::new(|scripts| &scripts.learn);
         command.arg(key.key()).arg(epoch).arg(&highest);
-        let response = self.eval(ConnectionClass::Shared, &command).await?;
+        let scripts = self.scripts().await?;
+        let response = self
+            .eval(ConnectionClass::Shared, &command, &scripts)
+            .await?;
         let status = response.and_then(|response| response.into_iter().next());
         Ok(status.is_none_or(|status| status != "missing"))
     }

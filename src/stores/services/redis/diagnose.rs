@@ -21,7 +21,7 @@ impl Redis {
         let mut query_pipe = redis::pipe();
         query_pipe.cmd("TIME");
         let ((seconds, micros),): ((i64, i64),) =
-            self.connections.transaction(&mut query_pipe).await?;
+            self.connections.pipeline(&mut query_pipe).await?;
         let server_time = seconds * 1000 + micros / 1000;
         let clock = Check::clock("redis clock", before, server_time, check::now());
         Ok(vec![

@@ -1,6 +1,8 @@
 //! Offering writes, a group of them to one script.
 
-use super::{CounterKey, Fact, Redis, connection::ConnectionClass, failed, read_id};
+use super::{
+    CounterKey, Fact, Redis, connection::ConnectionClass, failed, read_id, scripts::ScriptCall,
+};
 use crate::{
     domain::{Entity, Kind, RequestId, Target, Write},
     stores::{
@@ -53,7 +55,7 @@ impl Redis {
         &self,
         writes: impl Iterator<Item = &EncodedWrite> + Clone,
     ) -> Result<Vec<Offered>> {
-        let mut command = self.command(&self.scripts.enqueue);
+        let mut command = ScriptCall::new(|scripts| &scripts.enqueue);
         command
             .arg(self.settings.queue_depth)
             .arg(self.settings.dead_letters)

@@ -1,171 +1,166 @@
 //! Detection of data loss in Redis, and the start of a new epoch from the database.
 //!
-//! A Redis that restarted or failed over has forgotten the scripts; one that was emptied has no epoch. Either way its
-//! counters may be older than what is stored. So the epoch is raised in the database, which bars every batch claimed
-//! before from being stored; then it is set in Redis; and only then are the scripts loaded, so that no step can be
-//! taken under the old epoch in between. A counter that is still of an older epoch is raised to what is stored at its
-//! next use.
+//! An epoch is bound to one server, from the moment when it became the master to its end or demotion: `master` in Redis
+//! and the text of the scripts name both. A server that restarted, that was emptied, that took over, or that became the
+//! master again after another one, may have older counters than what is stored: the epoch in MySQL is not the one that
+//! began on it. So the epoch is raised in the database, which bars every batch claimed before from being stored; then it
+//! is set in Redis; and only then are the scripts loaded. A counter that is still of an older epoch is raised to what is
+//! stored at its next use.
+//!
+//! While other processes use another server, no epoch begins: see `masters`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use deadpool_redis::redis::{self, Cmd, cmd};
+use deadpool_redis::redis::{self, cmd};
 use tracing::warn;
 
-use super::{Redis, connection::ConnectionClass, failed, scripts::Script};
+use super::{Redis, connection::ConnectionClass, scripts::EpochScripts, server::MasterId};
 use crate::{
     domain::Revision,
-    stores::{
-        Error, Result,
-        call::{Call, call},
-    },
+    failpoints,
+    stores::{Error, Result, call::call},
 };
 
 /// Time to wait for another process that begins an epoch, which takes a few round trips.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 
-/// Number of attempts of a call while Redis loses its data or another epoch begins, before it counts as an outage.
-const ATTEMPTS: usize = 4;
+/// Sets the epoch; see the file.
+const BEGIN: &str = include_str!("lua/begin.lua");
 
 impl Redis {
-    /// The call of a script, to which its arguments are to be added.
-    pub(super) fn command(&self, script: &Script) -> Cmd {
-        let mut command = cmd("EVALSHA");
-        command.arg(&script.sha).arg(1).arg(&self.settings.prefix);
-        command
-    }
-
-    /// Calls a script; returns its response without the leading `ok`.
-    pub(super) async fn call(
-        &self,
-        call: &Call,
-        class: ConnectionClass,
-        command: &Cmd,
-    ) -> Result<Vec<String>> {
-        let mut response = call.timed(self.run(class, command)).await?;
-        match response.first().map(String::as_str) {
-            Some("ok") => Ok(response.split_off(1)),
-            status => Err(failed(format!("a script returned {status:?}"))),
-        }
-    }
-
-    /// Runs a script, and begins an epoch where that is called for.
-    pub(super) async fn run(&self, class: ConnectionClass, command: &Cmd) -> Result<Vec<String>> {
-        for _ in 0..ATTEMPTS {
-            let Some(response) = self.eval(class, command).await? else {
-                self.begin_epoch().await?;
-                continue;
-            };
-            match response.first().map(String::as_str) {
-                Some("epoch") => self.begin_epoch().await?,
-                Some("full") => return Err(Error::Full(response[1..].join(" "))),
-                Some("lost") => return Err(Error::Fenced("its lease is over".into())),
-                _ => return Ok(response),
-            }
-        }
-        Err(Error::Unavailable {
-            store: "Redis",
-            detail: "it keeps losing its data".into(),
-        })
-    }
-
-    /// Evaluates a script once; `None` if Redis has forgotten it.
-    pub(super) async fn eval(
-        &self,
-        class: ConnectionClass,
-        command: &Cmd,
-    ) -> Result<Option<Vec<String>>> {
-        match self.connections.query(class, command).await? {
-            Ok(response) => Ok(Some(response)),
-            Err(error) if error.code() == Some("NOSCRIPT") => Ok(None),
-            Err(error) if error.code() == Some("OOM") => {
-                Err(Error::Full("Redis is out of memory".into()))
-            }
-            Err(error) => Err(failed(error)),
-        }
-    }
-
     /// Makes every write that is accepted from now on newer than `above`.
     pub async fn raise_revisions(&self, above: Revision) -> Result<()> {
-        let begin = self.begin_epoch_above(Some(above.epoch()));
-        call!("queue", "raise_revisions").timed(begin).await
+        let raise = async {
+            let _one_at_a_time = self.settling.lock().await;
+            self.settle(Some(above.epoch())).await.map(drop)
+        };
+        call!("queue", "raise_revisions").timed(raise).await
     }
 
-    /// Begins a new epoch, unless Redis and the database agree because another caller was faster.
-    pub(super) async fn begin_epoch(&self) -> Result<()> {
-        // Boxed, as it is rare, and its future would be a part of every call's.
-        Box::pin(self.begin_epoch_above(None)).await
+    /// Finds the current epoch anew, because the server refused the scripts of the `outdated` one, and begins a new
+    /// epoch if none is current.
+    pub(super) async fn renew(
+        &self,
+        outdated: Option<&Arc<EpochScripts>>,
+    ) -> Result<Arc<EpochScripts>> {
+        let _one_at_a_time = self.settling.lock().await;
+        match (self.known_scripts(), outdated) {
+            // Another caller was faster.
+            (Some(known), Some(outdated)) if !Arc::ptr_eq(&known, outdated) => Ok(known),
+            (Some(known), None) => Ok(known),
+            // Boxed, as it is rare, and its future would be a part of every call's.
+            _ => Box::pin(self.settle(None)).await,
+        }
     }
 
-    /// Begins a new epoch, unless Redis and the database agree on an epoch above this one.
-    async fn begin_epoch_above(&self, above: Option<u64>) -> Result<()> {
-        let is_current_above = async || {
-            let current = self.current_epoch().await?;
-            Result::Ok(current.is_some() && current > above)
-        };
-        let _one_at_a_time = self.beginning.lock().await;
-        if is_current_above().await? {
-            return Ok(());
+    /// Compares the epoch with the database's, and begins a new one if they differ.
+    pub(super) async fn check_epoch(&self) -> Result<()> {
+        let scripts = self.scripts().await?;
+        if self.mysql.epoch().await? != scripts.epoch {
+            self.renew(Some(&scripts)).await?;
         }
-        let Some(_lock) = self.mysql.lock("epoch", LOCK_WAIT).await? else {
-            return Err(Error::Unavailable {
-                store: "Redis",
-                detail: "another process is beginning an epoch".into(),
-            });
+        Ok(())
+    }
+
+    /// Finds the current epoch, or begins one; it is above this one.
+    async fn settle(&self, above: Option<u64>) -> Result<Arc<EpochScripts>> {
+        // No call uses the former epoch any more, even if this fails.
+        self.set_scripts(None);
+        // Existing connections may lead to a former master.
+        self.connections.reconnect();
+        let server = self.master().await?;
+        let scripts = match self.current_epoch(&server, above).await? {
+            Some(epoch) => self.load(epoch, &server).await?,
+            None => {
+                self.report_master(&server).await?;
+                let Some(_lock) = self.mysql.lock("epoch", LOCK_WAIT).await? else {
+                    return Err(unavailable("another process is beginning an epoch"));
+                };
+                match self.current_epoch(&server, above).await? {
+                    Some(epoch) => self.load(epoch, &server).await?,
+                    None => self.begin(&server, above).await?,
+                }
+            }
         };
-        if is_current_above().await? {
-            return Ok(());
-        }
+        self.set_scripts(Some(scripts.clone()));
+        Ok(scripts)
+    }
+
+    /// Begins a new epoch on this server. The caller holds the lock.
+    async fn begin(&self, server: &MasterId, above: Option<u64>) -> Result<Arc<EpochScripts>> {
+        self.refuse_second_master(server).await?;
         let (current, stored) = (self.epoch().await?, self.mysql.epoch().await?);
-        let epoch = self
-            .mysql
-            .raise_epoch(current.max(above).unwrap_or(0))
-            .await?;
-        let mut set = redis::pipe();
-        set.set(format!("{}epoch", self.settings.prefix), epoch);
-        self.connections.transaction::<()>(&mut set).await?;
-        let mut load = redis::pipe();
-        for script in self.scripts.all() {
-            load.cmd("SCRIPT").arg("LOAD").arg(&script.source);
+        let at_least = current.max(above).unwrap_or(0);
+        let epoch = self.mysql.raise_epoch(at_least).await?;
+        failpoints::hit("epoch_raised");
+        let mut begin = cmd("EVAL");
+        begin.arg(BEGIN).arg(1).arg(&self.settings.prefix);
+        begin.arg(epoch).arg(server.to_string());
+        let begun = self
+            .connections
+            .query::<String>(ConnectionClass::Shared, &begin);
+        let begun = begun
+            .await?
+            .map_err(|error| unavailable(&error.to_string()))?;
+        if begun != "ok" {
+            return Err(unavailable(&format!("no epoch began: {begun}")));
         }
-        self.connections
-            .transaction::<Vec<String>>(&mut load)
-            .await?;
+        failpoints::hit("epoch_set");
+        let scripts = self.load(epoch, server).await?;
         let why = if current.max(above) > Some(stored) {
             "Database restored from a backup; a new epoch begins and the search index is rebuilt"
         } else if above.is_some() {
             "Database restored from a backup; a new epoch begins"
         } else {
-            "Redis is new, was restarted or emptied; a new epoch begins and numbers continue from the stored ones"
+            "Redis is new, was restarted or emptied, or another server took over; a new epoch begins and numbers continue from the stored ones"
         };
         warn!(epoch, "{why}");
-        Ok(())
+        Ok(scripts)
     }
 
-    /// Tells whether Redis has all scripts and the database's epoch.
-    pub(super) async fn is_current(&self) -> Result<bool> {
-        Ok(self.current_epoch().await?.is_some())
-    }
-
-    /// Returns the epoch of Redis and the database; `None` if they differ, or Redis lacks a script.
-    async fn current_epoch(&self) -> Result<Option<u64>> {
-        let mut pipe = redis::pipe();
-        pipe.cmd("SCRIPT").arg("EXISTS");
-        for script in self.scripts.all() {
-            pipe.arg(&script.sha);
+    /// Loads the scripts of an epoch. They refuse to run if another server takes over meanwhile.
+    async fn load(&self, epoch: u64, server: &MasterId) -> Result<Arc<EpochScripts>> {
+        let scripts = EpochScripts::new(epoch, server);
+        let mut load = redis::pipe();
+        for script in scripts.all() {
+            load.cmd("SCRIPT").arg("LOAD").arg(&script.source);
         }
-        let (loaded,): (Vec<bool>,) = self.connections.transaction(&mut pipe).await?;
-        if loaded.contains(&false) {
+        self.connections.pipeline::<Vec<String>>(&mut load).await?;
+        Ok(Arc::new(scripts))
+    }
+
+    /// Returns the epoch that began on this server and that the database has; `None` if there is none above `above`.
+    async fn current_epoch(&self, server: &MasterId, above: Option<u64>) -> Result<Option<u64>> {
+        let key = |name: &str| format!("{}{name}", self.settings.prefix);
+        let mut get = redis::pipe();
+        get.mget(&[key("epoch"), key("master")]);
+        let ((epoch, master),): ((Option<u64>, Option<String>),) =
+            self.connections.pipeline(&mut get).await?;
+        let began_here = epoch.filter(|epoch| master == Some(format!("{epoch} {server}")));
+        let Some(epoch) = began_here.filter(|epoch| above.is_none_or(|above| *epoch > above))
+        else {
             return Ok(None);
-        }
-        let (current, stored) = (self.epoch().await?, self.mysql.epoch().await?);
-        Ok(current.filter(|current| *current == stored))
+        };
+        Ok((self.mysql.epoch().await? == epoch).then_some(epoch))
     }
 
     /// Returns Redis' epoch; `None` if Redis is new or was emptied.
     pub(super) async fn epoch(&self) -> Result<Option<u64>> {
         let mut pipe = redis::pipe();
         pipe.get(format!("{}epoch", self.settings.prefix));
-        let (epoch,): (Option<u64>,) = self.connections.transaction(&mut pipe).await?;
+        let (epoch,): (Option<u64>,) = self.connections.pipeline(&mut pipe).await?;
         Ok(epoch)
     }
+
+    /// Returns the ID of the server, which must be a master.
+    async fn master(&self) -> Result<MasterId> {
+        let info = self.server().await?;
+        info.master().ok_or_else(|| {
+            unavailable("this server is a replica: Confab must reach the master, and waits for it")
+        })
+    }
+}
+
+fn unavailable(detail: &str) -> Error {
+    super::connection::unavailable(&detail)
 }

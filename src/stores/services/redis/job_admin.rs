@@ -2,9 +2,7 @@
 //!
 //! A script may not hold Redis up, however long the queue is: ids are read in pages, and sorted out here.
 
-use deadpool_redis::redis::Cmd;
-
-use super::{Redis, connection::ConnectionClass, failed, read_id};
+use super::{Redis, connection::ConnectionClass, failed, read_id, scripts::ScriptCall};
 use crate::{
     domain::{Kind, Revision, time::from_millis},
     stores::{
@@ -25,7 +23,7 @@ const CLASS: ConnectionClass = ConnectionClass::Pool;
 
 impl Redis {
     pub(crate) async fn stats(&self) -> Result<Vec<KindStats>> {
-        let mut command = self.command(&self.scripts.stats);
+        let mut command = ScriptCall::new(|scripts| &scripts.stats);
         for kind in Kind::ALL {
             command.arg(kind.name());
         }
@@ -112,7 +110,7 @@ impl Redis {
         let mut ids = Vec::new();
         loop {
             let from = ids.len();
-            let mut command = self.command(&self.scripts.ids);
+            let mut command = ScriptCall::new(|scripts| &scripts.ids);
             command.arg(key).arg(from).arg(from + IDS - 1);
             let page = self.call(call!("queue", "ids"), CLASS, &command).await?;
             let is_last = page.len() != IDS;
@@ -129,7 +127,7 @@ impl Redis {
 
     /// Each of these jobs that exists.
     async fn infos(&self, ids: &[String], whole: bool) -> Result<Vec<JobInfo>> {
-        let mut command = self.command(&self.scripts.jobs);
+        let mut command = ScriptCall::new(|scripts| &scripts.jobs);
         command.arg(u8::from(whole)).arg(ids);
         let read = self.call(call!("queue", "job"), CLASS, &command);
         let response = read.await?;
@@ -138,19 +136,19 @@ impl Redis {
     }
 
     pub(crate) async fn retry(&self, id: Revision) -> Result<bool> {
-        let mut command = self.command(&self.scripts.retry);
+        let mut command = ScriptCall::new(|scripts| &scripts.retry);
         command.arg(id.to_string());
         self.change(call!("queue", "retry"), &command).await
     }
 
     pub(crate) async fn discard(&self, id: Revision) -> Result<bool> {
-        let mut command = self.command(&self.scripts.discard);
+        let mut command = ScriptCall::new(|scripts| &scripts.discard);
         command.arg(id.to_string());
         self.change(call!("queue", "kill"), &command).await
     }
 
     pub(crate) async fn set_paused(&self, kind: Kind, paused: bool) -> Result<()> {
-        let mut command = self.command(&self.scripts.pause);
+        let mut command = ScriptCall::new(|scripts| &scripts.pause);
         command.arg(kind.name()).arg(u8::from(paused));
         self.change(call!("queue", "set_paused"), &command)
             .await
@@ -158,7 +156,7 @@ impl Redis {
     }
 
     /// Runs a script that changes one job or kind; false if it changed nothing.
-    async fn change(&self, call: &Call, command: &Cmd) -> Result<bool> {
+    async fn change(&self, call: &Call, command: &ScriptCall) -> Result<bool> {
         let response = self.call(call, CLASS, command).await?;
         Ok(response.first().is_some_and(|done| done == "1"))
     }

@@ -1,8 +1,11 @@
 //! Claiming and settling jobs, each step by its script.
 
-use std::time::Duration;
+use std::{
+    sync::{MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use super::{Redis, connection::ConnectionClass, read_id};
+use super::{Redis, connection::ConnectionClass, read_id, scripts::ScriptCall};
 use crate::{
     domain::{Job, Kind, Target},
     stores::{Batch, ClaimLimits, Lease, Recovered, Result, call::call, payload},
@@ -29,12 +32,18 @@ fn found_by(Target { app, chat, number }: Target) -> String {
 
 impl Redis {
     pub(crate) async fn claim(&self, kind: Kind, limits: &ClaimLimits) -> Result<Option<Batch>> {
-        let token = format!("{:032x}", rand::random::<u128>());
-        let mut command = self.command(&self.scripts.claim);
+        let token = self.claim_token(kind);
+        let mut command = ScriptCall::new(|scripts| &scripts.claim);
         command.arg(kind.name()).arg(&token).arg(limits.jobs);
         command.arg(limits.bytes).arg(millis(limits.lease));
         let claim = self.call(call!("queue", "claim"), CLASS, &command);
-        let response = claim.await?;
+        let response = match claim.await {
+            Err(error) if error.is_outage() => {
+                self.unanswered().push((kind, token));
+                return Err(error);
+            }
+            response => response?,
+        };
         let Some((epoch, claimed)) = response.split_first().filter(|(_, jobs)| !jobs.is_empty())
         else {
             return Ok(None);
@@ -51,8 +60,25 @@ impl Redis {
         }))
     }
 
+    /// Returns the token of a claim that got no response, or a new one. Repeating such a claim returns the jobs that it
+    /// may have claimed: otherwise they would wait for the end of the lease, and count as those of a crashed claimer.
+    fn claim_token(&self, kind: Kind) -> String {
+        let mut unanswered = self.unanswered();
+        match unanswered.iter().position(|claim| claim.0 == kind) {
+            Some(position) => unanswered.swap_remove(position).1,
+            None => format!("{:032x}", rand::random::<u128>()),
+        }
+    }
+
+    /// Locks the tokens of claims without response. No code panics under this lock, so poisoning is ignored.
+    fn unanswered(&self) -> MutexGuard<'_, Vec<(Kind, String)>> {
+        self.unanswered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) async fn extend(&self, lease: &Lease, time: Duration) -> Result<()> {
-        let mut command = self.command(&self.scripts.extend);
+        let mut command = ScriptCall::new(|scripts| &scripts.extend);
         command.arg(name(lease)).arg(millis(time));
         let extend = self.call(call!("queue", "extend"), CLASS, &command);
         extend.await.map(drop)
@@ -60,7 +86,7 @@ impl Redis {
 
     /// A job that could not be read is not stored.
     pub async fn acknowledge(&self, lease: &Lease, jobs: &[Job]) -> Result<()> {
-        let mut command = self.command(&self.scripts.acknowledge);
+        let mut command = ScriptCall::new(|scripts| &scripts.acknowledge);
         command.arg(name(lease));
         for job in jobs {
             let Ok(change) = &job.change else { continue };
@@ -79,7 +105,7 @@ impl Redis {
         error: &str,
         retry_after: Option<Duration>,
     ) -> Result<()> {
-        let mut command = self.command(&self.scripts.fail);
+        let mut command = ScriptCall::new(|scripts| &scripts.fail);
         command.arg(name(lease)).arg(lease.kind.name());
         command.arg(job.revision.to_string()).arg(error);
         command.arg(retry_after.map_or(-1, millis));
@@ -88,7 +114,7 @@ impl Redis {
     }
 
     pub(crate) async fn release(&self, lease: &Lease) -> Result<()> {
-        let mut command = self.command(&self.scripts.release);
+        let mut command = ScriptCall::new(|scripts| &scripts.release);
         command.arg(name(lease)).arg(lease.kind.name());
         let release = self.call(call!("queue", "release"), CLASS, &command);
         release.await.map(drop)
@@ -96,10 +122,8 @@ impl Redis {
 
     /// Recovers expired leases. Begins an epoch first if Redis or the database lost data, even if no request does.
     pub async fn recover(&self) -> Result<Vec<Recovered>> {
-        if !self.is_current().await? {
-            self.begin_epoch().await?;
-        }
-        let mut command = self.command(&self.scripts.recover);
+        self.check_epoch().await?;
+        let mut command = ScriptCall::new(|scripts| &scripts.recover);
         command.arg(RECOVER_LEASES);
         let recover = self.call(call!("queue", "recover"), CLASS, &command);
         let response = recover.await?;
@@ -115,7 +139,7 @@ impl Redis {
 
     /// Checks that a write would be accepted and kept.
     pub(crate) async fn probe(&self) -> Result<()> {
-        let mut command = self.command(&self.scripts.capacity);
+        let mut command = ScriptCall::new(|scripts| &scripts.capacity);
         command
             .arg(self.settings.queue_depth)
             .arg(self.settings.dead_letters);

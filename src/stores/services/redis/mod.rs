@@ -2,6 +2,7 @@
 //!
 //! Every step is one Lua script; `lua/common.lua` describes the keys.
 
+mod call;
 mod connection;
 mod counter;
 mod diagnose;
@@ -9,23 +10,27 @@ mod enqueue;
 mod epoch;
 mod job_admin;
 mod jobs;
+mod masters;
 mod pending;
 mod scripts;
 mod server;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, RwLock},
+    time::Duration,
+};
 
 use tokio::sync::Mutex;
 use url::Url;
 
-use self::{connection::Connections, scripts::Scripts};
+use self::{connection::Connections, masters::Watch, scripts::EpochScripts};
 pub use self::{
     counter::{Counter, CounterKey, Fact},
     enqueue::{EncodedWrite, Offered},
 };
 use super::mysql::Mysql;
 use crate::{
-    domain::{Change, Revision},
+    domain::{Change, Kind, Revision},
     stores::{Error, Result, payload},
 };
 
@@ -47,12 +52,18 @@ pub struct RedisSettings {
 /// The queue.
 pub struct Redis {
     connections: Connections,
-    scripts: Scripts,
+    /// The scripts of the current epoch; `None` if this process does not know it.
+    scripts: RwLock<Option<Arc<EpochScripts>>>,
     /// Keeps the epoch, and what Redis may have lost.
     mysql: Arc<Mysql>,
     settings: RedisSettings,
-    /// Lock of the start of an epoch within this process.
-    beginning: Mutex<()>,
+    /// Lock of the search for the current epoch, and of the start of a new one, within this process.
+    settling: Mutex<()>,
+    /// ID of this process in its reports.
+    process: u128,
+    watch: Mutex<Watch>,
+    /// Kinds and tokens of claims that got no response.
+    unanswered: std::sync::Mutex<Vec<(Kind, String)>>,
 }
 
 impl Redis {
@@ -64,10 +75,13 @@ impl Redis {
     pub fn new(url: &Url, settings: RedisSettings, mysql: Arc<Mysql>) -> Result<Self> {
         Ok(Self {
             connections: Connections::new(url, settings.pool_size, settings.timeout)?,
-            scripts: Scripts::new(),
+            scripts: RwLock::default(),
             mysql,
             settings,
-            beginning: Mutex::new(()),
+            settling: Mutex::default(),
+            process: rand::random(),
+            watch: Mutex::default(),
+            unanswered: std::sync::Mutex::default(),
         })
     }
 }

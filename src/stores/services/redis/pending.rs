@@ -1,6 +1,6 @@
 //! Writes that are accepted and not stored yet.
 
-use super::{Redis, connection::ConnectionClass, read_change};
+use super::{Redis, connection::ConnectionClass, read_change, scripts::ScriptCall};
 use crate::{
     domain::{AppId, Change, Chat, ChatKey, Message, MessageKey, Page},
     stores::{
@@ -29,7 +29,7 @@ impl Redis {
     async fn pending(&self, call: &Call, key: &str, page: &Page) -> Result<Vec<Change>> {
         let low = page.after.map_or("-inf".into(), |n| format!("({n}"));
         let high = page.before.map_or("+inf".into(), |n| format!("({n}"));
-        let mut command = self.command(&self.scripts.pending);
+        let mut command = ScriptCall::new(|scripts| &scripts.pending);
         command.arg(key).arg(&low).arg(&high).arg(page.limit);
         command.arg(u8::from(page.from_the_end()));
         let response = self.call(call, ConnectionClass::Shared, &command).await?;
@@ -40,7 +40,7 @@ impl Redis {
 
     /// The newest write to each of these messages that is not stored yet, in their order.
     pub async fn newest(&self, keys: &[MessageKey]) -> Result<Vec<Result<Option<Message>>>> {
-        let mut command = self.command(&self.scripts.newest);
+        let mut command = ScriptCall::new(|scripts| &scripts.newest);
         for key in keys {
             command.arg(format!("pending:{}", key.chat)).arg(key.number);
         }

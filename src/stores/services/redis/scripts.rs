@@ -1,23 +1,53 @@
 //! The scripts that make each step on the queue atomic.
 //!
-//! Scripts are called by digest only, never by source: Redis forgets them when it restarts or fails over, and the error
-//! of a missing script reveals that (see `epoch`).
+//! Epoch and server are part of each script's text, so the scripts of each epoch have digests of their own. They are
+//! called by digest only, never by source. A server that restarted, or on which this epoch did not begin, does not have
+//! them, and the error of a missing script reveals that (see `epoch`).
 
-use deadpool_redis::redis;
+use deadpool_redis::redis::{self, Cmd, ToRedisArgs, cmd};
+
+use super::server::MasterId;
 
 /// Lua script and its digest.
+#[derive(Debug)]
 pub struct Script {
-    /// Source: flags, shared code and the script's own code.
+    /// Source: flags, epoch and server, shared code and the script's own code.
     pub source: String,
     /// Digest by which it is called.
     pub sha: String,
 }
 
-impl Script {
-    fn new(flags: &str, text: &str) -> Self {
-        let source = format!("#!lua{flags}\n{}\n{text}", include_str!("lua/common.lua"));
-        let sha = redis::Script::new(&source).get_hash().to_owned();
-        Self { source, sha }
+/// Call of a script, without its digest, which depends on the epoch.
+pub struct ScriptCall {
+    script: fn(&EpochScripts) -> &Script,
+    arguments: Cmd,
+}
+
+impl ScriptCall {
+    /// The call of a script without arguments.
+    pub fn new(script: fn(&EpochScripts) -> &Script) -> Self {
+        Self {
+            script,
+            arguments: Cmd::new(),
+        }
+    }
+
+    /// Adds an argument, or several.
+    pub fn arg(&mut self, argument: impl ToRedisArgs) -> &mut Self {
+        self.arguments.arg(argument);
+        self
+    }
+
+    /// The command that calls the script of an epoch on the keys with this prefix.
+    pub fn command(&self, scripts: &EpochScripts, prefix: &str) -> Cmd {
+        let mut command = cmd("EVALSHA");
+        command.arg(&(self.script)(scripts).sha).arg(1).arg(prefix);
+        for argument in self.arguments.args_iter() {
+            if let redis::Arg::Simple(argument) = argument {
+                command.arg(argument);
+            }
+        }
+        command
     }
 }
 
@@ -29,19 +59,31 @@ const READ_ONLY: &str = " flags=no-writes";
 /// Defines the scripts with their flags. Each has a file in `lua/`, which documents arguments and response.
 macro_rules! scripts {
     ($($name:ident: $flags:expr;)+) => {
-        /// All scripts.
-        pub struct Scripts {
+        /// All scripts of one epoch on one server.
+        #[derive(Debug)]
+        pub struct EpochScripts {
+            /// The epoch.
+            pub epoch: u64,
+            /// The server.
+            pub server: MasterId,
             $(pub $name: Script,)+
         }
 
-        impl Scripts {
-            /// Reads the scripts that are part of this program.
-            pub fn new() -> Self {
+        impl EpochScripts {
+            /// Makes the scripts of an epoch that began on this server.
+            pub fn new(epoch: u64, server: &MasterId) -> Self {
+                let script = |flags: &str, text: &str| {
+                    let common = include_str!("lua/common.lua");
+                    let source = format!(
+                        "#!lua{flags}\nlocal EPOCH, SERVER = '{epoch}', '{server}'\n{common}\n{text}"
+                    );
+                    let sha = redis::Script::new(&source).get_hash().to_owned();
+                    Script { source, sha }
+                };
                 Self {
-                    $($name: Script::new(
-                        $flags,
-                        include_str!(concat!("lua/", stringify!($name), ".lua")),
-                    ),)+
+                    epoch,
+                    server: server.clone(),
+                    $($name: script($flags, include_str!(concat!("lua/", stringify!($name), ".lua"))),)+
                 }
             }
 
@@ -54,6 +96,7 @@ macro_rules! scripts {
 }
 
 scripts! {
+    confirm: ALLOW_OOM;
     enqueue: "";
     capacity: "";
     learn: ALLOW_OOM;

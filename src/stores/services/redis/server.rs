@@ -1,11 +1,28 @@
 //! Server information of Redis, and the checks of its durability.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
 use deadpool_redis::redis::cmd;
 
 use super::{Redis, connection::ConnectionClass, failed};
 use crate::stores::Result;
+
+/// Identifies a server from the moment when it became a master to its end or demotion: its replication ID.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MasterId(String);
+
+impl MasterId {
+    /// The ID as text of hexadecimal digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for MasterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// The answer to `INFO`, which is allowed where `CONFIG` is not.
 pub(super) struct ServerInfo(HashMap<String, String>);
@@ -23,6 +40,13 @@ impl ServerInfo {
     /// Returns a field of `INFO`; empty if the server omits it.
     pub fn field(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
+    }
+
+    /// Returns the ID of the server; `None` if it is a replica. A server without replication has an empty ID.
+    pub fn master(&self) -> Option<MasterId> {
+        let id = self.field("master_replid").chars();
+        let id = id.take_while(char::is_ascii_hexdigit).collect();
+        (self.field("role") == "master").then_some(MasterId(id))
     }
 
     /// Returns the eviction policy, unless it is `noeviction`. Eviction would lose jobs.
@@ -52,7 +76,7 @@ impl Redis {
     /// Reads the server information.
     pub(super) async fn server(&self) -> Result<ServerInfo> {
         let mut info = cmd("INFO");
-        info.arg(&["server", "memory", "persistence"]);
+        info.arg(&["server", "memory", "persistence", "replication"]);
         match self
             .connections
             .query::<String>(ConnectionClass::Shared, &info)

@@ -1,11 +1,27 @@
 -- Claims waiting jobs of a kind, isolated ones first, then the oldest. Returns epoch, then id, tries, payload, id …; only
--- the epoch if no job waits or the kind is paused.
+-- the epoch if no job waits or the kind is paused. A claim whose response was lost is repeated with the same token.
 -- ARGV: kind, token, jobs at most, bytes at most, lease in ms
 local kind, token, limit, bytes_left = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local epoch = redis.call('GET', p .. 'epoch')
-if not epoch then return {'epoch'} end
-if redis.call('SISMEMBER', p .. 'paused', kind) == 1 then return {'ok', epoch} end
-local time = now()
+local time, lease = now(), kind .. ':' .. token
+
+-- Leases these jobs, and returns them.
+local function claimed(ids)
+  -- Jobs that returned at different times are not in order.
+  table.sort(ids)
+  redis.call('SADD', p .. 'lease:' .. lease, unpack(ids))
+  redis.call('ZADD', p .. 'leases', time + ARGV[5], lease)
+  local payloads, tries = redis.call('HMGET', p .. 'jobs', unpack(ids)), redis.call('HMGET', p .. 'tries', unpack(ids))
+  local jobs = {'ok', EPOCH}
+  for i, id in ipairs(ids) do
+    table.insert(jobs, id)
+    table.insert(jobs, tries[i] or '0')
+    table.insert(jobs, payloads[i] or '')
+  end
+  return jobs
+end
+
+if redis.call('ZSCORE', p .. 'leases', lease) then return claimed(redis.call('SMEMBERS', p .. 'lease:' .. lease)) end
+if redis.call('SISMEMBER', p .. 'paused', kind) == 1 then return {'ok', EPOCH} end
 
 local delayed = p .. 'delayed:' .. kind
 local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', time, 'LIMIT', 0, limit)
@@ -27,17 +43,5 @@ else
   end
   if #ids > 0 then redis.call('LTRIM', queue, 0, -(#ids + 1)) end
 end
-if #ids == 0 then return {'ok', epoch} end
--- Jobs that returned at different times are not in order.
-table.sort(ids)
-
-redis.call('SADD', p .. 'lease:' .. kind .. ':' .. token, unpack(ids))
-redis.call('ZADD', p .. 'leases', time + ARGV[5], kind .. ':' .. token)
-local payloads, tries = redis.call('HMGET', p .. 'jobs', unpack(ids)), redis.call('HMGET', p .. 'tries', unpack(ids))
-local claimed = {'ok', epoch}
-for i, id in ipairs(ids) do
-  table.insert(claimed, id)
-  table.insert(claimed, tries[i] or '0')
-  table.insert(claimed, payloads[i] or '')
-end
-return claimed
+if #ids == 0 then return {'ok', EPOCH} end
+return claimed(ids)

@@ -2,6 +2,7 @@
 -- from it, so they need one Redis (replicas are possible), not a cluster.
 --
 --   epoch                      raised whenever this Redis may have lost data; missing: it was emptied
+--   master                     epoch and server on which it began: <epoch> <replication ID>
 --   revision                   counter of accepted writes
 --   app:<app>                  hash: epoch, n = chats given out, job = its creation while that is not stored
 --   chat:<app>:<chat>          hash: epoch, n = messages given out
@@ -37,5 +38,15 @@ local function return_to_queue(kind, ids)
   for _, id in ipairs(ids) do
     local crashes = tonumber(redis.call('HGET', p .. 'crashes', id) or 0)
     redis.call('RPUSH', p .. (crashes < 2 and 'queue:' or 'alone:') .. kind, id)
+  end
+end
+
+-- EPOCH and SERVER are part of this text: the epoch, and the replication ID of the server on which it began. A server gets
+-- a new ID when it restarts and when it becomes the master. Another ID, or a replica: newer data may be elsewhere.
+do
+  local info = redis.call('INFO', 'replication')
+  if string.match(info, 'role:(%l+)') ~= 'master' or (string.match(info, 'master_replid:(%x+)') or '') ~= SERVER
+    or redis.call('GET', p .. 'epoch') ~= EPOCH then
+    return {'epoch'}
   end
 end

@@ -1,8 +1,6 @@
 -- Reads the counter of an application or chat, and the creation of an application that is not stored yet.
 -- ARGV: the key without prefix
-local epoch = redis.call('GET', p .. 'epoch')
-if not epoch then return {'epoch'} end
 local counter = redis.call('HMGET', p .. ARGV[1], 'epoch', 'n', 'job')
-if counter[1] ~= epoch then return {'counter', epoch} end
+if counter[1] ~= EPOCH then return {'counter', EPOCH} end
 local payload = counter[3] and redis.call('HGET', p .. 'jobs', counter[3])
 return {'ok', counter[2], payload and counter[3] or '', payload or ''}

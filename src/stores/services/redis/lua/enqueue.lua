@@ -4,14 +4,11 @@
 -- Returns three values for each: ok, number, id; or a reason and its details.
 --
 -- Shared state is read and written once for all writes, at the end or before a write that must see it.
-local epoch = redis.call('GET', p .. 'epoch')
-if not epoch then return {'epoch'} end
-
 local dead = redis.call('ZCARD', p .. 'dead')
 local full = dead >= tonumber(ARGV[2]) and 'limits.dead_letters'
 local capacity = tonumber(ARGV[1]) - (redis.call('HLEN', p .. 'jobs') - dead)
 local at, last = int(now()), redis.call('INCRBY', p .. 'revision', (#ARGV - 3) / 5)
-local id_format, left = string.format('%06x', epoch) .. '%010x', (#ARGV - 3) / 5
+local id_format, left = string.format('%06x', EPOCH) .. '%010x', (#ARGV - 3) / 5
 
 -- Of each counter {epoch, numbers given out, changed}; of each sorted set number, id …; of all jobs id, payload …; of
 -- each kind its ids.
@@ -54,7 +51,7 @@ local function enqueue(kind, app, chat, target, members)
       counter = {read[1], tonumber(read[2]), false}
       counters[counter_key] = counter
     end
-    if counter[1] ~= epoch then return 'counter', epoch end
+    if counter[1] ~= EPOCH then return 'counter', EPOCH end
     if action == 'update' and tonumber(target) > counter[2] then return 'missing', '' end
   end
 
@@ -63,7 +60,7 @@ local function enqueue(kind, app, chat, target, members)
 
   local id, number, created = string.format(id_format, last - left), target, ''
   if entity == 'application' then
-    redis.call('HSET', counter_key, 'epoch', epoch, 'n', 0, 'job', id)
+    redis.call('HSET', counter_key, 'epoch', EPOCH, 'n', 0, 'job', id)
     number = '0'
   elseif action == 'update' then
     -- Readers of this write before it is stored need the creation time of the message.
@@ -77,7 +74,7 @@ local function enqueue(kind, app, chat, target, members)
   else
     counter[2], counter[3] = counter[2] + 1, true
     number = int(counter[2])
-    if entity == 'chat' then redis.call('HSET', p .. 'chat:' .. app .. ':' .. number, 'epoch', epoch, 'n', 0) end
+    if entity == 'chat' then redis.call('HSET', p .. 'chat:' .. app .. ':' .. number, 'epoch', EPOCH, 'n', 0) end
   end
   if found_by then add(pending, found_by, number, id) end
   jobs[#jobs + 1] = id

@@ -1,6 +1,5 @@
 -- Reads the newest write to each of some messages that is not stored yet: id, payload, or two empty strings, for each.
 -- ARGV: for each message its sorted set without prefix, and its number
-if not redis.call('GET', p .. 'epoch') then return {'epoch'} end
 local found = {'ok'}
 for i = 1, #ARGV, 2 do
   -- Members of one score sort by id, so the last is the newest.

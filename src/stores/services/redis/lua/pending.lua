@@ -1,6 +1,5 @@
 -- Reads the newest write to each number of a page that is not stored yet: id, payload, id, payload …
 -- ARGV: the sorted set without prefix, after, before ('-inf', '+inf', or '(' and a number), limit, '1' from the end
-if not redis.call('GET', p .. 'epoch') then return {'epoch'} end
 local key, low, high, limit, from_the_end = p .. ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
 local found = {'ok'}
 for _ = 1, limit do
