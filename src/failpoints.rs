@@ -1,9 +1,11 @@
-//! Named steps at which a test makes this program fail, to show that nothing is lost by it.
+//! Named steps at which a test makes this program fail, to show that nothing is lost by it; and a clock that a test moves.
 //!
 //! Only builds with the feature `breakpoints` have them: the tests' build, never a release.
 //! `CONFAB_TEST_BREAK=before_commit:3:crash` makes the process abort when it reaches `before_commit` for the third
 //! time. Other actions are `panic` and, where a worker [`reach`]es the step, `error` (the step fails as if a store were
 //! unreachable) or `stall` (the step never ends).
+//!
+//! `CONFAB_TEST_CLOCK_OFFSET_MS=60000` moves the clock of leases, retries and dates forward by a minute.
 //!
 //! | step | where |
 //! |---|---|
@@ -17,12 +19,19 @@
 
 #[cfg(not(feature = "breakpoints"))]
 mod armed {
+    use crate::domain::time::Clock;
+
     /// Does nothing.
     pub fn hit(_step: &str) {}
 
     /// Does nothing: the step continues.
     pub async fn reach(_step: &str) -> bool {
         false
+    }
+
+    /// Returns the clock without an offset.
+    pub fn clock() -> Clock {
+        Clock::default()
     }
 }
 
@@ -32,6 +41,8 @@ mod armed {
         OnceLock,
         atomic::{AtomicUsize, Ordering},
     };
+
+    use crate::domain::time::Clock;
 
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum Action {
@@ -90,6 +101,15 @@ mod armed {
         }
     }
 
+    /// Returns the clock moved by `CONFAB_TEST_CLOCK_OFFSET_MS` milliseconds.
+    pub fn clock() -> Clock {
+        let offset = std::env::var("CONFAB_TEST_CLOCK_OFFSET_MS").unwrap_or_else(|_| "0".into());
+        match offset.parse() {
+            Ok(offset) => Clock { offset },
+            Err(error) => panic!("CONFAB_TEST_CLOCK_OFFSET_MS={offset}: {error}"),
+        }
+    }
+
     /// Passes a step at which the process can die or the task panic.
     pub fn hit(step: &str) {
         if let Some(action) = due(step) {
@@ -106,4 +126,4 @@ mod armed {
     }
 }
 
-pub use armed::{hit, reach};
+pub use armed::{clock, hit, reach};

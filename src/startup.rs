@@ -11,6 +11,8 @@ use tracing::{info, warn};
 use crate::{
     admin::{self, AdminState},
     config::{self, BackendKind, Settings},
+    domain::time::Clock,
+    failpoints,
     http::{self, Listeners},
     listener::bind::SocketFile,
     maintenance::Maintenance,
@@ -49,13 +51,22 @@ pub fn maintenance(settings: &Settings) -> stores::Result<Maintenance> {
 ///
 /// Same as [`maintenance`].
 pub fn backend(settings: &Settings) -> stores::Result<Backend> {
+    backend_with_clock(settings, failpoints::clock())
+}
+
+/// The stores of the chosen backend, whose leases, retries and dates follow a clock.
+///
+/// # Errors
+///
+/// Same as [`maintenance`].
+pub fn backend_with_clock(settings: &Settings, clock: Clock) -> stores::Result<Backend> {
     Ok(match settings.backend {
-        BackendKind::Embedded => Backend::Embedded(Arc::new(embedded(settings)?)),
-        BackendKind::Services => Backend::Services(Arc::new(services(settings)?)),
+        BackendKind::Embedded => Backend::Embedded(Arc::new(embedded(settings, clock)?)),
+        BackendKind::Services => Backend::Services(Arc::new(services(settings, clock)?)),
     })
 }
 
-fn embedded(settings: &Settings) -> stores::Result<Embedded> {
+fn embedded(settings: &Settings, clock: Clock) -> stores::Result<Embedded> {
     let configured = &settings.embedded.path;
     let file = match configured.as_os_str().is_empty() {
         true => default_file(|name| std::env::var_os(name)),
@@ -69,10 +80,11 @@ fn embedded(settings: &Settings) -> stores::Result<Embedded> {
         timeout: settings.embedded.timeout,
         queue_depth: settings.limits.queue_depth,
         dead_letters: settings.limits.dead_letters,
+        clock,
     })
 }
 
-fn services(settings: &Settings) -> stores::Result<Services> {
+fn services(settings: &Settings, clock: Clock) -> stores::Result<Services> {
     let services = &settings.services;
     let mysql = Arc::new(Mysql::new(
         services.mysql_url.expose(),
@@ -85,6 +97,7 @@ fn services(settings: &Settings) -> stores::Result<Services> {
         timeout: services.timeout,
         queue_depth: settings.limits.queue_depth,
         dead_letters: settings.limits.dead_letters,
+        clock,
     };
     let redis = Redis::new(services.redis_url.expose(), redis, mysql.clone())?;
     let elasticsearch = SearchIndex::new(

@@ -4,15 +4,18 @@ use std::{collections::BTreeSet, time::Duration};
 
 use confab::{
     domain::{AppId, ChatKey, Kind, MessageKey, Page, Write},
-    stores::{Enqueued, Error},
+    stores::{Backend, Batch, ClaimLimits, Enqueued, Error},
 };
 
 use crate::{
-    support::{Fixture, apply, eventually, on_each_backend},
+    support::{Fixture, apply, on_each_backend},
     test_stores::{LONG_LEASE, TestStores, WHOLE_LIST, texts},
 };
 
-const SHORT: Duration = Duration::from_millis(50);
+const LEASE: Duration = Duration::from_secs(60);
+
+/// Delay of a retry.
+const DELAY: Duration = Duration::from_secs(60);
 
 #[apply(on_each_backend!)]
 async fn numbers_are_unique_and_gapless_across_processes(fixture: &Fixture) {
@@ -172,7 +175,7 @@ async fn expired_lease_changes_nothing(fixture: &Fixture) {
     let chat = stores.new_chat().await;
     let message = stores.create_message(chat, "hello").await;
     let late = stores
-        .claim_some(Kind::CreateMessage, 9, SHORT)
+        .claim_some(Kind::CreateMessage, 9, LEASE)
         .await
         .expect("a batch");
     recover(&stores, 1).await;
@@ -192,16 +195,16 @@ async fn extended_lease_does_not_expire(fixture: &Fixture) {
     let chat = stores.new_chat().await;
     stores.create_message(chat, "hello").await;
     let batch = stores
-        .claim_some(Kind::CreateMessage, 9, SHORT)
+        .claim_some(Kind::CreateMessage, 9, LEASE)
         .await
         .expect("a batch");
     stores
         .backend
-        .extend(&batch.lease, LONG_LEASE)
+        .extend(&batch.lease, LEASE * 3)
         .await
         .expect("extended");
-    tokio::time::sleep(SHORT * 2).await;
-    assert_eq!(stores.backend.recover().await, Ok(Vec::new()));
+    let later = stores.open_ahead(LEASE * 2);
+    assert_eq!(later.recover().await, Ok(Vec::new()));
     let settled = stores.backend.acknowledge(&batch.lease, &batch.jobs).await;
     assert_eq!(settled, Ok(()));
 }
@@ -214,26 +217,18 @@ async fn failed_job_is_retried_when_due(fixture: &Fixture) {
     stores.create_message(chat, "unstorable").await;
     let batch = stores.claim(Kind::CreateMessage).await;
     let failed = queue
-        .fail(&batch.lease, &batch.jobs[0], "no good", Some(SHORT))
+        .fail(&batch.lease, &batch.jobs[0], "no good", Some(DELAY))
         .await;
     assert_eq!(failed, Ok(()));
-    let again = eventually("the job comes back", async || {
-        stores
-            .claim_some(Kind::CreateMessage, 9, LONG_LEASE)
-            .await
-            .ok_or("nothing waits")
-    })
-    .await;
+    let early = stores.open_ahead(DELAY / 2);
+    assert_eq!(claim_at(&early).await, None);
+    let due = stores.open_ahead(DELAY * 2);
+    let again = claim_at(&due).await.expect("the job is due");
     assert_eq!(again.jobs[0].tries, 1);
-    let never = Some(Duration::from_secs(3600));
-    queue
-        .fail(&again.lease, &again.jobs[0], "no good", never)
+    due.fail(&again.lease, &again.jobs[0], "no good", Some(DELAY))
         .await
         .expect("failed");
-    assert_eq!(
-        stores.claim_some(Kind::CreateMessage, 9, LONG_LEASE).await,
-        None
-    );
+    assert_eq!(claim_at(&due).await, None);
     let stats = queue.stats().await.expect("stats");
     assert_eq!((stats[2].kind, stats[2].delayed), ("create_message", 1));
 }
@@ -268,7 +263,7 @@ async fn job_that_crashes_workers_is_isolated_then_dead(fixture: &Fixture) {
     stores.create_message(chat, "bystander").await;
     for _ in 0..2 {
         let batch = stores
-            .claim_some(Kind::CreateMessage, 9, SHORT)
+            .claim_some(Kind::CreateMessage, 9, LEASE)
             .await
             .expect("a batch");
         assert_eq!(batch.jobs.len(), 2);
@@ -276,7 +271,7 @@ async fn job_that_crashes_workers_is_isolated_then_dead(fixture: &Fixture) {
     }
     stores.create_message(chat, "newer").await;
     let alone = stores
-        .claim_some(Kind::CreateMessage, 9, SHORT)
+        .claim_some(Kind::CreateMessage, 9, LEASE)
         .await
         .expect("a batch");
     assert_eq!(texts(&alone.jobs), ["deadly"]);
@@ -299,15 +294,23 @@ async fn job_that_crashes_workers_is_isolated_then_dead(fixture: &Fixture) {
     assert_eq!(stores.backend.stats().await.expect("stats")[2].dead, 1);
 }
 
-/// Waits until leases have expired, and recovers their jobs.
+/// Claims messages by the clock of this backend.
+async fn claim_at(backend: &Backend) -> Option<Batch> {
+    let limits = ClaimLimits {
+        jobs: 9,
+        bytes: usize::MAX,
+        lease: LONG_LEASE,
+    };
+    let claimed = backend.claim(Kind::CreateMessage, &limits).await;
+    claimed.expect("a response")
+}
+
+/// Recovers the jobs of leases that have expired after [`LEASE`].
 async fn recover(stores: &TestStores, jobs: usize) {
-    eventually("the lease is over", async || {
-        match stores.backend.recover().await {
-            Ok(recovered) if recovered.iter().map(|of| of.jobs).sum::<usize>() == jobs => Ok(()),
-            other => Err(other),
-        }
-    })
-    .await;
+    assert_eq!(stores.backend.recover().await, Ok(Vec::new()));
+    let recovered = stores.open_ahead(LEASE * 2).recover().await;
+    let recovered = recovered.expect("a response");
+    assert_eq!(recovered.iter().map(|of| of.jobs).sum::<usize>(), jobs);
 }
 
 #[apply(on_each_backend!)]

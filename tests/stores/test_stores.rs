@@ -6,6 +6,7 @@ use confab::{
     config::Settings,
     domain::{
         AppId, Change, ChatKey, Job, Kind, Message, MessageKey, Page, Revision, Write, text::Query,
+        time::Clock,
     },
     maintenance::Maintenance,
     startup,
@@ -51,7 +52,7 @@ impl TestStores {
                 .map(|(name, value)| (name.to_string(), value.to_string())),
         );
         let stores = Self {
-            backend: open(&variables),
+            backend: open(&variables, Clock::default()),
             fixture: variables,
         };
         stores.backend.migrate().await.expect("a migrated database");
@@ -69,7 +70,13 @@ impl TestStores {
 
     /// Opens the same stores again, as another process does.
     pub fn open_again(&self) -> Backend {
-        open(&self.fixture)
+        open(&self.fixture, Clock::default())
+    }
+
+    /// Opens the same stores again, as another process does whose clock is this much ahead.
+    pub fn open_ahead(&self, ahead: Duration) -> Backend {
+        let offset = ahead.as_millis().try_into().expect("a short time");
+        open(&self.fixture, Clock { offset })
     }
 
     /// Opens the stores again with additional settings.
@@ -84,6 +91,7 @@ impl TestStores {
                 .cloned()
                 .chain(others)
                 .collect::<Vec<_>>(),
+            Clock::default(),
         )
     }
 
@@ -246,9 +254,9 @@ pub fn services(backend: &Backend) -> Option<&Services> {
     }
 }
 
-fn open(variables: &[(String, String)]) -> Backend {
+fn open(variables: &[(String, String)], clock: Clock) -> Backend {
     let settings = Settings::read(None, variables.iter().cloned()).expect("valid settings");
-    startup::backend(&settings).expect("stores can be prepared")
+    startup::backend_with_clock(&settings, clock).expect("stores can be prepared")
 }
 
 pub fn texts(jobs: &[Job]) -> Vec<String> {

@@ -15,9 +15,11 @@ use deadpool_redis::redis::{
 use super::{CHAT, handler};
 use crate::stores::NAME;
 
-/// The program's script.
+/// The epoch of [`seed`].
+const EPOCH: u8 = 1;
+
+/// The program's script, without its first lines: see [`accept_script`].
 const ACCEPT: &str = concat!(
-    "#!lua\n",
     include_str!("../../../src/stores/services/redis/lua/common.lua"),
     "\n",
     include_str!("../../../src/stores/services/redis/lua/enqueue.lua")
@@ -42,7 +44,10 @@ pub async fn serve(port: &str, url: &str, is_accept: bool) -> Result<()> {
     let settings = ConnectionManagerConfig::new().set_pipeline_buffer_size(1024);
     let client = redis::Client::open(url)?;
     let mut redis = ConnectionManager::new_with_config(client, settings).await?;
-    let text = if is_accept { ACCEPT } else { INCREMENT };
+    let text = match is_accept {
+        true => accept_script(&mut redis).await?,
+        false => INCREMENT.to_owned(),
+    };
     let sha: String = redis::cmd("SCRIPT")
         .arg("LOAD")
         .arg(text)
@@ -57,6 +62,19 @@ pub async fn serve(port: &str, url: &str, is_accept: bool) -> Result<()> {
     .await
 }
 
+/// The program's script for this server, which is the master of the epoch.
+async fn accept_script(redis: &mut ConnectionManager) -> Result<String> {
+    let mut info = redis::cmd("INFO");
+    let info: String = info.arg("replication").query_async(redis).await?;
+    let server = info
+        .lines()
+        .find_map(|line| line.strip_prefix("master_replid:"))
+        .context("INFO without master_replid")?;
+    Ok(format!(
+        "#!lua\nlocal EPOCH, SERVER = '{EPOCH}', '{server}'\n{ACCEPT}"
+    ))
+}
+
 /// Creates the epoch, and the counter that marks the chat as existing.
 pub async fn seed(
     redis: &mut redis::aio::MultiplexedConnection,
@@ -65,13 +83,13 @@ pub async fn seed(
 ) -> Result<()> {
     let epoch = redis::cmd("SET")
         .arg(format!("{}epoch", prefix()))
-        .arg(1)
+        .arg(EPOCH)
         .query_async(redis)
         .await;
     let () = epoch.context("Redis")?;
     redis::cmd("HSET")
         .arg(format!("{}chat:{app}:{chat}", prefix()))
-        .arg(&["epoch", "1", "n", "0"])
+        .arg(&[("epoch", EPOCH), ("n", 0)])
         .query_async(redis)
         .await
         .context("Redis")
@@ -94,7 +112,9 @@ async fn create(
         .arg(&["create_message", app])
         .arg(chat)
         .arg(0)
-        .arg(draft);
+        .arg(draft)
+        // The offset of the clock.
+        .arg(0);
     let response: Vec<String> = call
         .query_async(&mut redis)
         .await

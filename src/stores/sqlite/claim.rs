@@ -12,7 +12,7 @@ use super::{
     Embedded,
     error::Outcome,
     job_admin::is_paused,
-    rows::{now, signed, unsigned},
+    rows::{signed, unsigned},
     schema::leases,
 };
 use crate::{
@@ -46,9 +46,9 @@ struct Held {
 
 impl Embedded {
     pub(crate) async fn claim(&self, kind: Kind, limits: &ClaimLimits) -> Result<Option<Batch>> {
-        let (claimer, limits) = (self.claimer.clone(), *limits);
+        let (claimer, limits, clock) = (self.claimer.clone(), *limits, self.queue.clock);
         let claim = move |connection: &mut SqliteConnection| {
-            claim(connection, &claimer, kind, &limits, now())
+            claim(connection, &claimer, kind, &limits, clock.now())
         };
         self.writer.run(call!("queue", "claim"), claim).await
     }
@@ -57,9 +57,9 @@ impl Embedded {
     /// other run of the program held: none of them lives.
     pub async fn recover(&self) -> Result<Vec<Recovered>> {
         let (claimer, exclusive) = (self.claimer.clone(), self.exclusive.get().is_some());
-        let recover = move |connection: &mut SqliteConnection| {
-            recover(connection, &claimer, exclusive, now())
-        };
+        let now = self.queue.clock.now();
+        let recover =
+            move |connection: &mut SqliteConnection| recover(connection, &claimer, exclusive, now);
         self.writer.run(call!("queue", "recover"), recover).await
     }
 }

@@ -2,11 +2,10 @@
 
 use std::collections::{HashMap, hash_map::Entry};
 
-use chrono::Utc;
 use diesel::prelude::*;
 
 use super::{
-    Embedded, QueueLimits,
+    Embedded, QueueSettings,
     error::{Failure, Outcome},
     pending,
     rows::{MAX_MESSAGES, signed, unsigned},
@@ -54,9 +53,9 @@ impl Embedded {
 
     /// Checks that a write would be accepted.
     pub async fn probe_queue(&self) -> Result<()> {
-        let limits = self.limits;
+        let queue = self.queue;
         let check = move |connection: &mut SqliteConnection| {
-            Ok(Transaction::open(connection, &limits)?.check_capacity()?)
+            Ok(Transaction::open(connection, &queue)?.check_capacity()?)
         };
         self.readers.run(call!("queue", "ping"), check).await
     }
@@ -66,11 +65,11 @@ impl Embedded {
 /// instead of the result is of all writes.
 pub(super) fn enqueue_all(
     connection: &mut SqliteConnection,
-    limits: &QueueLimits,
+    queue: &QueueSettings,
     writes: &[&NewJob],
 ) -> Outcome<Vec<Result<Enqueued>>> {
     connection.immediate_transaction(|connection| {
-        let mut transaction = Transaction::open(connection, limits)?;
+        let mut transaction = Transaction::open(connection, queue)?;
         let mut outcomes = Vec::with_capacity(writes.len());
         for write in writes {
             outcomes.push(match transaction.enqueue(connection, write) {
@@ -120,7 +119,7 @@ impl Chat {
 }
 
 impl Transaction {
-    fn open(connection: &mut SqliteConnection, limits: &QueueLimits) -> Outcome<Self> {
+    fn open(connection: &mut SqliteConnection, queue: &QueueSettings) -> Outcome<Self> {
         let counts: Vec<(String, i64)> = job_counts::table
             .select((job_counts::state, job_counts::jobs))
             .load(connection)?;
@@ -129,10 +128,9 @@ impl Transaction {
         let sum = |counts: Vec<(String, i64)>| counts.iter().map(|(_, jobs)| jobs).sum::<i64>();
         Ok(Self {
             revision: state::table.select(state::revision).first(connection)?,
-            capacity: signed(limits.queue_depth as u64) - sum(alive),
-            full: (sum(dead) >= signed(limits.dead_letters as u64))
-                .then_some("limits.dead_letters"),
-            now: Utc::now().timestamp_millis(),
+            capacity: signed(queue.queue_depth as u64) - sum(alive),
+            full: (sum(dead) >= signed(queue.dead_letters as u64)).then_some("limits.dead_letters"),
+            now: queue.clock.now(),
             chats: HashMap::new(),
         })
     }

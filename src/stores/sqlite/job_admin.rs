@@ -9,7 +9,7 @@ use diesel::{
 use super::{
     Embedded,
     error::{Outcome, failed},
-    rows::{now, signed, unsigned},
+    rows::{signed, unsigned},
     schema::{job_counts, jobs, paused_kinds},
 };
 use crate::{
@@ -23,7 +23,8 @@ use crate::{
 
 impl Embedded {
     pub(crate) async fn stats(&self) -> Result<Vec<KindStats>> {
-        let stats = |connection: &mut SqliteConnection| stats(connection, now());
+        let now = self.queue.clock.now();
+        let stats = move |connection: &mut SqliteConnection| stats(connection, now);
         self.readers.run(call!("queue", "stats"), stats).await
     }
 

@@ -33,18 +33,20 @@ use std::{path::PathBuf, sync::OnceLock, time::Duration};
 use self::{error::unavailable, lock::try_lock, path::DataFile, readers::Readers, writer::Writer};
 pub use self::{lock::FileLock, path::default_file};
 use super::{Result, Wakeups, coalescer::Coalescer};
-use crate::domain::{Message, MessageKey};
+use crate::domain::{Message, MessageKey, time::Clock};
 
-/// Bounds of the queue.
+/// Bounds and clock of the queue.
 #[derive(Debug, Clone, Copy)]
-struct QueueLimits {
+struct QueueSettings {
     /// Writes that may be waiting, leased and delayed.
     queue_depth: usize,
     /// Dead letters that may be kept.
     dead_letters: usize,
+    /// Clock of leases, retries and dates.
+    clock: Clock,
 }
 
-/// Location of the file, and bounds of the queue in it.
+/// Location of the file, and bounds and clock of the queue in it.
 #[derive(Debug, Clone)]
 pub struct SqliteSettings {
     /// The file; its folder is created with it.
@@ -55,6 +57,8 @@ pub struct SqliteSettings {
     pub queue_depth: usize,
     /// Dead letters that may be kept.
     pub dead_letters: usize,
+    /// Clock of leases, retries and dates.
+    pub clock: Clock,
 }
 
 /// Rows, queue and search index in one file.
@@ -65,7 +69,7 @@ pub struct Embedded {
     writer: Writer,
     readers: Readers,
     messages: Coalescer<MessageKey, Option<Message>>,
-    limits: QueueLimits,
+    queue: QueueSettings,
     /// ID of this run of the program, as a claimer of jobs.
     claimer: String,
     /// Lock of the process that serves the file.
@@ -83,17 +87,18 @@ impl Embedded {
             path: settings.file,
             timeout: settings.timeout,
         };
-        let limits = QueueLimits {
+        let queue = QueueSettings {
             queue_depth: settings.queue_depth,
             dead_letters: settings.dead_letters,
+            clock: settings.clock,
         };
         let readers = Readers::new(&file);
         Ok(Self {
             wakeups: Wakeups::default(),
-            writer: Writer::start(&file, limits)?,
+            writer: Writer::start(&file, queue)?,
             messages: reader::messages(&readers),
             readers,
-            limits,
+            queue,
             claimer: format!("{:032x}", rand::random::<u128>()),
             exclusive: OnceLock::new(),
             file,

@@ -158,11 +158,6 @@ impl MessageRow {
     }
 }
 
-/// Returns the current time as stored.
-pub(super) fn now() -> i64 {
-    millis(chrono::Utc::now())
-}
-
 /// Converts a time to milliseconds since 1970, as stored.
 pub(super) fn millis(time: Timestamp) -> i64 {
     time.timestamp_millis()

@@ -8,12 +8,7 @@ use diesel::{
     sql_types::{BigInt, Text},
 };
 
-use super::{
-    Embedded, claim,
-    error::Outcome,
-    rows::{now, signed},
-    schema::leases,
-};
+use super::{Embedded, claim, error::Outcome, rows::signed, schema::leases};
 use crate::{
     domain::Job,
     stores::{Error, Lease, Result, call::call},
@@ -22,8 +17,8 @@ use crate::{
 impl Embedded {
     pub(crate) async fn extend(&self, lease: &Lease, time: Duration) -> Result<()> {
         let lease = lease.clone();
+        let until = self.queue.clock.now().saturating_add(claim::time(time));
         let extend = move |connection: &mut SqliteConnection| {
-            let until = now().saturating_add(claim::time(time));
             let extended = diesel::update(leases::table.find(&lease.token))
                 .set(leases::until.eq(until))
                 .execute(connection)?;
@@ -53,7 +48,8 @@ impl Embedded {
         retry_after: Option<Duration>,
     ) -> Result<()> {
         let (lease, job, error) = (lease.clone(), job.revision, error.to_owned());
-        let due = retry_after.map(|after| now().saturating_add(claim::time(after)));
+        let now = self.queue.clock.now();
+        let due = retry_after.map(|after| now.saturating_add(claim::time(after)));
         let fail = move |connection: &mut SqliteConnection| {
             connection.immediate_transaction(|connection| {
                 let failed = sql_query(
@@ -61,7 +57,7 @@ impl Embedded {
                      WHERE id = ? AND lease = ? AND EXISTS (SELECT 1 FROM leases WHERE token = lease)",
                 )
                 .bind::<Text, _>(if due.is_some() { "delayed" } else { "dead" })
-                .bind::<BigInt, _>(due.unwrap_or_else(now))
+                .bind::<BigInt, _>(due.unwrap_or(now))
                 .bind::<Text, _>(error)
                 .bind::<BigInt, _>(signed(job.0))
                 .bind::<Text, _>(&lease.token)

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::debug;
 
 use super::{
-    QueueLimits,
+    QueueSettings,
     connection::{LazyConnection, Role},
     enqueue::{NewJob, enqueue_all},
     error::{Outcome, failed, unavailable},
@@ -57,12 +57,12 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread; the file is opened when first needed.
-    pub fn start(file: &DataFile, limits: QueueLimits) -> Result<Self> {
+    pub fn start(file: &DataFile, queue: QueueSettings) -> Result<Self> {
         let (commands, received) = mpsc::channel(CHANNEL_CAPACITY);
         let connection = LazyConnection::new(file, Role::Writes);
         let thread = thread::Builder::new()
             .name("sqlite-writer".into())
-            .spawn(move || run(received, connection, limits))
+            .spawn(move || run(received, connection, queue))
             .map_err(|error| failed(format!("cannot start the writer thread: {error}")))?;
         Ok(Self {
             file: file.clone(),
@@ -131,7 +131,11 @@ impl Drop for Writer {
     }
 }
 
-fn run(mut commands: mpsc::Receiver<Command>, mut connection: LazyConnection, limits: QueueLimits) {
+fn run(
+    mut commands: mpsc::Receiver<Command>,
+    mut connection: LazyConnection,
+    queue: QueueSettings,
+) {
     let mut writes = Vec::new();
     let mut work = VecDeque::new();
     loop {
@@ -150,7 +154,7 @@ fn run(mut commands: mpsc::Receiver<Command>, mut connection: LazyConnection, li
             }
         }
         if !writes.is_empty() {
-            enqueue_group(&mut connection, &limits, std::mem::take(&mut writes));
+            enqueue_group(&mut connection, &queue, std::mem::take(&mut writes));
         }
         if let Some(next) = work.pop_front() {
             let began = Instant::now();
@@ -166,17 +170,16 @@ fn run(mut commands: mpsc::Receiver<Command>, mut connection: LazyConnection, li
     }
 }
 
-fn enqueue_group(connection: &mut LazyConnection, limits: &QueueLimits, mut group: Vec<Waiting>) {
+fn enqueue_group(connection: &mut LazyConnection, queue: &QueueSettings, mut group: Vec<Waiting>) {
     group.retain(|waiting| !waiting.response.is_closed());
     let writes: Vec<&NewJob> = group.iter().map(|waiting| &waiting.write).collect();
-    let outcomes = match connection.run(|connection| enqueue_all(connection, limits, &writes)) {
+    let outcomes = match connection.run(|connection| enqueue_all(connection, queue, &writes)) {
         Ok(outcomes) => outcomes,
         // One of them spoils the others: each for itself, then.
         Err(Error::Rejected { .. } | Error::Failed { .. }) if writes.len() > 1 => writes
             .iter()
             .map(|write| {
-                let outcome =
-                    connection.run(|connection| enqueue_all(connection, limits, &[write]));
+                let outcome = connection.run(|connection| enqueue_all(connection, queue, &[write]));
                 outcome.and_then(|mut outcomes| {
                     outcomes.pop().unwrap_or_else(|| Err(failed("no response")))
                 })

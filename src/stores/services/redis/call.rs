@@ -62,7 +62,7 @@ impl Redis {
         command: &ScriptCall,
         scripts: &EpochScripts,
     ) -> Result<Option<Vec<String>>> {
-        let command = command.command(scripts, &self.settings.prefix);
+        let command = command.command(scripts, &self.settings.prefix, self.settings.clock);
         let response: Vec<String> = match self.connections.query(class, &command).await? {
             Ok(response) => response,
             Err(error) if error.code().is_some_and(|code| NOT_MASTER.contains(&code)) => {

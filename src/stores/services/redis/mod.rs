@@ -30,7 +30,7 @@ pub use self::{
 };
 use super::mysql::Mysql;
 use crate::{
-    domain::{Change, Kind, Revision},
+    domain::{Change, Kind, Revision, time::Clock},
     stores::{Error, Result, payload},
 };
 
@@ -47,6 +47,8 @@ pub struct RedisSettings {
     pub queue_depth: usize,
     /// Dead letters that may be kept.
     pub dead_letters: usize,
+    /// Clock of leases, retries and dates. Its offset is added to the time of the Redis server.
+    pub clock: Clock,
 }
 
 /// The queue.

@@ -7,6 +7,7 @@
 use deadpool_redis::redis::{self, Cmd, ToRedisArgs, cmd};
 
 use super::server::MasterId;
+use crate::domain::time::Clock;
 
 /// Lua script and its digest.
 #[derive(Debug)]
@@ -38,8 +39,8 @@ impl ScriptCall {
         self
     }
 
-    /// The command that calls the script of an epoch on the keys with this prefix.
-    pub fn command(&self, scripts: &EpochScripts, prefix: &str) -> Cmd {
+    /// The command that calls the script of an epoch on the keys with this prefix, at the time of this clock.
+    pub fn command(&self, scripts: &EpochScripts, prefix: &str, clock: Clock) -> Cmd {
         let mut command = cmd("EVALSHA");
         command.arg(&(self.script)(scripts).sha).arg(1).arg(prefix);
         for argument in self.arguments.args_iter() {
@@ -47,6 +48,7 @@ impl ScriptCall {
                 command.arg(argument);
             }
         }
+        command.arg(clock.offset);
         command
     }
 }
