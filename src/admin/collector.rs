@@ -68,9 +68,7 @@ fn set(snapshot: &Snapshot) {
         metrics::set_queue(stats.kind, [waiting, leased, delayed, dead, oldest, paused]);
     }
     if let Some(lag) = snapshot.lag {
-        let (messages, seconds) = metrics::index_lag();
-        messages.set(lag.messages as f64);
-        seconds.set(lag.oldest);
+        metrics::set_index_lag(lag.messages, lag.oldest);
     }
 }
 

@@ -195,9 +195,11 @@ pub fn set_queue(kind: &'static str, values: [f64; 6]) {
     }
 }
 
-/// Search index lag: number of messages not yet indexed, and age of the oldest in seconds.
-pub fn index_lag() -> (Gauge, Gauge) {
-    (gauge!(INDEX_LAG_MESSAGES), gauge!(INDEX_LAG_SECONDS))
+/// Sets the search index lag: the number of messages not yet indexed, and the age of the oldest.
+#[allow(clippy::cast_precision_loss, reason = "a gauge")]
+pub fn set_index_lag(messages: u64, oldest: Duration) {
+    gauge!(INDEX_LAG_MESSAGES).set(messages as f64);
+    gauge!(INDEX_LAG_SECONDS).set(oldest);
 }
 
 /// Differences of one kind that the reconciler found. One that is found again before it is repaired counts twice.

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 use crate::{
     jobs::ONE_TRY,
-    support::{Fixture, Process, apply, eventually, on_each_backend},
+    support::{
+        Fixture, Process, Proxy, apply, eventually, eventually_eq, on_each_backend, on_services,
+    },
 };
 
 /// The exported metrics of a process, as text.
@@ -138,4 +140,44 @@ async fn metrics_report_jobs_requests_and_stores(fixture: &Fixture) {
         }
     })
     .await;
+}
+
+/// The index lag on the dashboard.
+async fn shown_lag(api: &Process) -> String {
+    let page = api.admin().get("/").await.body;
+    let tile = page.split_once("Index lag</span>").map(|(_, tile)| tile);
+    let value = tile.and_then(|tile| tile.split(['<', '>']).nth(2));
+    value.unwrap_or_else(|| panic!("no lag in {page}")).into()
+}
+
+#[apply(on_services!)]
+async fn dashboard_and_metrics_show_the_index_lag(fixture: &Fixture) {
+    let mut proxy = Proxy::refusing(&fixture.services().elasticsearch_url);
+    proxy.open().await;
+    let url = proxy.url();
+    let api = fixture
+        .start_with(&[("CONFAB_SERVICES__ELASTICSEARCH_URL", &url)])
+        .await;
+    let chat = api.new_app_and_chat().await;
+    let shown = async |lag: &str| {
+        eventually_eq("the lag", lag.to_owned(), async || shown_lag(&api).await).await;
+    };
+    shown("0").await;
+    proxy.cut().await;
+    for number in 1..=3 {
+        api.create_message(&chat, "hello").await;
+        // Each is a change of its own.
+        eventually_eq("the changes that wait", Some(number), async || {
+            fixture.stored_number("SELECT COUNT(*) FROM outbox").await
+        })
+        .await;
+    }
+    let range = "SELECT CAST(MAX(id) - MIN(id) + 1 AS SIGNED) FROM outbox";
+    let range = fixture.stored_number(range).await.expect("three rows");
+    assert!((3..100).contains(&range), "{range}");
+    shown(&range.to_string()).await;
+    wait_for_value(&api, "confab_index_lag_messages", &[], 3.0).await;
+    proxy.open().await;
+    shown("0").await;
+    wait_for_value(&api, "confab_index_lag_messages", &[], 0.0).await;
 }
