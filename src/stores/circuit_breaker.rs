@@ -58,6 +58,28 @@ impl CircuitBreaker {
         Err(self.unavailable(format!("no response within {time:?}")))
     }
 
+    /// Makes a call with its own time limit, of a kind that can be slow because of what it asks for. The circuit opens only
+    /// if `ping`, which asks for nothing, is not answered either.
+    ///
+    /// # Errors
+    ///
+    /// Same as [`Self::call`].
+    pub async fn call_or_ping<T>(
+        &self,
+        time: Duration,
+        call: impl Future<Output = T>,
+        ping: impl Future<Output = bool>,
+    ) -> Result<T> {
+        self.admit()?;
+        let response = tokio::time::timeout(time, call).await;
+        if response.is_ok() || ping.await {
+            *self.open_until() = None;
+        } else {
+            self.trip();
+        }
+        response.map_err(|_| self.unavailable(format!("no response within {time:?}")))
+    }
+
     /// Checks that the circuit is not open.
     ///
     /// # Errors
@@ -111,6 +133,22 @@ mod tests {
     use std::future::{pending, ready};
 
     use super::*;
+
+    #[tokio::test]
+    async fn slow_call_opens_the_circuit_only_if_a_ping_fails_too() {
+        let time = Duration::from_millis(10);
+        let breaker = CircuitBreaker::new("the store", time);
+        let slow = |ping| breaker.call_or_ping(time, pending::<()>(), ready(ping));
+        assert!(slow(true).await.is_err());
+        assert_eq!(breaker.call(ready(1)).await, Ok(1));
+        assert!(slow(false).await.is_err());
+        assert!(breaker.check().is_err());
+        std::thread::sleep(OPEN_TIME);
+        // Half-open: a ping alone closes it.
+        assert!(slow(true).await.is_err());
+        assert_eq!(breaker.check(), Ok(()));
+        assert_eq!(breaker.call(ready(1)).await, Ok(1));
+    }
 
     #[tokio::test]
     async fn after_a_silence_one_at_a_time_asks_until_there_is_an_answer() {

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Fixture, Proxy, apply, eventually, eventually_eq, on_services};
+use crate::{
+    readiness::wait_for_readiness,
+    support::{Client, Fixture, Proxy, apply, eventually, eventually_eq, on_services},
+};
 
 const OUT_OF_REACH: &str = "Try again shortly: a store is out of reach";
 
@@ -361,4 +364,25 @@ async fn shutdown_completes_while_elasticsearch_hangs(fixture: &Fixture) {
         api.search_numbers(&chat, "hello").await
     })
     .await;
+}
+
+#[apply(on_services!)]
+async fn search_that_hangs_does_not_stop_others(fixture: &Fixture) {
+    let proxies = Proxies::open(fixture).await;
+    let settings = proxies.settings();
+    proxies.elasticsearch.hang_on("hangs");
+    let api = fixture.start_with(&as_strs(&settings)).await;
+    let chat = api.new_app_and_chat().await;
+    api.create_message(&chat, "hello").await;
+    let found = async || api.search_numbers(&chat, "hello").await;
+    eventually_eq("the message is found", vec![1], found).await;
+    for _ in 0..2 {
+        api.search(&chat, "hangs")
+            .await
+            .expect_error(503, OUT_OF_REACH);
+        // Elasticsearch responds: neither searches nor indexing pause.
+        let response = api.search(&chat, "hello").await;
+        response.expect_status(200);
+        wait_for_readiness(&api, 200, "ready").await;
+    }
 }

@@ -30,6 +30,8 @@ pub struct Proxy {
 struct ProxyState {
     /// No data is transferred.
     blocked: bool,
+    /// A connection that transfers this text transfers nothing more.
+    hangs_on: Option<&'static str>,
     /// Incremented to close all existing connections.
     generation: u64,
 }
@@ -45,6 +47,7 @@ impl Proxy {
             forwarding: None,
             state: watch::Sender::new(ProxyState {
                 blocked: false,
+                hangs_on: None,
                 generation: 0,
             }),
         }
@@ -95,6 +98,11 @@ impl Proxy {
     /// Accepts connections, but transfers no data, neither on new nor on existing ones.
     pub fn hang(&self) {
         self.state.send_modify(|state| state.blocked = true);
+    }
+
+    /// Transfers data, but for requests that hold this text: such a connection hangs.
+    pub fn hang_on(&self, text: &'static str) {
+        self.state.send_modify(|state| state.hangs_on = Some(text));
     }
 
     /// Transfers data again, beginning with what was held back.
@@ -163,6 +171,11 @@ async fn pass(
         // The end of a connection is held back too.
         let open = state.wait_for(|state| !state.blocked).await.map(|_| ());
         open.map_err(io::Error::other)?;
+        let hangs_on = state.borrow().hangs_on.map(str::as_bytes);
+        let hangs = |text: &[u8]| bytes[..length].windows(text.len()).any(|part| part == text);
+        if hangs_on.is_some_and(hangs) {
+            return std::future::pending().await;
+        }
         if length == 0 {
             return to.shutdown().await;
         }

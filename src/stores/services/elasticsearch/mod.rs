@@ -35,10 +35,17 @@ use crate::stores::{Error, Result, call::Call, circuit_breaker::CircuitBreaker};
 /// Name of this store in errors.
 const STORE: &str = "Elasticsearch";
 
+/// Time limit of a ping after a call that was not answered in time.
+const PING: Duration = Duration::from_secs(1);
+
 /// Full text, in Elasticsearch.
 pub struct SearchIndex {
     client: Elasticsearch,
+    /// Breaker of everything but the API's searches: indexing, rebuilds, comparisons.
     breaker: CircuitBreaker,
+    /// Breaker of the API's searches, which clients can make slow.
+    search_breaker: CircuitBreaker,
+    timeout: Duration,
     write_timeout: Duration,
     alias: String,
 }
@@ -69,6 +76,8 @@ impl SearchIndex {
         Ok(Self {
             client: Elasticsearch::new(transport),
             breaker: CircuitBreaker::new(STORE, timeout),
+            search_breaker: CircuitBreaker::new(STORE, timeout),
+            timeout,
             write_timeout,
             alias: alias.into(),
         })
@@ -80,7 +89,19 @@ impl SearchIndex {
         call: &Call,
         send: impl Future<Output = Sent> + Send,
     ) -> std::result::Result<T, Rejection> {
-        response::parse(self.send(call, None, send.boxed()).await?)
+        let sent = self.send(call, &self.breaker, self.timeout, send.boxed());
+        response::parse(sent.await?)
+    }
+
+    /// Sends a search of the API, and parses the response.
+    async fn send_search<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+        send: impl Future<Output = Sent> + Send,
+    ) -> Result<T> {
+        let sent = self.send(call, &self.search_breaker, self.timeout, send.boxed());
+        let parsed = sent.await.and_then(response::parse);
+        parsed.map_err(|rejection| rejection.error(&self.alias))
     }
 
     /// Same as [`Self::send_read`], with a rejection as the error of `index`.
@@ -101,26 +122,23 @@ impl SearchIndex {
         call: &Call,
         send: impl Future<Output = Sent> + Send,
     ) -> std::result::Result<T, Rejection> {
-        response::parse(
-            self.send(call, Some(self.write_timeout), send.boxed())
-                .await?,
-        )
+        let sent = self.send(call, &self.breaker, self.write_timeout, send.boxed());
+        response::parse(sent.await?)
     }
 
-    /// Sends a request, with its own time limit or that of reads. Rejections do not trip the circuit breaker.
+    /// Sends a request. Rejections do not trip the circuit breaker, nor does a request that takes too long while
+    /// Elasticsearch responds to others.
     async fn send(
         &self,
         call: &Call,
-        timeout: Option<Duration>,
+        breaker: &CircuitBreaker,
+        timeout: Duration,
         send: BoxFuture<'_, Sent>,
     ) -> std::result::Result<StatusAndBody, Rejection> {
         let response = response::read(send);
         let called = async {
-            let called = match timeout {
-                Some(timeout) => self.breaker.call_within(timeout, response).await,
-                None => self.breaker.call(response).await,
-            };
-            match called? {
+            let called = breaker.call_or_ping(timeout, response, self.responds());
+            match called.await? {
                 Err(Rejection::NoResponse(detail)) => Err(unavailable(detail)),
                 response => Ok(response),
             }
@@ -130,6 +148,14 @@ impl SearchIndex {
             Err(Error::Unavailable { detail, .. }) => Err(Rejection::NoResponse(detail)),
             Err(error) => Err(Rejection::NoResponse(error.to_string())),
         }
+    }
+}
+
+impl SearchIndex {
+    /// Tells whether Elasticsearch responds at all, with whatever status, to a request that costs it nothing.
+    async fn responds(&self) -> bool {
+        let ping = tokio::time::timeout(PING, self.client.ping().send()).await;
+        ping.is_ok_and(|sent| sent.is_ok())
     }
 }
 

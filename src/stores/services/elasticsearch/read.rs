@@ -1,20 +1,19 @@
 //! Searching, and looking at what is indexed.
 
 use elasticsearch::{CountParts, MgetParts, SearchParts};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
     SearchIndex,
     document::{Stored, parse_chat_field},
-    failed, query, response, unavailable,
+    failed, query,
+    response::{self, Sent},
+    unavailable,
 };
 use crate::{
     domain::{ChatKey, Message, MessageKey, Number, Page, Revision, text::Query},
-    stores::{
-        Result,
-        call::{Call, call},
-    },
+    stores::{Result, call::call},
 };
 
 /// Maximum number of keys in one request.
@@ -84,14 +83,13 @@ impl SearchIndex {
         if query.is_empty() {
             return Ok(Vec::new());
         }
-        let body = query::search(chat, query, page);
-        let hits: Vec<Hit> = self
-            .hits(
-                call!("search", "search"),
-                &["hits.hits._version", "hits.hits._source"],
-                body,
-            )
-            .await?;
+        let fields = ["hits.hits._version", "hits.hits._source"];
+        let mut body = query::search(chat, query, page);
+        // Elasticsearch stops a search whose client has stopped waiting.
+        body["timeout"] = json!(format!("{}ms", self.timeout.as_millis()));
+        let send = self.send_search_request(&fields, body);
+        let found = self.send_search(call!("search", "search"), send).await?;
+        let hits: Vec<Hit> = complete(found)?;
         let mut messages: Vec<Message> = hits
             .into_iter()
             .map(|hit| hit.document.into_message(chat, hit.version))
@@ -104,13 +102,9 @@ impl SearchIndex {
 
     /// Scans documents that a refresh has made visible. Elasticsearch rejects a `limit` above 10,000.
     pub async fn scan(&self, after: Option<MessageKey>, limit: usize) -> Result<Vec<MessageKey>> {
-        let positions: Vec<Position> = self
-            .hits(
-                call!("search", "scan"),
-                &["hits.hits.sort"],
-                query::scan(after, limit),
-            )
-            .await?;
+        let send = self.send_search_request(&["hits.hits.sort"], query::scan(after, limit));
+        let found = self.get(call!("search", "scan"), &self.alias, send).await?;
+        let positions: Vec<Position> = complete(found)?;
         positions
             .into_iter()
             .map(
@@ -124,30 +118,17 @@ impl SearchIndex {
             .collect()
     }
 
-    /// Runs a search and fails if any shard failed, because partial results cannot be told from complete ones.
-    async fn hits<T: DeserializeOwned>(
-        &self,
-        call: &Call,
-        fields: &[&str],
-        body: Value,
-    ) -> Result<Vec<T>> {
+    /// Sends a search that fails if any shard fails.
+    async fn send_search_request(&self, fields: &[&str], body: Value) -> Sent {
         let filter_path = [&["timed_out", "_shards.failed"], fields].concat();
-        let found: Searched<T> = self
-            .get(
-                call,
-                &self.alias,
-                self.client
-                    .search(SearchParts::Index(&[&self.alias]))
-                    .allow_partial_search_results(false)
-                    .filter_path(&filter_path)
-                    .body(body)
-                    .send(),
-            )
-            .await?;
-        if found.timed_out || found.shards.failed > 0 {
-            return Err(unavailable("a shard did not respond"));
-        }
-        Ok(found.hits.map(|hits| hits.hits).unwrap_or_default())
+        let index = [&*self.alias];
+        let search = self
+            .client
+            .search(SearchParts::Index(&index))
+            .allow_partial_search_results(false)
+            .filter_path(&filter_path)
+            .body(body);
+        search.send().await
     }
 
     pub(crate) async fn count(&self) -> Result<u64> {
@@ -202,4 +183,12 @@ impl SearchIndex {
         }
         Ok(doc.version.filter(|_| doc.found).map(Revision))
     }
+}
+
+/// Returns the hits, unless some may be missing: partial results cannot be told from complete ones.
+fn complete<T>(found: Searched<T>) -> Result<Vec<T>> {
+    if found.timed_out || found.shards.failed > 0 {
+        return Err(unavailable("a shard did not respond"));
+    }
+    Ok(found.hits.map(|hits| hits.hits).unwrap_or_default())
 }
