@@ -211,6 +211,7 @@ async fn open(backend: &Backend, migrate: bool) -> stores::Result<bool> {
     if migrate {
         file.migrate().await?;
     }
+    file.watch()?;
     info!(path = file.path(), "Opened the data file");
     Ok(false)
 }

@@ -77,6 +77,9 @@ pub enum Invalid {
         /// The limit.
         limit: usize,
     },
+    /// A query of more words than its limit.
+    #[error("Query must be at most {0} words")]
+    TooManyWords(usize),
     /// Holds U+0000, which not every store can keep.
     #[error("{0} must not contain U+0000")]
     Nul(&'static str),

@@ -10,7 +10,7 @@ mod query;
 #[cfg(test)]
 mod tests;
 
-pub use query::{MAX_QUERY_CHARS, Piece, Query};
+pub use query::{MAX_QUERY_CHARS, MAX_QUERY_WORDS, Piece, Query};
 
 use caseless::Caseless;
 use unicode_normalization::UnicodeNormalization;

@@ -1,12 +1,18 @@
 //! `GET /readyz`: readiness, and on the admin listener the reasons if the process is not ready.
 
-use std::time::Instant;
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    time::Instant,
+};
 
-use serde_json::Value;
+use diesel::connection::SimpleConnection as _;
+use serde_json::{Value, json};
+use url::Url;
 
 use crate::support::{
-    BackendKind, Fixture, Process, Proxy, Response, apply, concurrently, eventually,
-    on_each_backend, on_services,
+    BackendKind, Fixture, Process, Proxy, Response, apply, concurrently, eventually, eventually_eq,
+    on_each_backend, on_embedded, on_services,
 };
 
 /// Waits until readiness has this status and status code on both listeners; returns the details, which only the admin
@@ -184,4 +190,112 @@ async fn readiness_requests_share_their_probes(fixture: &Fixture) {
     let probed = after - before;
     assert!(probed <= 3 * seconds + 5, "{probed} probes in {seconds} s");
     assert!(before > 0);
+}
+
+/// Whether the metrics say that the queue's store is up.
+async fn queue_is_up(api: &Process) -> bool {
+    let metrics = api.admin().get("/metrics").await.body;
+    let line = metrics
+        .lines()
+        .find(|line| line.starts_with("confab_store_up{store=\"queue\"}"));
+    let line = line.unwrap_or_else(|| panic!("no such metric in:\n{metrics}"));
+    line.ends_with(" 1")
+}
+
+/// Fails unless readiness and metrics say that writes fail, while they do.
+async fn expect_unready_while_writes_fail(api: &Process) {
+    let body = json!({"username": "me"});
+    api.post("/application", &body).await.expect_status(503);
+    wait_for_readiness(api, 503, "unavailable").await;
+    eventually_eq("the queue is up", false, async || queue_is_up(api).await).await;
+    api.post("/application", &body).await.expect_status(503);
+}
+
+/// Fails unless readiness and metrics say that writes succeed, and they do.
+async fn expect_ready_after_it(api: &Process) {
+    wait_for_readiness(api, 200, "ready").await;
+    eventually_eq("the queue is up", true, async || queue_is_up(api).await).await;
+    api.new_app().await;
+}
+
+#[apply(on_embedded!)]
+async fn held_write_lock_makes_the_process_unready(fixture: &Fixture) {
+    let api = fixture
+        .start_with(&[("CONFAB_EMBEDDED__TIMEOUT_MS", "300")])
+        .await;
+    expect_ready_after_it(&api).await;
+    // SQLite's own lock, as a shell that is left open in a transaction holds it.
+    let mut connection = fixture.sqlite();
+    connection
+        .batch_execute("BEGIN IMMEDIATE")
+        .expect("the lock");
+    expect_unready_while_writes_fail(&api).await;
+    drop(connection);
+    expect_ready_after_it(&api).await;
+    // The lock by which processes take turns, as a suspended command holds it.
+    let turn = fixture.file().with_extension("sqlite3.locks").join("turn");
+    let lock = File::options().write(true).open(turn).expect("a file");
+    lock.lock().expect("the lock");
+    expect_unready_while_writes_fail(&api).await;
+    drop(lock);
+    expect_ready_after_it(&api).await;
+}
+
+#[apply(on_embedded!)]
+async fn full_disk_makes_the_process_unready(fixture: &Fixture) {
+    let folder = fixture.file().parent().expect("a folder").to_owned();
+    fs::create_dir_all(&folder).expect("a folder");
+    let folder = folder.to_str().expect("a path in UTF-8");
+    // The process sees its folder through a small mount in a user namespace, so that no root is needed.
+    let mount = r#"mount -t tmpfs -o size=32m none "$0" && exec "$@""#;
+    let namespaces = ["unshare", "--user", "--map-root-user", "--mount"];
+    let wrapper = [&namespaces[..], &["sh", "-c", mount, folder]].concat();
+    let mut api = fixture.launch_wrapped(&wrapper, &["serve"], &[]);
+    assert!(api.wait_until_up().await, "{}", api.output());
+    api.wait_until_ready().await;
+    expect_ready_after_it(&api).await;
+    let ballast = format!("/proc/{}/root{folder}/ballast", api.id());
+    let mut file = File::create(&ballast).expect("a file");
+    for size in [64 << 10, 4 << 10, 1] {
+        let bytes = vec![0; size];
+        while file.write_all(&bytes).is_ok() {}
+    }
+    expect_unready_while_writes_fail(&api).await;
+    fs::remove_file(&ballast).expect("the ballast is there");
+    drop(file);
+    expect_ready_after_it(&api).await;
+}
+
+#[apply(on_services!)]
+async fn mysql_that_refuses_writes_makes_the_process_unready(fixture: &Fixture) {
+    // It migrates the database.
+    fixture.start().await.kill();
+    let mut url = Url::parse(&fixture.services().mysql_url).expect("a URL");
+    let database = url.path().trim_start_matches('/').to_owned();
+    let user = format!("reader_{:08x}", rand::random::<u32>());
+    fixture
+        .execute(&format!("CREATE USER '{user}'@'%' IDENTIFIED BY 'secret'"))
+        .await;
+    fixture
+        .execute(&format!("GRANT SELECT ON {database}.* TO '{user}'@'%'"))
+        .await;
+    url.set_username(&user).expect("a host");
+    url.set_password(Some("secret")).expect("a host");
+    let settings = [("CONFAB_SERVICES__MYSQL_URL", url.as_str())];
+    let api = fixture
+        .spawn_as(&["serve", "--no-migrate"], &settings)
+        .await;
+    let refused = async || wait_for_readiness(&api, 503, "unavailable").await;
+    refused().await;
+    let up = async || {
+        let metrics = api.admin().get("/metrics").await.body;
+        metrics.contains("confab_store_up{store=\"records\"} 0")
+    };
+    eventually_eq("MySQL is not up", true, up).await;
+    fixture
+        .execute(&format!("GRANT ALL ON {database}.* TO '{user}'@'%'"))
+        .await;
+    wait_for_readiness(&api, 200, "ready").await;
+    drop(api);
+    fixture.execute(&format!("DROP USER '{user}'@'%'")).await;
 }

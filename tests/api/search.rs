@@ -276,7 +276,7 @@ async fn query_is_limited_to_1000_characters(server: &Server) {
     let chat = api.new_app_and_chat().await;
     api.create_message(&chat, "hello").await;
     all_are_indexed(&api, &chat, 1).await;
-    for character in ["a", "é", "北", "😀", " "] {
+    for character in ["a", "é", "😀", " "] {
         let escape = |count| {
             let text = character.repeat(count);
             let escaped: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
@@ -291,6 +291,42 @@ async fn query_is_limited_to_1000_characters(server: &Server) {
                 .expect_error(400, "Query must be at most 1000 characters");
         }
     }
+}
+
+#[apply(on_each_server!)]
+async fn query_is_limited_to_128_words(server: &Server) {
+    let api = server.client();
+    let chat = api.new_app_and_chat().await;
+    api.create_message(&chat, "hello").await;
+    all_are_indexed(&api, &chat, 1).await;
+    // Words between spaces, of one piece, quoted, and of a script without spaces.
+    for (start, word, end) in [
+        ("", "a ", ""),
+        ("", "a.", ""),
+        ("\"", "a ", "\""),
+        ("", "北", ""),
+        ("x ", "\"a b\" ", "\"c\""),
+    ] {
+        let per_word = if word.contains('b') { 2 } else { 1 };
+        let other = usize::from(!start.trim_matches('"').is_empty())
+            + usize::from(!end.trim_matches('"').is_empty());
+        let most = (128 - other) / per_word;
+        for (count, too_many) in [(most, false), (most + 1, true)] {
+            let text = format!("{start}{}{end}", word.repeat(count));
+            let escaped: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
+            let escaped = escaped.replace('+', "%20");
+            for path in [format!("{chat}/search/"), format!("{chat}/search?q=")] {
+                let response = api.get(format!("{path}{escaped}")).await;
+                match too_many {
+                    false => response.expect(200, "[]"),
+                    true => response.expect_error(400, "Query must be at most 128 words"),
+                }
+            }
+        }
+    }
+    // Signs are no words.
+    let response = api.get(format!("{chat}/search?q={}", "*.".repeat(400)));
+    response.await.expect(200, "[]");
 }
 
 #[apply(on_each_server!)]

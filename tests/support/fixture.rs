@@ -140,7 +140,7 @@ impl Fixture {
     }
 
     /// A connection to the file, separate from the program's.
-    fn sqlite(&self) -> SqliteConnection {
+    pub fn sqlite(&self) -> SqliteConnection {
         let file = self.file();
         let mut connection = SqliteConnection::establish(file.to_str().expect("a path in UTF-8"))
             .expect("the file can be opened");

@@ -3,6 +3,9 @@ use super::tokenize;
 /// Maximum length of a query in characters, before folding. The HTTP layer checks it.
 pub const MAX_QUERY_CHARS: usize = 1000;
 
+/// Maximum number of words of a query. The cost of a search grows with it. The HTTP layer checks it.
+pub const MAX_QUERY_WORDS: usize = 128;
+
 /// Parsed query: a message matches if it holds every piece, in any order. Every text is a valid query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
@@ -40,6 +43,11 @@ impl Query {
             }
         }
         Query { pieces }
+    }
+
+    /// Counts the words.
+    pub fn words(&self) -> usize {
+        self.pieces.iter().map(|piece| piece.tokens.len()).sum()
     }
 
     /// A query without a word finds nothing.

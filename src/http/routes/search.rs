@@ -7,7 +7,7 @@ use super::listed_message::ListedMessage;
 use crate::{
     domain::{
         ChatKey, Invalid,
-        text::{MAX_QUERY_CHARS, Query},
+        text::{MAX_QUERY_CHARS, MAX_QUERY_WORDS, Query},
     },
     http::{
         error::{HttpError, HttpResult},
@@ -34,6 +34,8 @@ const TOO_LONG: Invalid = Invalid::TooLong {
     limit: MAX_QUERY_CHARS,
 };
 
+const TOO_MANY_WORDS: Invalid = Invalid::TooManyWords(MAX_QUERY_WORDS);
+
 impl<const IN_PATH: bool> Search<IN_PATH> {
     fn parse(request: &HttpRequest) -> Result<Self, Invalid> {
         let page = PageQuery::parse(request)?;
@@ -45,12 +47,16 @@ impl<const IN_PATH: bool> Search<IN_PATH> {
             return Err(TOO_LONG);
         }
         let query = Query::parse(&text);
+        if query.words() > MAX_QUERY_WORDS {
+            return Err(TOO_MANY_WORDS);
+        }
         Ok(Self { page, query })
     }
 
     fn parameters() -> Vec<Parameter> {
         let description = "Messages must contain every word, in any order. The last word may be a prefix. \
-            `\"Quoted words\"` must be adjacent.";
+            `\"Quoted words\"` must be adjacent. \
+            At most 128 words.";
         let (schema, example) = (text().max_length(Some(MAX_QUERY_CHARS)), "hello wor");
         let query = if IN_PATH {
             let schema = schema.min_length(Some(1));
@@ -62,9 +68,9 @@ impl<const IN_PATH: bool> Search<IN_PATH> {
         [vec![query], PageQuery::<Hits>::parameters()].concat()
     }
 
-    fn errors() -> [Invalid; 4] {
+    fn errors() -> [Invalid; 5] {
         let [limit, after, before] = PageQuery::<Hits>::errors();
-        [limit, after, before, TOO_LONG]
+        [limit, after, before, TOO_LONG, TOO_MANY_WORDS]
     }
 
     async fn run(self, chat: ChatKey, service: &Service) -> HttpResult {

@@ -24,10 +24,7 @@ impl Embedded {
     /// No index is outdated here: a migration that changes the index requests a new one.
     pub async fn index_state(&self) -> Result<IndexState> {
         let current = |connection: &mut SqliteConnection| Ok(fts::current(connection)?);
-        let current = self
-            .readers
-            .run(call!("search", "current"), current)
-            .await?;
+        let current = self.scans.run(call!("search", "current"), current).await?;
         Ok(current.map_or(IndexState::Missing, |_| IndexState::Current))
     }
 
@@ -44,7 +41,7 @@ impl Embedded {
             Ok(found
                 .map(|(target, last, done)| Build::read(target, last.as_deref(), unsigned(done))))
         };
-        self.readers.run(call!("records", "build"), read).await
+        self.scans.run(call!("records", "build"), read).await
     }
 
     pub(crate) async fn begin_build(&self) -> Result<String> {
@@ -64,7 +61,7 @@ impl Embedded {
             let found = search_indexes::table.find(target).count();
             Ok(found.get_result::<i64>(connection)? > 0)
         };
-        self.readers.run(call!("search", "fits"), find).await
+        self.scans.run(call!("search", "fits"), find).await
     }
 
     pub(crate) async fn advance_build(

@@ -7,7 +7,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use super::{
     error::{Failure, Outcome, classify, failed, panicked, unavailable},
-    lock::FairLock,
+    identity::FileId,
+    interrupt,
+    lock::{FairLock, lock_data_file, refuse_other_path},
     path::DataFile,
     versions,
 };
@@ -53,8 +55,11 @@ impl LazyConnection {
     }
 
     /// Runs `work` on the connection. After an error that is not a data error, the connection is replaced, as its state
-    /// is unknown.
+    /// is unknown. A write fails if the file was removed or replaced by the time it is done.
     pub fn run<T>(&mut self, work: impl FnOnce(&mut SqliteConnection) -> Outcome<T>) -> Result<T> {
+        if self.role == Role::Writes {
+            self.file.check_identity()?;
+        }
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => open(&self.file, self.role, false)?,
@@ -75,27 +80,42 @@ impl LazyConnection {
             Err(panic) => return Err(panicked(&*panic)),
         };
         self.connection = Some(connection);
+        if self.role == Role::Writes {
+            self.file.check_identity()?;
+        }
         outcome
     }
 }
 
 /// Opens the file; creates it if `create` is set.
 pub(super) fn open(file: &DataFile, role: Role, create: bool) -> Result<SqliteConnection> {
-    if !create && !file.path.exists() {
-        return Err(failed(format!(
-            "there is no {file} yet; `confab serve` and `confab migrate` create it"
-        )));
+    file.check_identity()?;
+    if create {
+        file.create()?;
     }
+    let id = || FileId::read(&file.path).map_err(|_| missing(file));
+    let before = id()?;
+    if !file.identity.is_open() {
+        match file.identity.serves() {
+            true => lock_data_file(file)?,
+            false => refuse_other_path(file)?,
+        }
+    }
+    interrupt::install()?;
     let uri = format!(
-        "file:{}?mode={}",
+        "file:{}?mode=rw",
         percent_encode(file.path.as_os_str().as_encoded_bytes(), ESCAPED),
-        if create { "rwc" } else { "rw" }
     );
     let mut connection = SqliteConnection::establish(&uri).map_err(|error| {
         unavailable(format!(
             "cannot open {file}: {error}; the file and its folder must be readable and writable"
         ))
     })?;
+    if before != id()? {
+        return Err(unavailable(format!(
+            "{file} was replaced while it was opened"
+        )));
+    }
     let cache = match role {
         Role::Writes => 8 << 10,
         Role::Reads => 2 << 10,
@@ -113,10 +133,19 @@ pub(super) fn open(file: &DataFile, role: Role, create: bool) -> Result<SqliteCo
         .map_err(Failure::from)
         .and_then(|()| versions::refuse_newer(&mut connection, file));
     match opened {
-        Ok(()) => Ok(connection),
+        Ok(()) => {
+            file.identity.keep(before);
+            Ok(connection)
+        }
         Err(Failure::Database(error)) => Err(classify(file, &error)),
         Err(Failure::Store(error)) => Err(error),
     }
+}
+
+fn missing(file: &DataFile) -> Error {
+    failed(format!(
+        "there is no {file} yet; `confab serve` and `confab migrate` create it"
+    ))
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ impl Embedded {
                 .bind::<BigInt, _>(signed(limit as u64));
             Ok(query.load(connection)?)
         };
-        let rows = self.readers.run(call, count).await?;
+        let rows = self.scans.run(call, count).await?;
         if let Some(correct) = correct {
             for row in rows.iter().filter(|row| row.is_wrong()) {
                 let (app, number) = (row.app.clone(), row.number);

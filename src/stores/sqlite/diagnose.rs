@@ -9,8 +9,9 @@ use super::{
     connection::{Role, open},
     error::{Failure, classify},
     fts,
-    lock::try_lock,
+    lock::try_lock_serving,
     path::DataFile,
+    permissions::too_wide,
     versions,
 };
 use crate::stores::{Check, Result, call::call, check::bounded};
@@ -38,7 +39,7 @@ impl Embedded {
     /// Finds out which index is in use.
     async fn check_index(&self) -> Vec<Check> {
         let current = |connection: &mut SqliteConnection| fts::named(connection, None);
-        let current = self.readers.run(call!("search", "examine"), current).await;
+        let current = self.scans.run(call!("search", "examine"), current).await;
         let name = "search index";
         let checked = current.map(|index| Check::ok(name, index));
         let advice =
@@ -56,6 +57,7 @@ impl Embedded {
         };
         let mut checks = vec![Check::ok(name, format!("{file}, {} bytes", metadata.len()))];
         checks.push(folder(file));
+        checks.push(permissions(file));
         checks.push(space(file));
         let advice = "check what the file is and which program wrote it";
         checks.extend(
@@ -148,6 +150,17 @@ fn folder(file: &DataFile) -> Check {
     }
 }
 
+/// Checks that only the owner can read the messages and hold the locks.
+fn permissions(file: &DataFile) -> Check {
+    let name = "permissions";
+    let wide = too_wide(file);
+    if wide.is_empty() {
+        return Check::ok(name, "only the owner has access");
+    }
+    let advice = "other users can read the messages or stop writes; the next start of `confab serve` restricts the permissions";
+    Check::warning(name, wide.join("; "), advice)
+}
+
 fn space(file: &DataFile) -> Check {
     let name = "disk space";
     let folder = file.folder();
@@ -171,7 +184,7 @@ fn space(file: &DataFile) -> Check {
 fn served(file: &DataFile) -> Result<Check> {
     Ok(Check::ok(
         "server",
-        match try_lock(file, "serve")? {
+        match try_lock_serving(file)? {
             Some(_) => "no confab is serving this file",
             None => "a confab serves this file",
         },

@@ -13,14 +13,14 @@ use super::{
 };
 use crate::{
     domain::{Action, Entity, Kind, RequestId, Revision, Target, Write},
-    stores::{Enqueued, Error, Result, call::call, payload},
+    stores::{Enqueued, Error, Result, payload},
 };
 
 /// A write as the file keeps it.
 #[derive(Debug)]
 pub(super) struct NewJob {
     kind: Kind,
-    app: String,
+    pub app: String,
     /// Chat of a message, else 0.
     chat: i64,
     /// Message of an update, else 0.
@@ -30,7 +30,7 @@ pub(super) struct NewJob {
 }
 
 impl NewJob {
-    fn new(write: &Write, request: Option<&RequestId>) -> Self {
+    pub fn new(write: &Write, request: Option<&RequestId>) -> Self {
         let Target { app, chat, number } = write.target;
         Self {
             kind: write.kind,
@@ -49,15 +49,6 @@ impl Embedded {
         request: Option<&RequestId>,
     ) -> Result<Enqueued> {
         self.writer.enqueue(NewJob::new(write, request)).await
-    }
-
-    /// Checks that a write would be accepted.
-    pub async fn probe_queue(&self) -> Result<()> {
-        let queue = self.queue;
-        let check = move |connection: &mut SqliteConnection| {
-            Ok(Transaction::open(connection, &queue)?.check_capacity()?)
-        };
-        self.readers.run(call!("queue", "ping"), check).await
     }
 }
 
@@ -84,9 +75,9 @@ pub(super) fn enqueue_all(
 }
 
 /// State that the writes of one transaction share.
-struct Transaction {
+pub(super) struct Transaction {
     /// The last revision given out.
-    revision: i64,
+    pub revision: i64,
     /// Number of writes that the queue can still take.
     capacity: i64,
     /// The limit that is reached already.
@@ -119,7 +110,7 @@ impl Chat {
 }
 
 impl Transaction {
-    fn open(connection: &mut SqliteConnection, queue: &QueueSettings) -> Outcome<Self> {
+    pub fn open(connection: &mut SqliteConnection, queue: &QueueSettings) -> Outcome<Self> {
         let counts: Vec<(String, i64)> = job_counts::table
             .select((job_counts::state, job_counts::jobs))
             .load(connection)?;
@@ -181,7 +172,11 @@ impl Transaction {
         Ok(())
     }
 
-    fn enqueue(&mut self, connection: &mut SqliteConnection, write: &NewJob) -> Outcome<Enqueued> {
+    pub fn enqueue(
+        &mut self,
+        connection: &mut SqliteConnection,
+        write: &NewJob,
+    ) -> Outcome<Enqueued> {
         if let Err(full) = self.check_capacity() {
             // Existence first: a client that retries must not wait for what will never be there.
             return match self.has_target(connection, write)? {

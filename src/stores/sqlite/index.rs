@@ -45,7 +45,7 @@ impl Embedded {
         let (query, page) = (query.clone(), *page);
         let search =
             move |connection: &mut SqliteConnection| search(connection, chat, &query, &page);
-        self.readers.run(call!("search", "search"), search).await
+        self.searches.run(call!("search", "search"), search).await
     }
 
     pub(crate) async fn put_documents(
@@ -109,7 +109,7 @@ impl Embedded {
             }
             Ok(revisions)
         };
-        self.readers.run(call!("search", "revisions"), read).await
+        self.scans.run(call!("search", "revisions"), read).await
     }
 
     pub(crate) async fn count_documents(&self) -> Result<u64> {
@@ -121,7 +121,7 @@ impl Embedded {
             .get_result(connection)?;
             Ok(unsigned(count))
         };
-        self.readers.run(call!("search", "count"), count).await
+        self.scans.run(call!("search", "count"), count).await
     }
 
     pub(crate) async fn scan_documents(
@@ -130,7 +130,7 @@ impl Embedded {
         limit: usize,
     ) -> Result<Vec<MessageKey>> {
         let scan = move |connection: &mut SqliteConnection| scan(connection, after, limit);
-        self.readers.run(call!("search", "scan"), scan).await
+        self.scans.run(call!("search", "scan"), scan).await
     }
 }
 
@@ -148,16 +148,16 @@ fn search(
     }
     let index = fts::named(connection, None)?;
     let expression = fts::expression(connection, &index, chat, query)?;
-    let (after, before) = span(chat, page);
+    let ids = span(chat, page);
     let newest_first = page.after.is_none();
     let order = if newest_first { "DESC" } else { "ASC" };
     let rows: Vec<MessageRow> = sql_query(format!(
         "SELECT m.* FROM {index} CROSS JOIN messages m ON m.id = {index}.rowid \
-         WHERE {index} MATCH ? AND {index}.rowid > ? AND {index}.rowid < ? ORDER BY {index}.rowid {order} LIMIT ?"
+         WHERE {index} MATCH ? AND {index}.rowid >= ? AND {index}.rowid < ? ORDER BY {index}.rowid {order} LIMIT ?"
     ))
     .bind::<Text, _>(expression)
-    .bind::<BigInt, _>(after)
-    .bind::<BigInt, _>(before)
+    .bind::<BigInt, _>(ids.start)
+    .bind::<BigInt, _>(ids.end)
     .bind::<BigInt, _>(signed(page.limit as u64))
     .load(connection)?;
     let hits = rows.into_iter().map(MessageRow::read);

@@ -25,7 +25,7 @@ impl Embedded {
     pub(crate) async fn stats(&self) -> Result<Vec<KindStats>> {
         let now = self.queue.clock.now();
         let stats = move |connection: &mut SqliteConnection| stats(connection, now);
-        self.readers.run(call!("queue", "stats"), stats).await
+        self.scans.run(call!("queue", "stats"), stats).await
     }
 
     pub(crate) async fn jobs(
@@ -48,7 +48,7 @@ impl Embedded {
                 .load(connection)?;
             Ok(rows.into_iter().map(Row::read).collect::<Result<_>>()?)
         };
-        self.readers.run(call!("queue", "jobs"), list).await
+        self.scans.run(call!("queue", "jobs"), list).await
     }
 
     pub(crate) async fn job(&self, id: Revision) -> Result<Option<JobInfo>> {
@@ -59,7 +59,7 @@ impl Embedded {
                 .get_result::<Row>(connection);
             Ok(row.optional()?.map(Row::read).transpose()?)
         };
-        self.readers.run(call!("queue", "job"), read).await
+        self.scans.run(call!("queue", "job"), read).await
     }
 
     pub(crate) async fn retry(&self, id: Revision) -> Result<bool> {

@@ -3,19 +3,30 @@
 use std::{
     fs::{self, File, TryLockError},
     io,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    thread,
     time::{Duration, Instant},
 };
 
 use super::{
     Embedded,
     error::{failed, unavailable},
-    path::DataFile,
+    path::{DataFile, FILE_MODE, FOLDER_MODE},
 };
 use crate::stores::{Error, Result};
 
 /// Interval of retries while another process holds a lock.
 const RETRY_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Ending of the folder.
+pub(super) const FOLDER: &str = "locks";
+
+/// Name of the lock of the process that serves a file.
+const SERVE: &str = "serve";
+
+/// Number of attempts to lock the data file: a command may be looking at this lock, for some microseconds.
+const ATTEMPTS: u32 = 10;
 
 /// A lock, for as long as its file is open. The system keeps it by the opened file, not by the process: two holders in
 /// one process exclude each other too.
@@ -40,6 +51,72 @@ impl Embedded {
     }
 }
 
+/// Takes the lock of the process that serves the file, if it is free.
+pub(super) fn try_lock_serving(file: &DataFile) -> Result<Option<FileLock>> {
+    try_lock(file, SERVE)
+}
+
+/// Locks the data file itself, for a process that serves it. The other locks are found by its path; this one also
+/// excludes a process that knows the file by a hard link or through a mount. Only on Linux: elsewhere such a lock
+/// conflicts with SQLite's own.
+///
+/// # Errors
+///
+/// Another process serves the file.
+pub(super) fn lock_data_file(file: &DataFile) -> Result<()> {
+    if cfg!(not(target_os = "linux")) || file.identity.lock.get().is_some() {
+        return Ok(());
+    }
+    let data = File::open(&file.path).map_err(|error| lock_error(&file.path, &error))?;
+    let mut locked = data.try_lock();
+    for _ in 1..ATTEMPTS {
+        if locked.is_ok() {
+            break;
+        }
+        thread::sleep(RETRY_INTERVAL);
+        locked = data.try_lock();
+    }
+    match locked {
+        Ok(()) => {
+            // Never closed while connections are open: that would end SQLite's locks on the file.
+            let _ = file.identity.lock.set(data);
+            Ok(())
+        }
+        Err(TryLockError::WouldBlock) => Err(served(file)),
+        Err(TryLockError::Error(error)) => Err(lock_error(&file.path, &error)),
+    }
+}
+
+/// Checks that no process serves the file by another path. Its log would not be found beside this path, and both would
+/// write into the file without knowing of each other.
+///
+/// # Errors
+///
+/// Such a process runs.
+pub(super) fn refuse_other_path(file: &DataFile) -> Result<()> {
+    if cfg!(not(target_os = "linux")) || file.identity.lock.get().is_some() {
+        return Ok(());
+    }
+    let data = File::open(&file.path).map_err(|error| lock_error(&file.path, &error))?;
+    match data.try_lock_shared() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => match try_lock_serving(file)? {
+            None => Ok(()),
+            Some(_) => Err(unavailable(format!(
+                "a confab serves {file} by another path (a hard link or a mount): set embedded.path to that path"
+            ))),
+        },
+        Err(TryLockError::Error(error)) => Err(lock_error(&file.path, &error)),
+    }
+}
+
+/// Makes the error that another process serves the file.
+pub(super) fn served(file: &DataFile) -> Error {
+    unavailable(format!(
+        "another confab serves {file} already, perhaps by another path: stop it, or set embedded.path to another file"
+    ))
+}
+
 /// Takes a lock if it is free.
 pub(super) fn try_lock(file: &DataFile, name: &str) -> Result<Option<FileLock>> {
     let (lock, path) = open(file, name)?;
@@ -51,8 +128,8 @@ pub(super) fn try_lock(file: &DataFile, name: &str) -> Result<Option<FileLock>> 
 }
 
 fn open(file: &DataFile, name: &str) -> Result<(File, PathBuf)> {
-    let folder = file.beside("locks");
-    match fs::create_dir(&folder) {
+    let folder = file.beside(FOLDER);
+    match fs::DirBuilder::new().mode(FOLDER_MODE).create(&folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             return Err(lock_error(&folder, &error));
         }
@@ -63,6 +140,7 @@ fn open(file: &DataFile, name: &str) -> Result<(File, PathBuf)> {
         .create(true)
         .truncate(false)
         .write(true)
+        .mode(FILE_MODE)
         .open(&path)
         .map_err(|error| lock_error(&path, &error))?;
     Ok((lock, path))

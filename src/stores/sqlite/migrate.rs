@@ -9,6 +9,7 @@ use super::{
     Embedded,
     connection::{Role, open},
     error::{classify, failed, unavailable},
+    permissions::restrict,
     versions::MIGRATIONS,
 };
 use crate::stores::{Result, call::call};
@@ -50,6 +51,8 @@ impl Embedded {
                     ))
                 })
         });
-        migrated.await.map_err(failed)?
+        migrated.await.map_err(failed)??;
+        restrict(&self.file);
+        Ok(())
     }
 }

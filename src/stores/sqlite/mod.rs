@@ -12,12 +12,16 @@ mod diagnose;
 mod enqueue;
 mod error;
 mod fts;
+mod identity;
 mod index;
+mod interrupt;
 mod job_admin;
 mod lock;
 mod migrate;
 mod path;
 mod pending;
+mod permissions;
+mod probe;
 mod read;
 mod reader;
 mod readers;
@@ -26,12 +30,20 @@ mod schema;
 mod settle;
 mod store;
 mod versions;
+mod watch;
 mod writer;
 
 use std::{path::PathBuf, sync::OnceLock, time::Duration};
 
-use self::{error::unavailable, lock::try_lock, path::DataFile, readers::Readers, writer::Writer};
 pub use self::{lock::FileLock, path::default_file};
+use self::{
+    lock::{lock_data_file, served, try_lock_serving},
+    path::DataFile,
+    permissions::restrict,
+    readers::{Purpose, Readers},
+    watch::Watch,
+    writer::Writer,
+};
 use super::{Result, Wakeups, coalescer::Coalescer};
 use crate::domain::{Message, MessageKey, time::Clock};
 
@@ -68,12 +80,15 @@ pub struct Embedded {
     file: DataFile,
     writer: Writer,
     readers: Readers,
+    searches: Readers,
+    scans: Readers,
     messages: Coalescer<MessageKey, Option<Message>>,
     queue: QueueSettings,
     /// ID of this run of the program, as a claimer of jobs.
     claimer: String,
     /// Lock of the process that serves the file.
     exclusive: OnceLock<FileLock>,
+    watch: OnceLock<Watch>,
 }
 
 impl Embedded {
@@ -83,24 +98,24 @@ impl Embedded {
     ///
     /// No thread can be started.
     pub fn new(settings: SqliteSettings) -> Result<Self> {
-        let file = DataFile {
-            path: settings.file,
-            timeout: settings.timeout,
-        };
+        let file = DataFile::new(&settings.file, settings.timeout);
         let queue = QueueSettings {
             queue_depth: settings.queue_depth,
             dead_letters: settings.dead_letters,
             clock: settings.clock,
         };
-        let readers = Readers::new(&file);
+        let readers = Readers::new(&file, Purpose::Reads);
         Ok(Self {
             wakeups: Wakeups::default(),
             writer: Writer::start(&file, queue)?,
             messages: reader::messages(&readers),
             readers,
+            searches: Readers::new(&file, Purpose::Searches),
+            scans: Readers::new(&file, Purpose::Scans),
             queue,
             claimer: format!("{:032x}", rand::random::<u128>()),
             exclusive: OnceLock::new(),
+            watch: OnceLock::new(),
             file,
         })
     }
@@ -109,20 +124,33 @@ impl Embedded {
     ///
     /// # Errors
     ///
-    /// Another process serves it, or its folder is not writable.
+    /// Another process serves it, by whatever path; its folder is not writable; the file is missing beside its log.
     pub fn serve_exclusively(&self) -> Result<()> {
         self.file.create_folder()?;
-        match try_lock(&self.file, "serve")? {
-            Some(lock) => {
-                // If it was held before, it still is.
-                let _ = self.exclusive.set(lock);
-                Ok(())
-            }
-            None => Err(unavailable(format!(
-                "another confab serves {} already: stop it, or set embedded.path to another file",
-                self.file
-            ))),
+        let lock = try_lock_serving(&self.file)?.ok_or_else(|| served(&self.file))?;
+        // If it was held before, it still is.
+        let _ = self.exclusive.set(lock);
+        self.file.identity.set_serves();
+        self.file.refuse_log_without_file()?;
+        if self.file.path.exists() {
+            lock_data_file(&self.file)?;
         }
+        Ok(())
+    }
+
+    /// Watches the file from now on: logs an error if it is removed or replaced. Writes fail then.
+    ///
+    /// # Errors
+    ///
+    /// No thread can be started.
+    pub fn watch(&self) -> Result<()> {
+        let watch = Watch::start(&self.file)?;
+        // It is watched already if this is set.
+        let _ = self.watch.set(watch);
+        if self.file.identity.is_open() {
+            restrict(&self.file);
+        }
+        Ok(())
     }
 
     /// The path of the file, as it is shown.

@@ -37,7 +37,7 @@ impl Embedded {
                 messages: unsigned(messages::table.count().get_result(connection)?),
             })
         };
-        self.readers.run(call!("records", "totals"), count).await
+        self.scans.run(call!("records", "totals"), count).await
     }
 
     pub(crate) async fn scan_rows(
@@ -46,7 +46,7 @@ impl Embedded {
         limit: usize,
     ) -> Result<Vec<Message>> {
         let scan = move |connection: &mut SqliteConnection| all_messages(connection, after, limit);
-        self.readers
+        self.scans
             .run(call!("records", "scan_messages"), scan)
             .await
     }
@@ -54,7 +54,7 @@ impl Embedded {
     pub(crate) async fn rows(&self, keys: &[MessageKey]) -> Result<Vec<Message>> {
         let keys = keys.to_vec();
         let read = move |connection: &mut SqliteConnection| messages_by_key(connection, &keys);
-        self.readers
+        self.scans
             .run(call!("records", "messages_by_key"), read)
             .await
     }
@@ -125,10 +125,10 @@ pub(super) fn messages(
     let Some(chat) = chat_id(connection, chat)? else {
         return Ok(Vec::new());
     };
-    let (after, before) = span(chat, page);
+    let ids = span(chat, page);
     let rows = messages::table
-        .filter(messages::id.gt(after))
-        .filter(messages::id.lt(before))
+        .filter(messages::id.ge(ids.start))
+        .filter(messages::id.lt(ids.end))
         .select(MessageRow::as_select())
         .limit(signed(page.limit as u64));
     let rows: Vec<MessageRow> = if page.from_the_end() {

@@ -8,7 +8,7 @@ use super::{
     Embedded,
     error::Outcome,
     pending, read,
-    readers::{self, Readers},
+    readers::{Purpose, Readers},
     rows::{chat_id, unsigned},
     schema::app_numbers,
 };
@@ -71,7 +71,8 @@ impl Embedded {
 /// Reads messages for several requests in one visit.
 pub(super) fn messages(readers: &Readers) -> Coalescer<MessageKey, Option<Message>> {
     let readers = readers.clone();
-    Coalescer::new("SQLite", GROUP, readers::CONNECTIONS, move |keys| {
+    let in_flight = Purpose::Reads.connections();
+    Coalescer::new("SQLite", GROUP, in_flight, move |keys| {
         let readers = readers.clone();
         async move {
             let read = move |connection: &mut SqliteConnection| {

@@ -1,5 +1,7 @@
 //! Rows as they lie in the tables, and what they mean.
 
+use std::ops::Range;
+
 use diesel::prelude::*;
 
 use super::{
@@ -51,13 +53,12 @@ pub(super) fn message_id(chat_id: i64, number: u64) -> Option<i64> {
         .then_some(chat_id << 32 | number)
 }
 
-/// The row ids between which a page of a chat's messages lies, both exclusive.
-pub(super) fn span(chat_id: i64, page: &Page) -> (i64, i64) {
+/// The row ids of a page of a chat's messages.
+pub(super) fn span(chat_id: i64, page: &Page) -> Range<i64> {
     let clamp = |number: u64| signed(number.min(unsigned(MAX_MESSAGES) + 1));
-    (
-        (chat_id << 32) + clamp(page.after.unwrap_or(0)),
-        (chat_id << 32) + page.before.map_or(MAX_MESSAGES + 1, clamp),
-    )
+    let first = clamp(page.after.unwrap_or(0)) + 1;
+    let end = page.before.map_or(MAX_MESSAGES + 1, clamp);
+    (chat_id << 32) + first..(chat_id << 32) + end
 }
 
 /// A row of `applications`.
@@ -176,9 +177,9 @@ mod tests {
         };
         let chat = 7_i64 << 32;
         let next = 8_i64 << 32;
-        assert_eq!(span(7, &page(None, None)), (chat, next));
-        assert_eq!(span(7, &page(Some(3), Some(9))), (chat + 3, chat + 9));
-        assert_eq!(span(7, &page(Some(u64::MAX), Some(1 << 53))), (next, next));
+        assert_eq!(span(7, &page(None, None)), chat + 1..next);
+        assert_eq!(span(7, &page(Some(3), Some(9))), chat + 4..chat + 9);
+        assert!(span(7, &page(Some(u64::MAX), Some(1 << 53))).is_empty());
         assert_eq!(message_id(7, 1 << 32), None);
         assert_eq!(message_id(7, 0), None);
         assert_eq!(message_id(7, (1 << 32) - 1), Some(next - 1));

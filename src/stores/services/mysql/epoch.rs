@@ -55,22 +55,25 @@ impl Mysql {
 
     /// The epoch that stands.
     pub async fn epoch(&self) -> Result<u64> {
-        self.read_epoch(call!("records", "epoch")).await
-    }
-
-    async fn read_epoch(&self, call: &Call) -> Result<u64> {
         let read = async || {
             let mut connection = self.pool.get().await?;
             let epoch = state::table.select(state::epoch);
             let epoch: i64 = self.pool.in_time(epoch.first(&mut connection)).await?;
             Ok(unsigned(epoch))
         };
-        self.pool.read(call, read).await
+        self.pool.read(call!("records", "epoch"), read).await
     }
 
-    /// Tells whether MySQL is reachable and has its tables.
+    /// Tells whether MySQL is reachable, has its tables and accepts writes. A server that is read-only, or a user that may
+    /// not write, refuses also a statement that changes no row.
     pub async fn probe(&self) -> Result<()> {
-        self.read_epoch(call!("records", "ping")).await.map(drop)
+        let call = call!("records", "ping");
+        let write = async || {
+            let mut connection = self.pool.get().await?;
+            let update = sql_query("UPDATE state SET epoch = epoch WHERE FALSE");
+            self.pool.in_time(update.execute(&mut connection)).await
+        };
+        self.pool.read(call, write).await.map(drop)
     }
 
     /// The highest stored chat number of an application, 0 if none; `None` if there is no such application. A chat whose
