@@ -1,6 +1,6 @@
 //! Messages, numbered within their chat. They are the only entity that can be changed.
 
-use std::fmt;
+use std::{cmp::Reverse, fmt};
 
 use super::{AppId, ChatKey, Invalid, Number, Revision, Timestamp, error::check_text};
 
@@ -60,16 +60,26 @@ pub struct Message {
     pub text: String,
     /// The revision of the write that `text` comes from.
     pub revision: Revision,
-    /// Time at which its creation was accepted; of an update whose creation is not queued, its own time.
+    /// Time at which its creation was accepted. An update that does not know it has its own time here.
     pub created_at: Timestamp,
     /// Time at which its last update was accepted; `None` if there was none.
     pub updated_at: Option<Timestamp>,
 }
 
 impl Message {
-    /// Merges two writes to the same message, in any order: the newer text wins, the earlier creation time stays.
+    /// Merges two writes to the same message, in any order: the newer text wins. The creation time is that of the
+    /// creation; without it that of a write that knows it, the oldest of several. It never depends on which time is
+    /// earlier, because clocks are set back.
     pub fn merge(self, other: Self) -> Self {
-        let created_at = self.created_at.min(other.created_at);
+        let rank = |message: &Self| {
+            let is_creation = message.updated_at.is_none();
+            let knows_creation = message.updated_at != Some(message.created_at);
+            (is_creation, knows_creation, Reverse(message.revision))
+        };
+        let created_at = match rank(&self) >= rank(&other) {
+            true => self.created_at,
+            false => other.created_at,
+        };
         let newer = if self.revision >= other.revision {
             self
         } else {
@@ -79,5 +89,48 @@ impl Message {
             created_at,
             ..newer
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::from_millis;
+
+    fn message(revision: u64, created: i64, updated: Option<i64>) -> Message {
+        let app = AppId(1);
+        Message {
+            key: MessageKey {
+                chat: ChatKey { app, number: 1 },
+                number: 1,
+            },
+            text: format!("text {revision}"),
+            revision: Revision(revision),
+            created_at: from_millis(created),
+            updated_at: updated.map(from_millis),
+        }
+    }
+
+    #[test]
+    fn creation_time_is_that_of_the_creation_in_any_order() {
+        // The clock was set back after the creation, so the updates seem older.
+        let creation = message(1, 9000, None);
+        let knowing = message(2, 9000, Some(1000));
+        let unknowing = message(3, 2000, Some(2000));
+        let all = [&creation, &knowing, &unknowing];
+        for one in all {
+            for other in all {
+                let merged = one.clone().merge(other.clone());
+                assert_eq!(merged.revision, one.revision.max(other.revision));
+                if one != &unknowing || other != &unknowing {
+                    assert_eq!(merged.created_at, from_millis(9000), "{one:?} {other:?}");
+                }
+            }
+        }
+        // Of two that do not know it, the older one is closer to it.
+        let later = message(4, 1500, Some(1500));
+        let merged = later.merge(unknowing.clone());
+        assert_eq!(merged.created_at, unknowing.created_at);
+        assert_eq!(merged.updated_at, Some(from_millis(1500)));
     }
 }

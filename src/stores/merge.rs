@@ -23,6 +23,8 @@ impl Item for Chat {
 
     fn merge(pending: Self, stored: Self) -> Self {
         let messages_count = stored.messages_count;
+        // What is queued is the creation itself; a row can be made from its messages.
+        let created_at = pending.created_at;
         let newer = if pending.revision > stored.revision {
             pending
         } else {
@@ -30,6 +32,7 @@ impl Item for Chat {
         };
         Self {
             messages_count,
+            created_at,
             ..newer
         }
     }

@@ -16,10 +16,9 @@ impl Fixture {
             BackendKind::Services => {
                 "ALTER TABLE messages ADD CONSTRAINT poison CHECK (text <> 'unstorable')"
             }
-            // With an error that is classified as a data error.
             BackendKind::Embedded => {
                 "CREATE TRIGGER poison BEFORE INSERT ON messages WHEN NEW.text = 'unstorable' \
-                 BEGIN SELECT RAISE(ABORT, 'string or blob too big'); END"
+                 BEGIN SELECT RAISE(ABORT, 'refused'); END"
             }
         })
         .await;

@@ -42,6 +42,7 @@ mod proxied;
 mod readiness;
 mod reading;
 mod rebuild;
+mod rejections;
 mod repair;
 mod schemathesis;
 mod search;

@@ -74,6 +74,38 @@ async fn times_are_the_same_before_and_after_storing(fixture: &Fixture) {
     assert!(response.time_field("UpdatedAt") >= first, "{response:#?}");
 }
 
+/// The clock may be set back between two writes.
+#[apply(on_each_backend!)]
+async fn update_never_changes_the_creation_time(fixture: &Fixture) {
+    let api = fixture.start().await;
+    let chat = api.new_app_and_chat().await;
+    api.create_message(&chat, "as created").await;
+    eventually_eq("it is stored", 1, async || {
+        fixture.stored_messages(&chat).await.len()
+    })
+    .await;
+    // The message was created when the clock was ahead.
+    fixture.move_times("messages", 3_600_000).await;
+    let created = api.get(chat.message(1)).await.time_field("CreatedAt");
+    for text in ["changed", "changed again"] {
+        api.update_message(&chat, 1, text).await;
+        let response = api.get(chat.message(1)).await;
+        assert_eq!(response.time_field("CreatedAt"), created, "queued");
+        eventually_eq("it is stored", text.to_owned(), async || {
+            fixture.stored_messages(&chat).await.remove(0).1
+        })
+        .await;
+        let response = api.get(chat.message(1)).await;
+        assert_eq!(response.time_field("CreatedAt"), created, "stored");
+        let listed = api.get(format!("{chat}/messages")).await.json();
+        assert_eq!(listed[0]["createdAt"], created);
+        eventually_eq("it is found", json!(created), async || {
+            api.search(&chat, text).await.json()[0]["createdAt"].clone()
+        })
+        .await;
+    }
+}
+
 #[apply(on_each_server!)]
 async fn new_messages_can_be_updated_immediately_from_every_process(server: &Server) {
     let clients = server.clients();

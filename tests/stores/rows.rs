@@ -1,12 +1,14 @@
 //! The rows: storing in any order and repeatedly, counting, locking.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use chrono::TimeDelta;
 use confab::{
     domain::{Kind, Message, MessageKey, Page},
     stores::{Error, Lease},
 };
+use diesel::{QueryableByName, sql_types::BigInt};
+use diesel_async::SimpleAsyncConnection as _;
 
 use crate::{
     support::{Fixture, Proxy, apply, eventually, on_each_backend, on_services},
@@ -253,4 +255,89 @@ async fn response_of_a_cancelled_call_is_not_delivered_to_another(fixture: &Fixt
     assert!(answered.is_err(), "{answered:?}");
     proxy.resume();
     assert_eq!(read(asked).await, Ok(Some(asked)));
+}
+
+/// IDs of the connections to the test's database that wait for a lock on a table.
+async fn waiting_connections(fixture: &Fixture) -> BTreeSet<u64> {
+    #[derive(QueryableByName)]
+    struct Connection {
+        #[diesel(sql_type = BigInt)]
+        id: i64,
+    }
+    let query = "SELECT CAST(id AS SIGNED) AS id FROM information_schema.processlist \
+                 WHERE db = DATABASE() AND state LIKE 'Waiting for table%'";
+    let mut connection = fixture.services().mysql().await;
+    let rows = diesel_async::RunQueryDsl::load(diesel::sql_query(query), &mut connection);
+    let rows: Vec<Connection> = rows.await.expect("a response");
+    rows.into_iter().map(|row| row.id.unsigned_abs()).collect()
+}
+
+/// A client that disconnects during its read must not cost the others their connections.
+#[apply(on_services!)]
+async fn aborted_read_closes_only_its_own_connection(fixture: &Fixture) {
+    const CONNECTIONS: usize = 4;
+    let stores = TestStores::new(fixture).await;
+    let pool = CONNECTIONS.to_string();
+    let other = stores.open_with(&[
+        ("CONFAB_SERVICES__MYSQL_CONNECTIONS", &*pool),
+        ("CONFAB_SERVICES__TIMEOUT_MS", "600000"),
+    ]);
+    let read = || {
+        let other = other.clone();
+        tokio::spawn(async move { other.scan_rows(None, 10).await.map(drop) })
+    };
+    // Reads wait while the table is locked, so each takes a connection of its own.
+    let lock = async || {
+        let mut lock = fixture.services().mysql().await;
+        lock.batch_execute("LOCK TABLES messages WRITE")
+            .await
+            .expect("locked");
+        lock
+    };
+    let waiting = async |count: usize| {
+        eventually("the reads wait", async || {
+            let waiting = waiting_connections(fixture).await;
+            if waiting.len() == count {
+                Ok(waiting)
+            } else {
+                Err(waiting)
+            }
+        })
+        .await
+    };
+
+    let locked = lock().await;
+    let reads: Vec<_> = (0..CONNECTIONS).map(|_| read()).collect();
+    let opened = waiting(CONNECTIONS).await;
+    drop(locked);
+    for read in reads {
+        assert_eq!(read.await.expect("no panic"), Ok(()));
+    }
+
+    let locked = lock().await;
+    let aborted = read();
+    let lost = waiting(1).await;
+    assert!(lost.is_subset(&opened), "{lost:?} of {opened:?}");
+    aborted.abort();
+    assert!(aborted.await.is_err_and(|error| error.is_cancelled()));
+    let reads: Vec<_> = (0..CONNECTIONS).map(|_| read()).collect();
+    let others: BTreeSet<u64> = eventually("the reads wait", async || {
+        let waiting = waiting_connections(fixture).await;
+        let others: BTreeSet<u64> = waiting.difference(&lost).copied().collect();
+        if others.len() == CONNECTIONS {
+            Ok(others)
+        } else {
+            Err(waiting)
+        }
+    })
+    .await;
+    drop(locked);
+    for read in reads {
+        assert_eq!(read.await.expect("no panic"), Ok(()));
+    }
+    let kept: BTreeSet<u64> = opened.difference(&lost).copied().collect();
+    assert!(
+        kept.is_subset(&others),
+        "{kept:?} of {others:?} are still in use"
+    );
 }

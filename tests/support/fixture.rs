@@ -176,6 +176,31 @@ impl Fixture {
         done.expect("the statement is valid")
     }
 
+    /// Runs a statement that cannot be prepared, such as the creation of a trigger.
+    pub async fn execute_unprepared(&self, sql: &str) {
+        let done = match &self.services {
+            None => self.sqlite().batch_execute(sql),
+            Some(services) => {
+                let mut connection = services.mysql().await;
+                diesel_async::SimpleAsyncConnection::batch_execute(&mut connection, sql).await
+            }
+        };
+        done.expect("the statement is valid");
+    }
+
+    /// Adds milliseconds to the creation times of all rows of a table.
+    pub async fn move_times(&self, table: &str, millis: i64) {
+        self.execute(&match self.backend_kind() {
+            BackendKind::Services => format!(
+                "UPDATE {table} SET created_at = created_at + INTERVAL {millis} * 1000 MICROSECOND"
+            ),
+            BackendKind::Embedded => {
+                format!("UPDATE {table} SET created_at = created_at + {millis}")
+            }
+        })
+        .await;
+    }
+
     /// Evaluates an SQL expression that is a number.
     pub async fn stored_number(&self, expression: &str) -> Option<i64> {
         #[derive(QueryableByName)]

@@ -33,26 +33,37 @@ impl From<Error> for Failure {
     }
 }
 
-/// Classifies an error of diesel. diesel passes on the text only, not the number. An unknown text counts as an outage,
-/// which costs a delay, never a job.
+/// Texts of SQLite's errors that are no fault of the data, as diesel passes on the text only. SQLite has them in English
+/// only.
+const OUTAGES: [&str; 11] = [
+    "database is locked",
+    "database table is locked",
+    "out of memory",
+    "interrupted",
+    "unable to open database file",
+    "locking protocol",
+    "database schema has changed",
+    "not authorized",
+    "access permission denied",
+    "query aborted",
+    "no such column",
+];
+
+/// Classifies an error of diesel. What is no known outage is the fault of the data, by whatever error SQLite, a constraint
+/// or a trigger refuses it.
 pub(super) fn classify(file: &dyn Display, error: &DieselError) -> Error {
     let detail = error.to_string();
     let hint = |what: &str| format!("{file}: {detail}: {what}");
     match error {
         DieselError::DatabaseError(
-            DatabaseErrorKind::NotNullViolation | DatabaseErrorKind::CheckViolation,
+            DatabaseErrorKind::UniqueViolation
+            | DatabaseErrorKind::ForeignKeyViolation
+            | DatabaseErrorKind::NotNullViolation
+            | DatabaseErrorKind::CheckViolation,
             _,
         )
-        | DieselError::SerializationError(_) => Error::Rejected {
-            store: STORE,
-            detail,
-        },
-        DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)
-        | DieselError::DeserializationError(_) => failed(format!("{file}: {detail}")),
-        _ if detail.contains("string or blob too big") => Error::Rejected {
-            store: STORE,
-            detail,
-        },
+        | DieselError::SerializationError(_) => rejected(detail),
+        DieselError::DeserializationError(_) => failed(format!("{file}: {detail}")),
         _ if detail.contains("malformed") || detail.contains("not a database") => failed(hint(
             "the file is damaged; stop confab, keep a copy of it, then restore a backup or try sqlite3's .recover",
         )),
@@ -66,7 +77,17 @@ pub(super) fn classify(file: &dyn Display, error: &DieselError) -> Error {
         _ if detail.contains("no such table") => unavailable(hint(
             "the file has no schema yet; `confab migrate` creates it",
         )),
+        DieselError::DatabaseError(..) if !OUTAGES.iter().any(|text| detail.contains(text)) => {
+            rejected(detail)
+        }
         _ => unavailable(format!("{file}: {detail}")),
+    }
+}
+
+fn rejected(detail: String) -> Error {
+    Error::Rejected {
+        store: STORE,
+        detail,
     }
 }
 

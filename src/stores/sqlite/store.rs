@@ -180,7 +180,8 @@ fn upsert_messages(connection: &mut SqliteConnection, new: &[TokenizedMessage]) 
     Ok(())
 }
 
-/// Updates a row: the newer text wins, the earlier creation time stays. Returns true if the text changed.
+/// Updates a row: the newer text wins, and only the creation itself, which has no update time, sets the creation time.
+/// Returns true if the text changed.
 fn update(
     connection: &mut SqliteConnection,
     id: i64,
@@ -189,7 +190,7 @@ fn update(
 ) -> QueryResult<bool> {
     let row = messages::table.find(id);
     let created = millis(message.created_at);
-    if created < created_at {
+    if message.updated_at.is_none() && created != created_at {
         diesel::update(row)
             .set(messages::created_at.eq(created))
             .execute(connection)?;

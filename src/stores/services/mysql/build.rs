@@ -9,6 +9,7 @@ use diesel_async::RunQueryDsl;
 
 use super::{
     Mysql,
+    pool::Connection,
     rows::{signed, unsigned},
     schema::{index_build, index_build_progress},
 };
@@ -36,8 +37,7 @@ impl<'a> BuildRow<'a> {
 
 impl Mysql {
     pub(crate) async fn build(&self) -> Result<Option<Build>> {
-        let read = async || {
-            let mut connection = self.pool.get().await?;
+        let read = async |connection: &mut Connection| {
             let query = index_build::table
                 .left_join(index_build_progress::table)
                 .select((
@@ -45,15 +45,13 @@ impl Mysql {
                     index_build_progress::last_message.nullable(),
                     index_build_progress::done.nullable(),
                 ));
-            let found: Option<(String, Option<String>, Option<i64>)> = self
-                .pool
-                .in_time(async { query.first(&mut connection).await.optional() })
-                .await?;
-            Ok(found.map(|(target, last, done)| {
-                Build::read(target, last.as_deref(), done.map_or(0, unsigned))
-            }))
+            query.first(connection).await.optional()
         };
-        self.pool.read(call!("records", "build"), read).await
+        let found: Option<(String, Option<String>, Option<i64>)> =
+            self.pool.read(call!("records", "build"), read).await?;
+        Ok(found.map(|(target, last, done)| {
+            Build::read(target, last.as_deref(), done.map_or(0, unsigned))
+        }))
     }
 
     /// Begins to fill `target`, instead of whatever was being filled: from now on the outbox names it.
@@ -69,20 +67,20 @@ impl Mysql {
     }
 
     async fn write_build(&self, target: &str) -> Result<()> {
-        let mut connection = self.pool.get().await?;
-        let replace = diesel::replace_into(index_build::table).values(BuildRow::new(target));
-        self.pool.in_time(replace.execute(&mut connection)).await?;
-        // Nothing reads the cursors of others: this is but housekeeping.
-        let others = index_build_progress::table.filter(index_build_progress::target.ne(target));
-        let delete = diesel::delete(others);
-        self.pool.in_time(delete.execute(&mut connection)).await?;
-        Ok(())
+        let write = async |connection: &mut Connection| {
+            let replace = diesel::replace_into(index_build::table).values(BuildRow::new(target));
+            replace.execute(connection).await?;
+            // Nothing reads the cursors of others: this is but housekeeping.
+            let others =
+                index_build_progress::table.filter(index_build_progress::target.ne(target));
+            diesel::delete(others).execute(connection).await
+        };
+        self.pool.write(write).await.map(drop)
     }
 
     /// One statement, so that no progress is written for a target that is no longer being filled.
     pub async fn advance_build(&self, target: &str, last: MessageKey, done: u64) -> Result<bool> {
-        let write = async {
-            let mut connection = self.pool.get().await?;
+        let write = async |connection: &mut Connection| {
             let replace = sql_query(
                 "REPLACE INTO index_build_progress (target, last_message, done) \
                  SELECT target, ?, ? FROM index_build WHERE target = ?",
@@ -90,22 +88,22 @@ impl Mysql {
             .bind::<Text, _>(last.to_string())
             .bind::<BigInt, _>(signed(done))
             .bind::<Text, _>(target);
-            let written = self.pool.in_time(replace.execute(&mut connection)).await?;
-            Ok(written > 0)
+            replace.execute(connection).await
         };
-        call!("records", "advance_build").timed(write).await
+        let write = self.pool.write(write);
+        let written = call!("records", "advance_build").timed(write).await?;
+        Ok(written > 0)
     }
 
     /// Ends the build of `target`, if that is what is being filled.
     pub async fn end_build(&self, target: &str) -> Result<()> {
-        let write = async {
-            let mut connection = self.pool.get().await?;
+        let write = async |connection: &mut Connection| {
             let delete = diesel::delete(index_build::table.filter(index_build::target.eq(target)));
-            self.pool.in_time(delete.execute(&mut connection)).await?;
+            delete.execute(connection).await?;
             let delete = diesel::delete(index_build_progress::table.find(target));
-            self.pool.in_time(delete.execute(&mut connection)).await?;
-            Ok(())
+            delete.execute(connection).await
         };
-        call!("records", "end_build").timed(write).await
+        let write = self.pool.write(write);
+        call!("records", "end_build").timed(write).await.map(drop)
     }
 }

@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use diesel::{prelude::*, sql_types::BigInt};
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 
 use super::{
     Mysql,
-    pool::{Connection, unavailable},
+    errors::unavailable,
+    pool::Connection,
     rows::unsigned,
     schema::{applications, chats, messages},
 };
@@ -85,9 +86,7 @@ impl Mysql {
             by,
             ..
         } = count;
-        let guard = self.pool.transaction();
-        let mut connection = self.pool.get().await?;
-        let applied = connection.transaction(async |connection: &mut Connection| {
+        let apply = async |connection: &mut Connection| {
             let ids: Vec<Id> = diesel::sql_query(format!(
                 "SELECT d.id FROM {deltas} d JOIN {owners} o ON {on} \
                  ORDER BY d.id LIMIT {limit} FOR UPDATE OF d SKIP LOCKED"
@@ -108,30 +107,30 @@ impl Mysql {
             diesel::sql_query(format!("DELETE FROM {deltas} WHERE id IN ({list})"))
                 .execute(connection)
                 .await?;
-            Ok::<_, diesel::result::Error>(ids.len())
-        });
-        guard.finish(self.pool.in_time(applied).await)
+            Ok(ids.len())
+        };
+        self.pool.transaction(apply).await
     }
 
     pub(crate) async fn totals(&self) -> Result<RowCounts> {
-        let count = async || {
-            let mut connection = self.pool.get().await?;
+        let count = async |connection: &mut Connection| {
             let query = diesel::select((
                 applications::table.count().single_value(),
                 chats::table.count().single_value(),
                 messages::table.count().single_value(),
             ));
-            let (applications, chats, messages): (Option<i64>, Option<i64>, Option<i64>) = self
-                .pool
-                .within(RECOUNT, query.get_result(&mut connection))
-                .await?;
-            Ok(RowCounts {
-                applications: applications.map_or(0, unsigned),
-                chats: chats.map_or(0, unsigned),
-                messages: messages.map_or(0, unsigned),
-            })
+            query.get_result(connection).await
         };
-        self.pool.read(call!("records", "totals"), count).await
+        let counted = self
+            .pool
+            .read_within(RECOUNT, call!("records", "totals"), count);
+        let (applications, chats, messages): (Option<i64>, Option<i64>, Option<i64>) =
+            counted.await?;
+        Ok(RowCounts {
+            applications: applications.map_or(0, unsigned),
+            chats: chats.map_or(0, unsigned),
+            messages: messages.map_or(0, unsigned),
+        })
     }
 
     pub(crate) async fn recount_chats(
@@ -149,7 +148,7 @@ impl Mysql {
              (SELECT app, SUM(delta) AS delta FROM chats_count_deltas GROUP BY app) w ON w.app = o.id \
              WHERE o.id > '{after}' ORDER BY o.id LIMIT {limit}"
         );
-        let rows = CHATS.check.timed(self.recount(&query, fix, &CHATS)).await?;
+        let rows = self.recount(&query, fix, &CHATS).await?;
         Ok(recount::applications(&rows, limit))
     }
 
@@ -174,10 +173,7 @@ impl Mysql {
              ON w.app = o.app AND w.chat = o.number \
              WHERE {after} ORDER BY o.app, o.number LIMIT {limit}"
         );
-        let rows = MESSAGES
-            .check
-            .timed(self.recount(&query, fix, &MESSAGES))
-            .await?;
+        let rows = self.recount(&query, fix, &MESSAGES).await?;
         Ok(recount::chats(&rows, limit))
     }
 
@@ -190,11 +186,9 @@ impl Mysql {
         } else {
             None
         };
-        let mut connection = self.pool.get().await?;
-        let rows: Vec<Recount> = self
-            .pool
-            .within(RECOUNT, diesel::sql_query(query).load(&mut connection))
-            .await?;
+        let read =
+            async |connection: &mut Connection| diesel::sql_query(query).load(connection).await;
+        let rows: Vec<Recount> = self.pool.read_within(RECOUNT, &count.check, read).await?;
         let corrections: Vec<String> = rows
             .iter()
             .filter(|row| row.is_wrong())
@@ -208,13 +202,16 @@ impl Mysql {
             })
             .collect();
         if fix && !corrections.is_empty() {
-            let insert = diesel::sql_query(format!(
+            let insert = format!(
                 "INSERT INTO {} ({}, delta) VALUES {}",
                 count.deltas,
                 count.by,
                 corrections.join(",")
-            ));
-            self.pool.in_time(insert.execute(&mut connection)).await?;
+            );
+            let write = async |connection: &mut Connection| {
+                diesel::sql_query(&insert).execute(connection).await
+            };
+            self.pool.write(write).await?;
         }
         Ok(rows)
     }

@@ -53,8 +53,7 @@ struct Version {
 impl Mysql {
     /// Examines the server and its settings. That it is unreachable is a finding.
     pub async fn diagnose(&self, batch_bytes: usize) -> Vec<Check> {
-        let checks = self.checks(batch_bytes);
-        let checks = call!("records", "examine").timed(checks).await;
+        let checks = self.checks(batch_bytes).await;
         checks.unwrap_or_else(|error| {
             let advice = "check that MySQL is running, and that services.mysql_url has its address, a valid user and an existing database";
             vec![Check::problem("mysql", error.to_string(), advice)]
@@ -62,42 +61,39 @@ impl Mysql {
     }
 
     async fn checks(&self, batch_bytes: usize) -> Result<Vec<Check>> {
-        let mut connection = self.pool.get().await?;
-        let before = check::now();
-        let server: Server = self
-            .pool
-            .in_time(sql_query(SERVER).get_result(&mut connection))
-            .await?;
-        let clock = Check::clock("mysql clock", before, server.now, check::now());
+        let examine = async |connection: &mut Connection| {
+            let before = check::now();
+            let server: Server = sql_query(SERVER).get_result(connection).await?;
+            let clock = Check::clock("mysql clock", before, server.now, check::now());
+            Ok((server, clock, migrations(connection).await?))
+        };
+        let examined = self.pool.read(call!("records", "examine"), examine);
+        let (server, clock, applied) = examined.await?;
         Ok(vec![
             version(&server.version),
-            self.schema(&mut connection).await?,
+            Check::schema("mysql schema", &migrate::known()?, &applied),
             durability(&server),
             charset(server.charset.as_deref().unwrap_or("none")),
             packet(server.packet, batch_bytes),
             clock,
         ])
     }
+}
 
-    async fn schema(&self, connection: &mut Connection) -> Result<Check> {
-        let tables: Vec<Version> = self
-            .pool
-            .in_time(
-                sql_query(
-                    "SELECT table_name AS version FROM information_schema.tables \
-                     WHERE table_schema = DATABASE() AND table_name = '__diesel_schema_migrations'",
-                )
-                .load(connection),
-            )
-            .await?;
-        let mut applied: Vec<Version> = Vec::new();
-        if !tables.is_empty() {
-            let query = sql_query("SELECT version FROM __diesel_schema_migrations");
-            applied = self.pool.in_time(query.load(connection)).await?;
-        }
-        let applied: Vec<String> = applied.into_iter().map(|row| row.version).collect();
-        Ok(Check::schema("mysql schema", &migrate::known()?, &applied))
+/// Returns the migrations that ran; none in an empty database.
+async fn migrations(connection: &mut Connection) -> QueryResult<Vec<String>> {
+    let tables: Vec<Version> = sql_query(
+        "SELECT table_name AS version FROM information_schema.tables \
+         WHERE table_schema = DATABASE() AND table_name = '__diesel_schema_migrations'",
+    )
+    .load(connection)
+    .await?;
+    if tables.is_empty() {
+        return Ok(Vec::new());
     }
+    let query = sql_query("SELECT version FROM __diesel_schema_migrations");
+    let applied: Vec<Version> = query.load(connection).await?;
+    Ok(applied.into_iter().map(|row| row.version).collect())
 }
 
 fn version(version: &str) -> Check {

@@ -5,7 +5,7 @@ use diesel::{
     sql_query,
     sql_types::{BigInt, Bool},
 };
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 
 use super::{
     Mysql,
@@ -27,16 +27,14 @@ impl Mysql {
     /// stored. An `at_least` above the current epoch means that the database was restored from a backup: then the same
     /// transaction requests a new search index.
     pub async fn raise_epoch(&self, at_least: u64) -> Result<u64> {
-        let guard = self.pool.transaction();
-        let mut connection = self.pool.get().await?;
-        let raised = connection.transaction(async |connection: &mut Connection| {
+        let at_least = signed(at_least);
+        let raise = async |connection: &mut Connection| {
             // The row's lock waits for the store transactions that are under way, and those that come wait for it.
             let current: i64 = state::table
                 .select(state::epoch)
                 .for_update()
                 .first(connection)
                 .await?;
-            let at_least = signed(at_least);
             if at_least > current {
                 diesel::replace_into(index_build::table)
                     .values(BuildRow::new(""))
@@ -48,30 +46,28 @@ impl Mysql {
                 .set(state::epoch.eq(epoch))
                 .execute(connection)
                 .await?;
-            Ok::<_, diesel::result::Error>(unsigned(epoch))
-        });
-        guard.finish(self.pool.in_time(raised).await)
+            Ok(unsigned(epoch))
+        };
+        self.pool.transaction(raise).await
     }
 
     /// The epoch that stands.
     pub async fn epoch(&self) -> Result<u64> {
-        let read = async || {
-            let mut connection = self.pool.get().await?;
+        let read = async |connection: &mut Connection| {
             let epoch = state::table.select(state::epoch);
-            let epoch: i64 = self.pool.in_time(epoch.first(&mut connection)).await?;
-            Ok(unsigned(epoch))
+            epoch.first::<i64>(connection).await
         };
-        self.pool.read(call!("records", "epoch"), read).await
+        let read = self.pool.read(call!("records", "epoch"), read);
+        read.await.map(unsigned)
     }
 
     /// Tells whether MySQL is reachable, has its tables and accepts writes. A server that is read-only, or a user that may
     /// not write, refuses also a statement that changes no row.
     pub async fn probe(&self) -> Result<()> {
         let call = call!("records", "ping");
-        let write = async || {
-            let mut connection = self.pool.get().await?;
+        let write = async |connection: &mut Connection| {
             let update = sql_query("UPDATE state SET epoch = epoch WHERE FALSE");
-            self.pool.in_time(update.execute(&mut connection)).await
+            update.execute(connection).await
         };
         self.pool.read(call, write).await.map(drop)
     }
@@ -108,12 +104,10 @@ impl Mysql {
             #[diesel(sql_type = BigInt)]
             highest: i64,
         }
-        let read = async || {
-            let mut connection = self.pool.get().await?;
-            let query = sql_query(&query).get_result(&mut connection);
-            let row: Highest = self.pool.in_time(query).await?;
-            Ok((row.found || row.highest > 0).then(|| unsigned(row.highest)))
+        let read = async |connection: &mut Connection| {
+            sql_query(&query).get_result::<Highest>(connection).await
         };
-        self.pool.read(call, read).await
+        let row = self.pool.read(call, read).await?;
+        Ok((row.found || row.highest > 0).then(|| unsigned(row.highest)))
     }
 }

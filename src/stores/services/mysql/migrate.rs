@@ -6,7 +6,7 @@ use diesel::{migration::MigrationSource, mysql};
 use diesel_async::AsyncMigrationHarness;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::{Mysql, pool::unavailable};
+use super::{Mysql, errors::unavailable};
 use crate::stores::{Error, Result, call::call};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/mysql");

@@ -4,6 +4,7 @@ mod build;
 mod counts;
 mod diagnose;
 mod epoch;
+mod errors;
 mod keys;
 mod lock;
 mod migrate;

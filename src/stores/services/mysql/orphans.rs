@@ -11,12 +11,14 @@ use diesel_async::RunQueryDsl;
 use super::{
     Mysql,
     counts::RECOUNT,
+    pool::Connection,
     rows::{app_id, unsigned},
+    store::Origin,
 };
 use crate::{
     domain::{AppId, Application, Chat, ChatKey, LOST_USERNAME, Revision},
     stores::{
-        Result, ScanPage,
+        Error, Result, ScanPage,
         call::{Call, call},
     },
 };
@@ -117,12 +119,9 @@ impl Mysql {
         read: fn(&Row) -> Result<T>,
         key: fn(T) -> K,
     ) -> Result<ScanPage<K, T>> {
-        let find = async || {
-            let mut connection = self.pool.get().await?;
-            let query = sql_query(&query).load(&mut connection);
-            self.pool.within(RECOUNT, query).await
-        };
-        let rows: Vec<Row> = self.pool.read(call, find).await?;
+        let find =
+            async |connection: &mut Connection| sql_query(&query).load::<Row>(connection).await;
+        let rows = self.pool.read_within(RECOUNT, call, find).await?;
         let last = rows.last().map(read).transpose()?;
         let orphaned = rows.iter().filter(|row| row.orphaned);
         Ok(ScanPage {
@@ -138,8 +137,12 @@ impl Mysql {
             return Ok(());
         }
         let adopt = async {
-            self.insert_applications(self.epoch().await?, applications)
-                .await
+            let epoch = self.epoch().await?;
+            for one in applications.chunks(1) {
+                let adopted = self.insert_applications(epoch, one, Origin::Adoption).await;
+                or_log_rejection(adopted)?;
+            }
+            Ok(())
         };
         call!("records", "adopt_applications").timed(adopt).await
     }
@@ -149,7 +152,24 @@ impl Mysql {
         if chats.is_empty() {
             return Ok(());
         }
-        let adopt = async { self.insert_chats(self.epoch().await?, chats).await };
+        let adopt = async {
+            let epoch = self.epoch().await?;
+            for one in chats.chunks(1) {
+                or_log_rejection(self.insert_chats(epoch, one, Origin::Adoption).await)?;
+            }
+            Ok(())
+        };
         call!("records", "adopt_chats").timed(adopt).await
+    }
+}
+
+/// Logs the rejection of a row, which must not stop the others.
+fn or_log_rejection(adopted: Result<()>) -> Result<()> {
+    match adopted {
+        Err(error @ Error::Rejected { .. }) => {
+            tracing::error!(%error, "Failed to create a missing row; it is missing until MySQL accepts it");
+            Ok(())
+        }
+        adopted => adopted,
     }
 }

@@ -12,7 +12,7 @@ use diesel_async::RunQueryDsl;
 
 use super::{
     Mysql, keys,
-    read::load_messages,
+    pool::Connection,
     rows::{signed, unsigned},
     schema::outbox,
 };
@@ -36,46 +36,32 @@ impl Mysql {
     /// now; empty when none wait. They touched about `limit` messages. Changes may come to lie below one that has been
     /// read: only without `after` are all of them seen.
     pub async fn outbox(&self, after: Option<u64>, limit: usize) -> Result<Outbox> {
-        let read = async || self.read_outbox(after, limit).await;
-        self.pool.read(call!("records", "outbox"), read).await
-    }
-
-    async fn read_outbox(&self, after: Option<u64>, limit: usize) -> Result<Outbox> {
-        let mut connection = self.pool.get().await?;
-        let waiting: Vec<(i64, i64)> = self
-            .pool
-            .in_time(
-                outbox::table
-                    .filter(outbox::id.gt(after.map_or(0, signed)))
-                    .select((outbox::id, outbox::size))
-                    .order(outbox::id)
-                    .limit(ROWS)
-                    .load(&mut connection),
-            )
-            .await?;
-        let mut capacity = limit;
-        let ids: Vec<i64> = waiting
-            .into_iter()
-            .enumerate()
-            .map_while(|(position, (id, size))| {
-                let size = usize::try_from(size).unwrap_or(0);
-                let fits = position == 0 || size <= capacity;
-                capacity = capacity.saturating_sub(size);
-                fits.then_some(id)
-            })
-            .collect();
+        let read = async |connection: &mut Connection| {
+            let waiting: Vec<(i64, i64)> = outbox::table
+                .filter(outbox::id.gt(after.map_or(0, signed)))
+                .select((outbox::id, outbox::size))
+                .order(outbox::id)
+                .limit(ROWS)
+                .load(connection)
+                .await?;
+            let ids = first_ids(waiting, limit);
+            let texts: Vec<String> = match ids.is_empty() {
+                true => Vec::new(),
+                false => {
+                    let changes = outbox::table.filter(outbox::id.eq_any(&ids));
+                    changes
+                        .select(outbox::message_keys)
+                        .load(connection)
+                        .await?
+                }
+            };
+            Ok((ids, texts))
+        };
+        let changes = self.pool.read(call!("records", "outbox"), read);
+        let (ids, texts) = changes.await?;
         if ids.is_empty() {
             return Ok(Outbox::default());
         }
-        let texts: Vec<String> = self
-            .pool
-            .in_time(
-                outbox::table
-                    .filter(outbox::id.eq_any(&ids))
-                    .select(outbox::message_keys)
-                    .load(&mut connection),
-            )
-            .await?;
         // After the changes, never before: a rebuild sets its target and then reads all messages stored until then.
         // Everything that is stored later must see the target.
         let build_target = match self.build().await? {
@@ -87,37 +73,39 @@ impl Mysql {
         touched.dedup();
         Ok(Outbox {
             ids: ids.into_iter().map(unsigned).collect(),
-            messages: load_messages(&self.pool, &mut connection, &touched).await?,
+            messages: self.messages_by_key(&touched).await?,
             build_target,
         })
     }
 
     /// Removes exactly these changes: the index holds them.
     pub async fn clear_outbox(&self, ids: &[u64]) -> Result<()> {
-        let write = async {
-            let mut connection = self.pool.get().await?;
-            let ids: Vec<i64> = ids.iter().copied().map(signed).collect();
-            let delete = diesel::delete(outbox::table.filter(outbox::id.eq_any(ids)));
-            self.pool.in_time(delete.execute(&mut connection)).await?;
-            Ok(())
+        let ids: Vec<i64> = ids.iter().copied().map(signed).collect();
+        let write = async |connection: &mut Connection| {
+            let delete = diesel::delete(outbox::table.filter(outbox::id.eq_any(&ids)));
+            delete.execute(connection).await
         };
-        call!("records", "clear_outbox").timed(write).await
+        let write = self.pool.write(write);
+        call!("records", "clear_outbox")
+            .timed(write)
+            .await
+            .map(drop)
     }
 
     /// Queues messages to be indexed again.
     pub async fn requeue_for_index(&self, keys: &[MessageKey]) -> Result<()> {
-        let write = async {
-            let mut connection = self.pool.get().await?;
+        let write = async |connection: &mut Connection| {
             for keys in keys.chunks(REQUEUE_KEYS) {
                 let row = (
                     outbox::size.eq(signed(keys.len() as u64)),
                     outbox::message_keys.eq(keys::write(keys)),
                 );
                 let insert = diesel::insert_into(outbox::table).values(row);
-                self.pool.in_time(insert.execute(&mut connection)).await?;
+                insert.execute(connection).await?;
             }
             Ok(())
         };
+        let write = self.pool.write(write);
         call!("records", "requeue_for_index").timed(write).await
     }
 
@@ -130,36 +118,46 @@ impl Mysql {
             #[diesel(sql_type = Nullable<BigInt>)]
             oldest: Option<i64>,
         }
-        let read = async || {
-            let mut connection = self.pool.get().await?;
+        let read = async |connection: &mut Connection| {
             let query = sql_query(
                 "SELECT CAST(COALESCE(SUM(size), 0) AS SIGNED) AS messages, \
                  TIMESTAMPDIFF(MICROSECOND, MIN(created_at), NOW(6)) AS oldest FROM outbox",
             );
-            let lag: Lag = self.pool.in_time(query.get_result(&mut connection)).await?;
-            Ok(IndexLag {
-                messages: unsigned(lag.messages),
-                // The age would be negative if the clock was set back.
-                oldest: Duration::from_micros(unsigned(lag.oldest.unwrap_or(0).max(0))),
-            })
+            query.get_result::<Lag>(connection).await
         };
-        self.pool.read(call!("records", "index_lag"), read).await
+        let lag = self.pool.read(call!("records", "index_lag"), read).await?;
+        Ok(IndexLag {
+            messages: unsigned(lag.messages),
+            // The age would be negative if the clock was set back.
+            oldest: Duration::from_micros(unsigned(lag.oldest.unwrap_or(0).max(0))),
+        })
     }
 
     /// The IDs of the waiting changes, from the lowest to the highest; `None` when the index holds everything.
     pub async fn outbox_range(&self) -> Result<Option<RangeInclusive<u64>>> {
-        let read = async || {
-            let mut connection = self.pool.get().await?;
+        let read = async |connection: &mut Connection| {
             let bounds = outbox::table.select((dsl::min(outbox::id), dsl::max(outbox::id)));
-            let bounds: (Option<i64>, Option<i64>) =
-                self.pool.in_time(bounds.first(&mut connection)).await?;
-            Ok(match bounds {
-                (Some(lowest), Some(highest)) => Some(unsigned(lowest)..=unsigned(highest)),
-                _ => None,
-            })
+            bounds.first(connection).await
         };
-        self.pool
-            .read(call!("records", "outbox_bounds"), read)
-            .await
+        let bounds = self.pool.read(call!("records", "outbox_bounds"), read);
+        Ok(match bounds.await? {
+            (Some(lowest), Some(highest)) => Some(unsigned(lowest)..=unsigned(highest)),
+            (_, _) => None,
+        })
     }
+}
+
+/// Returns the IDs of the first changes that touched about `limit` messages, at least one.
+fn first_ids(waiting: Vec<(i64, i64)>, limit: usize) -> Vec<i64> {
+    let mut capacity = limit;
+    waiting
+        .into_iter()
+        .enumerate()
+        .map_while(|(position, (id, size))| {
+            let size = usize::try_from(size).unwrap_or(0);
+            let fits = position == 0 || size <= capacity;
+            capacity = capacity.saturating_sub(size);
+            fits.then_some(id)
+        })
+        .collect()
 }

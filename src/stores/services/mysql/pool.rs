@@ -1,4 +1,4 @@
-//! Connections to MySQL, their time limits, and the classification of its errors.
+//! Connections to MySQL and their time limits.
 
 use std::{
     pin::pin,
@@ -7,28 +7,27 @@ use std::{
 };
 
 use deadpool::{Runtime, managed::TimeoutType};
-use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel::{QueryResult, result::Error as DieselError};
 use diesel_async::{
-    AsyncConnection, AsyncMysqlConnection, SimpleAsyncConnection,
+    AnsiTransactionManager, AsyncConnection, AsyncMysqlConnection, SimpleAsyncConnection,
+    TransactionManager,
     pooled_connection::{
         AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
         deadpool::{Hook, HookError, Object, Pool as DeadPool, PoolError},
     },
 };
 use futures_util::FutureExt;
+use scopeguard::{ScopeGuard, guard};
 use url::Url;
 
+use super::errors::{self, Cause, Effect, STORE, unavailable};
 use crate::stores::{Error, Result, call::Call, circuit_breaker::CircuitBreaker};
-
-/// Name of this store in errors.
-const STORE: &str = "MySQL";
 
 /// A checked-out connection.
 pub type Connection = Object<AsyncMysqlConnection>;
 
 /// Session variables set on every new connection. Row locks cover the rows that a statement touches, not the gaps
-/// between them, so that batches of several processes do not wait for each other. Errors are in English, for
-/// [`classify`].
+/// X
 const SESSION: &str = "SET SESSION transaction_isolation = 'READ-COMMITTED', lc_messages = 'en_US', \
                        sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO', \
                        innodb_lock_wait_timeout = 2";
@@ -47,9 +46,9 @@ pub struct Pool {
     /// Time limit of a call.
     pub timeout: Duration,
     breaker: CircuitBreaker,
-    /// Time at which a connection last broke or missed a response. Older connections are not reused: a server that
-    /// restarted closed all of them, and a late response would be read as the response to another query.
-    last_broken: Arc<Mutex<Option<Instant>>>,
+    /// Time at which a connection was last found closed or its server read-only. Older connections are not reused: a
+    /// server that restarted closed all of them, and after a failover all of them may lead to the demoted server.
+    replace_before: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Pool {
@@ -60,10 +59,10 @@ impl Pool {
             // Otherwise the client switches to the server's Unix socket, which may belong to another server.
             url.query_pairs_mut().append_pair("prefer_socket", "false");
         }
-        let last_broken: Arc<Mutex<Option<Instant>>> = Arc::default();
+        let replace_before: Arc<Mutex<Option<Instant>>> = Arc::default();
         let mut manager = ManagerConfig::default();
         manager.custom_setup = Box::new(|url| establish_for_pool(url).boxed());
-        // A ping at every check-out would double the time of a read: `last_broken` and `Pool::read` replace it.
+        // A ping at every check-out would double the time of a read: `replace_before` and `Pool::read` replace it.
         manager.recycling_method = RecyclingMethod::Fast;
         let manager = AsyncDieselConnectionManager::new_with_config(url.as_str(), manager);
         let connections = DeadPool::builder(manager)
@@ -73,9 +72,11 @@ impl Pool {
             .recycle_timeout(Some(timeout))
             .runtime(Runtime::Tokio1)
             .pre_recycle(Hook::sync_fn({
-                let last_broken = last_broken.clone();
-                move |_, metrics| match *lock(&last_broken) {
-                    Some(at) if metrics.created <= at => Err(HookError::message("it may be dead")),
+                let replace_before = replace_before.clone();
+                move |_, metrics| match *lock(&replace_before) {
+                    Some(at) if metrics.created <= at => {
+                        Err(HookError::message("it may be closed"))
+                    }
                     _ if metrics.last_used() > MAX_IDLE => Err(HookError::message("long unused")),
                     _ => Ok(()),
                 }
@@ -87,12 +88,12 @@ impl Pool {
             url: url.to_string(),
             timeout,
             breaker: CircuitBreaker::new(STORE, timeout),
-            last_broken,
+            replace_before,
         })
     }
 
     /// Borrows a connection from the pool.
-    pub async fn get(&self) -> Result<Connection> {
+    async fn get(&self) -> Result<Connection> {
         self.breaker.check()?;
         let connection = self.connections.get().await;
         if let Err(PoolError::Timeout(TimeoutType::Create)) = &connection {
@@ -101,108 +102,157 @@ impl Pool {
         connection.map_err(|error| unavailable(&error))
     }
 
-    /// Creates the guard of a transaction, before its connection is borrowed.
-    pub fn transaction(&self) -> TransactionGuard<'_> {
-        TransactionGuard {
-            pool: self,
-            finished: false,
-        }
-    }
-
     /// Opens a connection outside the pool, for locks and migrations.
     pub async fn dedicated(&self) -> Result<AsyncMysqlConnection> {
         let connection = self.breaker.call(establish(&self.url)).await?;
         connection.map_err(|error| unavailable(&error))
     }
 
-    /// Runs a query within the pool's time limit and classifies its error.
-    pub async fn in_time<T>(
-        &self,
-        query: impl Future<Output = std::result::Result<T, DieselError>>,
-    ) -> Result<T> {
-        self.within(self.timeout, query).await
-    }
-
-    /// Same as [`Self::in_time`], with another time limit.
+    /// Runs a query on a dedicated connection, with its own time limit.
     pub async fn within<T>(
         &self,
         time: Duration,
-        query: impl Future<Output = std::result::Result<T, DieselError>>,
+        query: impl Future<Output = QueryResult<T>>,
     ) -> Result<T> {
-        let mut call = CallGuard {
-            pool: self,
-            answered: false,
-        };
         let outcome = self.breaker.call_within(time, pin!(query)).await?;
-        let outcome = outcome.map_err(|error| classify(&error));
-        call.answered = !outcome.as_ref().is_err_and(is_connection_error);
-        outcome
+        outcome.map_err(|error| unavailable(&error))
     }
 
-    /// Makes a call that changes nothing. Repeats it once if its pooled connection was closed.
-    pub async fn read<T, F>(&self, call: &Call, read: impl Fn() -> F) -> Result<T>
-    where
-        F: Future<Output = Result<T>>,
-    {
+    /// Runs queries that change nothing, within the pool's time limit. Repeats them once if their pooled connection was
+    /// closed.
+    pub fn read<T: Send>(
+        &self,
+        call: &Call,
+        read: impl Statements<T>,
+    ) -> impl Future<Output = Result<T>> + Send {
+        self.read_within(self.timeout, call, read)
+    }
+
+    /// Same as [`Self::read`], with another time limit.
+    pub async fn read_within<T: Send>(
+        &self,
+        time: Duration,
+        call: &Call,
+        read: impl Statements<T>,
+    ) -> Result<T> {
         let began = Instant::now();
-        let mut outcome = Err(unavailable(&"not read"));
-        for _ in 0..2 {
-            outcome = read().await;
-            if !outcome.as_ref().is_err_and(is_connection_error) {
-                break;
-            }
+        let mut outcome = self.run(time, Mode::AutoCommit, &read).await;
+        if let Err((_, Effect::ReplaceAll)) = outcome {
+            outcome = self.run(time, Mode::AutoCommit, &read).await;
         }
+        let outcome = outcome.map_err(|(error, _)| error);
         call.record(began, &outcome);
         outcome
     }
-}
 
-/// Guard of a call. Discards the connections if the call got no response: after a timeout, a broken connection, or
-/// because its future was dropped. The next borrower would read the late response as its own.
-struct CallGuard<'a> {
-    pool: &'a Pool,
-    answered: bool,
-}
-
-impl Drop for CallGuard<'_> {
-    fn drop(&mut self) {
-        if !self.answered {
-            *lock(&self.pool.last_broken) = Some(Instant::now());
-        }
+    /// Runs statements that may change something, each committed by itself, within the pool's time limit.
+    pub async fn write<T: Send>(
+        &self,
+        write: impl Statements<T>,
+    ) -> Result<T> {
+        let outcome = self.run(self.timeout, Mode::AutoCommit, &write).await;
+        outcome.map_err(|(error, _)| error)
     }
-}
 
-/// Guard of a transaction. Closes its connection if it was abandoned, by a timeout or because its future was dropped:
-/// otherwise the idle connection would keep its locks. Created before the connection is taken, it is dropped after its
-/// return.
-pub struct TransactionGuard<'a> {
-    pool: &'a Pool,
-    finished: bool,
-}
+    /// Runs statements as one transaction, within the pool's time limit. An error rolls it back.
+    pub async fn transaction<T: Send>(
+        &self,
+        statements: impl Statements<T>,
+    ) -> Result<T> {
+        let outcome = self.run(self.timeout, Mode::Transaction, &statements).await;
+        outcome.map_err(|(error, _)| error)
+    }
 
-impl TransactionGuard<'_> {
-    /// Ends the guard with the outcome; only an outage may leave the transaction open.
-    pub fn finish<T>(mut self, outcome: Result<T>) -> Result<T> {
-        self.finished = !matches!(outcome, Err(Error::Unavailable { .. }));
+    /// Runs statements on a pooled connection. The connection is closed if they were abandoned, by the time limit or
+    /// because their future was dropped: otherwise the next borrower would read the late response as its own, and an
+    /// open transaction would keep its locks. Other connections are not affected.
+    async fn run<T: Send>(
+        &self,
+        time: Duration,
+        mode: Mode,
+        statements: &impl Statements<T>,
+    ) -> std::result::Result<T, (Error, Effect)> {
+        let not_run = |error| (error, Effect::Close);
+        let connection = self.get().await.map_err(not_run)?;
+        let mut lent = guard(connection, |abandoned| drop(Connection::take(abandoned)));
+        let outcome = {
+            let run = pin!(run(&mut lent, mode, statements));
+            self.breaker.call_within(time, run).await
+        };
+        let outcome = outcome.map_err(not_run)?;
+        let outcome = outcome.map_err(|(error, cause)| errors::classify(&error, cause));
+        match &outcome {
+            Err((_, Effect::Close)) => {}
+            Err((_, Effect::ReplaceAll)) => *lock(&self.replace_before) = Some(Instant::now()),
+            Ok(_) | Err((_, Effect::Reuse)) => drop(ScopeGuard::into_inner(lent)),
+        }
         outcome
     }
 }
 
-impl Drop for TransactionGuard<'_> {
-    fn drop(&mut self) {
-        if !self.finished {
-            let now = Instant::now();
-            *lock(&self.pool.last_broken) = Some(now);
-            self.pool
-                .connections
-                .retain(|_, metrics| metrics.created > now);
+/// Statements that run on a connection: an async closure that can be repeated and sent to another thread.
+pub trait Statements<T>: for<'c> RunOn<'c, T> + Send + Sync {}
+
+impl<T, S: for<'c> RunOn<'c, T> + Send + Sync> Statements<T> for S {}
+
+/// Part of [`Statements`], for one lifetime of the connection.
+pub trait RunOn<'c, T>: Fn(&'c mut Connection) -> Self::Running {
+    /// Future of the closure.
+    type Running: Future<Output = QueryResult<T>> + Send;
+}
+
+impl<'c, T, S, R> RunOn<'c, T> for S
+where
+    S: Fn(&'c mut Connection) -> R,
+    R: Future<Output = QueryResult<T>> + Send,
+{
+    type Running = R;
+}
+
+/// Commit mode of statements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Each statement is committed by itself.
+    AutoCommit,
+    /// All are committed together.
+    Transaction,
+}
+
+/// Runs statements; of one that fails, returns the cause.
+async fn run<T>(
+    connection: &mut Connection,
+    mode: Mode,
+    statements: &impl Statements<T>,
+) -> std::result::Result<T, (DieselError, Cause)> {
+    // Of a failed begin or commit the cause is not asked for: the connection is closed instead.
+    let unknown = |error| (error, Cause::Connection);
+    if mode == Mode::Transaction {
+        let begin = AnsiTransactionManager::begin_transaction(&mut **connection);
+        begin.await.map_err(unknown)?;
+    }
+    match statements(connection).await {
+        Ok(value) => {
+            if mode == Mode::Transaction {
+                let commit = AnsiTransactionManager::commit_transaction(&mut **connection);
+                commit.await.map_err(unknown)?;
+            }
+            Ok(value)
+        }
+        Err(error) => {
+            // Before the rollback, which clears it.
+            let cause = errors::diagnose(connection, &error).await;
+            if mode == Mode::Transaction && cause != Cause::Connection {
+                let rollback = AnsiTransactionManager::rollback_transaction(&mut **connection);
+                rollback.await.map_err(unknown)?;
+            }
+            Err((error, cause))
         }
     }
 }
 
 /// Locks the time. No code panics in an inconsistent state under this lock, so poisoning is ignored.
-fn lock(last_broken: &Mutex<Option<Instant>>) -> MutexGuard<'_, Option<Instant>> {
-    last_broken.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(time: &Mutex<Option<Instant>>) -> MutexGuard<'_, Option<Instant>> {
+    time.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn establish(url: &str) -> diesel::ConnectionResult<AsyncMysqlConnection> {
@@ -221,60 +271,4 @@ async fn establish_for_pool(url: &str) -> diesel::ConnectionResult<AsyncMysqlCon
         .await
         .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
     Ok(connection)
-}
-
-/// Prefixes of `mysql_async`'s own and network errors, as opposed to errors of the server.
-const CONNECTION_ERRORS: [&str; 2] = ["Input/output error", "Driver error"];
-
-/// Tells whether the error means that the connection is closed.
-fn is_connection_error(error: &Error) -> bool {
-    matches!(error, Error::Unavailable { detail, .. } if CONNECTION_ERRORS.iter().any(|d| detail.starts_with(d)))
-}
-
-/// Prefixes of MySQL's data errors (the server's errmsg-utf8.txt). diesel-async passes on the text only, not the
-/// number. Any other error counts as an outage, which costs a delay, never a job.
-const DATA_ERRORS: [&str; 8] = [
-    "Data too long for column",
-    "Incorrect string value",
-    "Incorrect datetime value",
-    "Incorrect integer value",
-    "Out of range value",
-    "Data truncated for column",
-    "Got a packet bigger than 'max_allowed_packet'",
-    "Invalid utf8mb4 character string",
-];
-
-/// Classifies an error of diesel.
-pub fn classify(error: &DieselError) -> Error {
-    let detail = error.to_string();
-    match error {
-        DieselError::DatabaseError(
-            DatabaseErrorKind::NotNullViolation | DatabaseErrorKind::CheckViolation,
-            _,
-        )
-        | DieselError::SerializationError(_) => rejected(detail),
-        DieselError::DatabaseError(..) if DATA_ERRORS.iter().any(|o| detail.starts_with(o)) => {
-            rejected(detail)
-        }
-        DieselError::DeserializationError(_) => Error::Failed {
-            store: STORE,
-            detail,
-        },
-        _ => unavailable(&detail),
-    }
-}
-
-fn rejected(detail: String) -> Error {
-    Error::Rejected {
-        store: STORE,
-        detail,
-    }
-}
-
-/// Makes the error of an outage.
-pub fn unavailable(error: &dyn std::fmt::Display) -> Error {
-    Error::Unavailable {
-        store: STORE,
-        detail: error.to_string(),
-    }
 }

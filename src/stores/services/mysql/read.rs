@@ -38,45 +38,39 @@ macro_rules! paged {
 impl Mysql {
     /// A stored application, and how many of its chats have been counted.
     pub async fn application(&self, id: AppId) -> Result<Option<(Application, u64)>> {
-        let read = async || {
-            let mut connection = self.pool.get().await?;
+        let read = async |connection: &mut Connection| {
             let query = applications::table
                 .find(id.to_string())
                 .select(ApplicationRow::as_select());
-            let row = async { query.first(&mut connection).await.optional() };
-            let row = self.pool.in_time(row).await?;
-            row.map(ApplicationRow::read).transpose()
+            query.first(connection).await.optional()
         };
-        self.pool.read(call!("records", "application"), read).await
+        let row = self.pool.read(call!("records", "application"), read);
+        row.await?.map(ApplicationRow::read).transpose()
     }
 
     /// A stored chat.
     pub async fn chat(&self, key: ChatKey) -> Result<Option<Chat>> {
-        let read = async || {
-            let mut connection = self.pool.get().await?;
+        let read = async |connection: &mut Connection| {
             let query = chats::table
                 .find((key.app.to_string(), signed(key.number)))
                 .select(ChatRow::as_select());
-            let row = async { query.first(&mut connection).await.optional() };
-            let row = self.pool.in_time(row).await?;
-            row.map(ChatRow::read).transpose()
+            query.first(connection).await.optional()
         };
-        self.pool.read(call!("records", "chat"), read).await
+        let row = self.pool.read(call!("records", "chat"), read).await?;
+        row.map(ChatRow::read).transpose()
     }
 
     /// The stored chats of a page, ascending.
     pub async fn chats(&self, app: AppId, page: &Page) -> Result<Vec<Chat>> {
-        let read = async || {
-            let mut connection = self.pool.get().await?;
+        let read = async |connection: &mut Connection| {
             let query = chats::table
                 .filter(chats::app.eq(app.to_string()))
                 .select(ChatRow::as_select());
-            let query = paged!(query, chats::number, page);
-            let rows = self.pool.in_time(query.load(&mut connection)).await?;
-            let rows = rows.into_iter().map(ChatRow::read);
-            Ok(page.ascending(rows.collect::<Result<_>>()?))
+            paged!(query, chats::number, page).load(connection).await
         };
-        self.pool.read(call!("records", "chats"), read).await
+        let rows = self.pool.read(call!("records", "chats"), read).await?;
+        let rows = rows.into_iter().map(ChatRow::read);
+        Ok(page.ascending(rows.collect::<Result<_>>()?))
     }
 
     /// A stored message.
@@ -86,26 +80,23 @@ impl Mysql {
 
     /// The stored messages of a page, ascending.
     pub async fn messages(&self, chat: ChatKey, page: &Page) -> Result<Vec<Message>> {
-        let read = async || {
-            let mut connection = self.pool.get().await?;
+        let read = async |connection: &mut Connection| {
             let query = messages::table
                 .filter(messages::app.eq(chat.app.to_string()))
                 .filter(messages::chat.eq(signed(chat.number)))
                 .select(MessageRow::as_select());
-            let query = paged!(query, messages::number, page);
-            let rows = self.pool.in_time(query.load(&mut connection)).await?;
-            let rows = rows.into_iter().map(MessageRow::read);
-            Ok(page.ascending(rows.collect::<Result<_>>()?))
+            paged!(query, messages::number, page).load(connection).await
         };
-        self.pool.read(call!("records", "messages"), read).await
+        let rows = self.pool.read(call!("records", "messages"), read).await?;
+        let rows = rows.into_iter().map(MessageRow::read);
+        Ok(page.ascending(rows.collect::<Result<_>>()?))
     }
 
     /// The stored messages of these keys, in any order.
     pub async fn messages_by_key(&self, keys: &[MessageKey]) -> Result<Vec<Message>> {
-        let read = async || load_messages(&self.pool, &mut self.pool.get().await?, keys).await;
-        self.pool
-            .read(call!("records", "messages_by_key"), read)
-            .await
+        let read = async |connection: &mut Connection| load(connection, keys).await;
+        let rows = self.pool.read(call!("records", "messages_by_key"), read);
+        rows.await?.into_iter().map(MessageRow::read).collect()
     }
 
     /// Returns up to `limit` stored messages after `after`, in key order.
@@ -114,8 +105,7 @@ impl Mysql {
         after: Option<MessageKey>,
         limit: usize,
     ) -> Result<Vec<Message>> {
-        let read = async || {
-            let mut connection = self.pool.get().await?;
+        let read = async |connection: &mut Connection| {
             let mut query = messages::table
                 .select(MessageRow::as_select())
                 .order((messages::app, messages::chat, messages::number))
@@ -133,12 +123,10 @@ impl Mysql {
                     )),
                 );
             }
-            let rows: Vec<MessageRow> = self.pool.in_time(query.load(&mut connection)).await?;
-            rows.into_iter().map(MessageRow::read).collect()
+            query.load(connection).await
         };
-        self.pool
-            .read(call!("records", "scan_messages"), read)
-            .await
+        let rows = self.pool.read(call!("records", "scan_messages"), read);
+        rows.await?.into_iter().map(MessageRow::read).collect()
     }
 }
 
@@ -147,40 +135,30 @@ pub(super) async fn messages(
     pool: &Pool,
     keys: &[MessageKey],
 ) -> Result<Vec<Result<Option<Message>>>> {
-    let read = async || match keys {
-        [key] => Ok(Vec::from_iter(read_message(pool, *key).await?)),
-        keys => load_messages(pool, &mut pool.get().await?, keys).await,
+    let read = async |connection: &mut Connection| match keys {
+        [key] => {
+            let MessageKey { chat, number } = key;
+            let key = (chat.app.to_string(), signed(chat.number), signed(*number));
+            let query = messages::table.find(key).select(MessageRow::as_select());
+            let row = query.first(connection).await.optional()?;
+            Ok(Vec::from_iter(row))
+        }
+        keys => load(connection, keys).await,
     };
-    let found = pool.read(call!("records", "message"), read).await?;
-    let found: HashMap<_, _> = found.into_iter().map(|found| (found.key, found)).collect();
+    let rows = pool.read(call!("records", "message"), read).await?;
+    let found = rows.into_iter().map(|row| {
+        let message = row.read()?;
+        Ok((message.key, message))
+    });
+    let found: HashMap<MessageKey, Message> = found.collect::<Result<_>>()?;
     Ok(keys.iter().map(|key| Ok(found.get(key).cloned())).collect())
 }
 
-async fn read_message(pool: &Pool, key: MessageKey) -> Result<Option<Message>> {
-    let mut connection = pool.get().await?;
-    let query = messages::table
-        .find((
-            key.chat.app.to_string(),
-            signed(key.chat.number),
-            signed(key.number),
-        ))
-        .select(MessageRow::as_select());
-    let row = pool
-        .in_time(async { query.first(&mut connection).await.optional() })
-        .await?;
-    row.map(MessageRow::read).transpose()
-}
-
-/// Loads messages by key, on a given connection.
-pub(super) async fn load_messages(
-    pool: &Pool,
-    connection: &mut Connection,
-    keys: &[MessageKey],
-) -> Result<Vec<Message>> {
+/// Loads the rows of messages by key.
+async fn load(connection: &mut Connection, keys: &[MessageKey]) -> QueryResult<Vec<MessageRow>> {
     let query = diesel::sql_query(format!(
         "SELECT app, chat, number, text, revision, created_at, updated_at, batch FROM messages WHERE {}",
         keys::messages(keys)
     ));
-    let rows: Vec<MessageRow> = pool.in_time(query.load(connection)).await?;
-    rows.into_iter().map(MessageRow::read).collect()
+    query.load(connection).await
 }

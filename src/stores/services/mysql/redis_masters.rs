@@ -9,7 +9,7 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 
-use super::{Mysql, rows::unsigned};
+use super::{Mysql, pool::Connection, rows::unsigned};
 use crate::stores::{
     Result,
     call::{Call, call},
@@ -27,18 +27,18 @@ struct Count {
 impl Mysql {
     /// Reports that a process uses this server.
     pub async fn report_redis_master(&self, process: u128, server: &str) -> Result<()> {
-        let report = async {
-            let mut connection = self.pool.get().await?;
+        let name = name(process);
+        let report = async |connection: &mut Connection| {
             let upsert = sql_query(
                 "INSERT INTO redis_masters (process, server, seen_at) VALUES (?, ?, UTC_TIMESTAMP(6)) \
                  ON DUPLICATE KEY UPDATE server = VALUES(server), seen_at = VALUES(seen_at)",
             )
-            .bind::<Text, _>(name(process))
+            .bind::<Text, _>(&name)
             .bind::<Text, _>(server);
-            self.pool.in_time(upsert.execute(&mut connection)).await
+            upsert.execute(connection).await
         };
         let reported = call!("records", "report_redis_master")
-            .timed(report)
+            .timed(self.pool.write(report))
             .await?;
         // One row is affected if it is new: so old rows are deleted once for each process.
         if reported == 1 {
@@ -48,10 +48,10 @@ impl Mysql {
     }
 
     async fn delete_old_reports(&self) -> Result<()> {
-        let mut connection = self.pool.get().await?;
-        let delete = format!("DELETE FROM redis_masters WHERE seen_at < {}", before(KEPT));
-        let delete = sql_query(delete).execute(&mut connection);
-        self.pool.in_time(delete).await.map(drop)
+        let query = format!("DELETE FROM redis_masters WHERE seen_at < {}", before(KEPT));
+        let delete =
+            async |connection: &mut Connection| sql_query(&query).execute(connection).await;
+        self.pool.write(delete).await.map(drop)
     }
 
     /// Counts the servers that processes have reported within a time.
@@ -81,11 +81,9 @@ impl Mysql {
     }
 
     async fn count(&self, call: &Call, query: String) -> Result<u64> {
-        let read = async || {
-            let mut connection = self.pool.get().await?;
-            let query = sql_query(&query).get_result(&mut connection);
-            let Count { count } = self.pool.in_time(query).await?;
-            Ok(unsigned(count))
+        let read = async |connection: &mut Connection| {
+            let count: Count = sql_query(&query).get_result(connection).await?;
+            Ok(unsigned(count.count))
         };
         self.pool.read(call, read).await
     }

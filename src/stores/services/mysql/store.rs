@@ -9,11 +9,11 @@ use diesel::{
     sql_query,
     sql_types::{BigInt, Nullable, Text, Timestamp},
 };
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 
 use super::{
     Mysql, keys,
-    pool::Connection,
+    pool::{Connection, Statements},
     rows::{ApplicationRow, ChatRow, MessageRow, signed},
     schema::{applications, chats, messages, outbox, state},
 };
@@ -23,18 +23,13 @@ use crate::{
     stores::{Error, Lease, Result, call::call},
 };
 
-/// Failure of a store transaction.
-enum Failure {
-    Database(diesel::result::Error),
-    NewerEpoch,
-}
-
-type Stored = std::result::Result<(), Failure>;
-
-impl From<diesel::result::Error> for Failure {
-    fn from(error: diesel::result::Error) -> Self {
-        Self::Database(error)
-    }
+/// Origin of an application or chat that is to be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Its creation, which sets the creation time, whatever is stored.
+    Creation,
+    /// Its children, because its creation was lost: the creation time is a guess.
+    Adoption,
 }
 
 /// "Apply if newer". A later assignment of the same upsert sees what an earlier one wrote, so `revision` comes last.
@@ -47,24 +42,29 @@ where
     ))
 }
 
-/// Expression that keeps the earlier creation time.
-fn earlier() -> SqlLiteral<Timestamp> {
-    sql("LEAST(created_at, VALUES(created_at))")
+/// Creation time of an existing row: that of its creation, which may be stored after what else knows of it.
+fn created_at(origin: Origin) -> SqlLiteral<Timestamp> {
+    sql(match origin {
+        Origin::Creation => "VALUES(created_at)",
+        Origin::Adoption => "created_at",
+    })
 }
 
-/// Locks the epoch until the transaction ends, and checks that it is the batch's. A batch that was claimed under an
+/// Creation time of an existing message: only its creation, which has no update time, may set it. Clocks are set back, so
+/// the earlier of two times proves nothing.
+fn created_at_of_message() -> SqlLiteral<Timestamp> {
+    sql("IF(VALUES(updated_at) IS NULL, VALUES(created_at), created_at)")
+}
+
+/// Locks the epoch until the transaction ends, and tells whether it is the batch's. A batch that was claimed under an
 /// older epoch must not commit after a counter was raised to the stored numbers.
-async fn hold_epoch(connection: &mut Connection, epoch: u64) -> Stored {
+async fn hold_epoch(connection: &mut Connection, epoch: u64) -> QueryResult<bool> {
     let current: i64 = state::table
         .select(state::epoch)
         .for_share()
         .first(connection)
         .await?;
-    if current == signed(epoch) {
-        Ok(())
-    } else {
-        Err(Failure::NewerEpoch)
-    }
+    Ok(current == signed(epoch))
 }
 
 /// A number that no other store transaction has: rows that carry it were inserted by this one.
@@ -80,12 +80,12 @@ impl Mysql {
         match lease.kind.entity() {
             Entity::Application => {
                 let new: Vec<_> = changes.filter_map(Change::into_application).collect();
-                let store = self.insert_applications(epoch, &new);
+                let store = self.insert_applications(epoch, &new, Origin::Creation);
                 call!("records", "store_applications").timed(store).await
             }
             Entity::Chat => {
                 let new: Vec<_> = changes.filter_map(Change::into_chat).collect();
-                let store = self.insert_chats(epoch, &new);
+                let store = self.insert_chats(epoch, &new, Origin::Creation);
                 call!("records", "store_chats").timed(store).await
             }
             Entity::Message => {
@@ -96,47 +96,57 @@ impl Mysql {
         }
     }
 
-    pub(super) async fn insert_applications(&self, epoch: u64, new: &[Application]) -> Result<()> {
+    pub(super) async fn insert_applications(
+        &self,
+        epoch: u64,
+        new: &[Application],
+        origin: Origin,
+    ) -> Result<()> {
         let mut rows: Vec<&Application> = new.iter().collect();
         rows.sort_by_key(|application| application.id);
         let rows: Vec<ApplicationRow> = rows.into_iter().map(ApplicationRow::from).collect();
-        let guard = self.pool.transaction();
-        let mut connection = self.pool.get().await?;
-        let transaction = connection.transaction(async |connection: &mut Connection| {
-            hold_epoch(connection, epoch).await?;
+        let store = async |connection: &mut Connection| {
+            if !hold_epoch(connection, epoch).await? {
+                return Ok(false);
+            }
             diesel::insert_into(applications::table)
                 .values(&rows)
                 .on_conflict(DuplicatedKeys)
                 .do_update()
                 .set((
                     applications::username.eq(newer::<Text>("username")),
-                    applications::created_at.eq(earlier()),
+                    applications::created_at.eq(created_at(origin)),
                     applications::revision.eq(newer::<BigInt>("revision")),
                 ))
                 .execute(connection)
                 .await?;
             failpoints::hit("before_commit");
-            Stored::Ok(())
-        });
-        guard.finish(self.run_transaction(transaction).await)
+            Ok(true)
+        };
+        self.run_transaction(store).await
     }
 
-    pub(super) async fn insert_chats(&self, epoch: u64, new: &[Chat]) -> Result<()> {
+    pub(super) async fn insert_chats(
+        &self,
+        epoch: u64,
+        new: &[Chat],
+        origin: Origin,
+    ) -> Result<()> {
         let batch = new_batch();
         let mut new: Vec<&Chat> = new.iter().collect();
         new.sort_by_key(|chat| chat.key);
         let rows: Vec<ChatRow> = new.iter().map(|chat| ChatRow::new(chat, batch)).collect();
         let touched: Vec<ChatKey> = new.iter().map(|chat| chat.key).collect();
-        let guard = self.pool.transaction();
-        let mut connection = self.pool.get().await?;
-        let transaction = connection.transaction(async |connection: &mut Connection| {
-            hold_epoch(connection, epoch).await?;
+        let store = async |connection: &mut Connection| {
+            if !hold_epoch(connection, epoch).await? {
+                return Ok(false);
+            }
             diesel::insert_into(chats::table)
                 .values(&rows)
                 .on_conflict(DuplicatedKeys)
                 .do_update()
                 .set((
-                    chats::created_at.eq(earlier()),
+                    chats::created_at.eq(created_at(origin)),
                     chats::revision.eq(newer::<BigInt>("revision")),
                 ))
                 .execute(connection)
@@ -149,9 +159,9 @@ impl Mysql {
             .execute(connection)
             .await?;
             failpoints::hit("before_commit");
-            Stored::Ok(())
-        });
-        guard.finish(self.run_transaction(transaction).await)
+            Ok(true)
+        };
+        self.run_transaction(store).await
     }
 
     async fn upsert_messages(&self, epoch: u64, new: impl Iterator<Item = Message>) -> Result<()> {
@@ -162,17 +172,17 @@ impl Mysql {
             .map(|message| MessageRow::new(message, batch))
             .collect();
         let touched: Vec<_> = new.into_keys().collect();
-        let guard = self.pool.transaction();
-        let mut connection = self.pool.get().await?;
-        let transaction = connection.transaction(async |connection: &mut Connection| {
-            hold_epoch(connection, epoch).await?;
+        let store = async |connection: &mut Connection| {
+            if !hold_epoch(connection, epoch).await? {
+                return Ok(false);
+            }
             diesel::insert_into(messages::table)
                 .values(&rows)
                 .on_conflict(DuplicatedKeys)
                 .do_update()
                 .set((
                     messages::text.eq(newer::<Text>("text")),
-                    messages::created_at.eq(earlier()),
+                    messages::created_at.eq(created_at_of_message()),
                     messages::updated_at.eq(newer::<Nullable<Timestamp>>("updated_at")),
                     messages::revision.eq(newer::<BigInt>("revision")),
                 ))
@@ -193,29 +203,20 @@ impl Mysql {
                 .execute(connection)
                 .await?;
             failpoints::hit("before_commit");
-            Stored::Ok(())
-        });
-        guard.finish(self.run_transaction(transaction).await)
+            Ok(true)
+        };
+        self.run_transaction(store).await
     }
 
-    /// Runs a store transaction within the time limit.
-    async fn run_transaction(&self, transaction: impl Future<Output = Stored>) -> Result<()> {
-        let transaction = async {
-            match transaction.await {
-                Ok(()) => {
-                    failpoints::hit("after_commit");
-                    Ok(true)
-                }
-                Err(Failure::NewerEpoch) => Ok(false),
-                Err(Failure::Database(error)) => Err(error),
-            }
-        };
-        match self.pool.in_time(transaction).await? {
-            true => Ok(()),
-            false => Err(Error::Fenced(
+    /// Runs a store transaction, which returns false if a newer epoch began.
+    async fn run_transaction(&self, store: impl Statements<bool>) -> Result<()> {
+        if !self.pool.transaction(store).await? {
+            return Err(Error::Fenced(
                 "the queue has begun a new epoch since it was claimed".into(),
-            )),
+            ));
         }
+        failpoints::hit("after_commit");
+        Ok(())
     }
 }
 

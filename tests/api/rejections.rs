@@ -1,0 +1,148 @@
+//! Rows and batches that the database refuses, and errors that are outages.
+
+use serde_json::json;
+
+use crate::{
+    jobs::ONE_TRY,
+    support::{
+        BackendKind, Fixture, apply, concurrently, eventually_eq, on_each_backend, on_services,
+    },
+};
+
+impl Fixture {
+    /// Makes a trigger of the database refuse messages with this text, with an error of its own.
+    async fn refuse(&self, message: &str, error: &str) {
+        let trigger = format!("refuse_{}", message.replace(' ', "_"));
+        self.execute_unprepared(&match self.backend_kind() {
+            BackendKind::Services => format!(
+                "CREATE TRIGGER {trigger} BEFORE INSERT ON messages FOR EACH ROW \
+                 IF NEW.text = '{message}' THEN \
+                 SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '{error}'; END IF"
+            ),
+            BackendKind::Embedded => format!(
+                "CREATE TRIGGER {trigger} BEFORE INSERT ON messages WHEN NEW.text = '{message}' \
+                 BEGIN SELECT RAISE(ABORT, '{error}'); END"
+            ),
+        })
+        .await;
+    }
+}
+
+/// A row that the database refuses by whatever error becomes a dead letter, and all other jobs are stored.
+#[apply(on_each_backend!)]
+async fn row_that_a_trigger_refuses_becomes_a_dead_letter(fixture: &Fixture) {
+    const MESSAGES: usize = 200;
+    let api = fixture.start_with(&ONE_TRY).await;
+    let chat = api.new_app_and_chat().await;
+    api.create_message(&chat, "hello").await;
+    eventually_eq("it is stored", 1, async || {
+        fixture.stored_messages(&chat).await.len()
+    })
+    .await;
+    // The texts of other errors, also of lost connections, are no evidence.
+    for (message, error) in [
+        ("poison", "refused by a trigger"),
+        ("more poison", "Input/output error: connection closed"),
+        ("worse poison", "Lock wait timeout exceeded"),
+    ] {
+        fixture.refuse(message, error).await;
+    }
+    let poison = [(20, "poison"), (100, "more poison"), (150, "worse poison")];
+    concurrently(MESSAGES, |n| {
+        let (api, chat) = (api.client(), chat.clone());
+        let text = poison.iter().find(|(position, _)| *position == n);
+        let text = text.map_or("hello", |(_, text)| text);
+        async move {
+            api.create_message(&chat, text).await;
+        }
+    })
+    .await;
+    eventually_eq("all others are stored", MESSAGES + 1 - 3, async || {
+        fixture.stored_messages(&chat).await.len()
+    })
+    .await;
+    fixture.dead(3).await;
+    // An update of a stored message is a job like any other.
+    api.update_message(&chat, 1, "hello again").await;
+    eventually_eq(
+        "the update is stored",
+        "hello again".to_owned(),
+        async || fixture.stored_messages(&chat).await.remove(0).1,
+    )
+    .await;
+}
+
+#[apply(on_services!)]
+async fn batch_over_the_packet_limit_is_split_and_stored(fixture: &Fixture) {
+    const LIMIT: &str = "?max_allowed_packet=32768";
+    let url = format!("{}{LIMIT}", fixture.services().mysql_url);
+    let idle = fixture
+        .start_with(&[("CONFAB_WORKERS__ENABLED", "false")])
+        .await;
+    let chat = idle.new_app_and_chat().await;
+    // 300 KB in one batch.
+    let text = "x".repeat(3000);
+    for _ in 0..100 {
+        idle.create_message(&chat, &text).await;
+    }
+    idle.create_message(&chat, &"😀".repeat(16_000)).await;
+    idle.create_message(&chat, "hello").await;
+    drop(idle);
+
+    let settings = [ONE_TRY[0], ("CONFAB_SERVICES__MYSQL_URL", &url)];
+    let api = fixture.start_with(&settings).await;
+    eventually_eq("all others are stored", 101, async || {
+        fixture.stored_messages(&chat).await.len()
+    })
+    .await;
+    fixture.dead(1).await;
+    eventually_eq("the last one is found", vec![102], async || {
+        api.search_numbers(&chat, "hello").await
+    })
+    .await;
+}
+
+/// After a failover behind the same address, open connections lead to the demoted server.
+#[apply(on_services!)]
+async fn read_only_server_is_an_outage_that_gets_new_connections(fixture: &Fixture) {
+    let api = fixture.start_with(&ONE_TRY).await;
+    let chat = api.new_app_and_chat().await;
+    for number in 1..=3 {
+        assert_eq!(api.create_message(&chat, "hello").await, number);
+    }
+    eventually_eq("the count", json!(3), async || {
+        api.messages_count(&chat).await
+    })
+    .await;
+    // Connections opened until now are refused as a server with read_only does it.
+    fixture.execute("CREATE TABLE failover (last BIGINT)").await;
+    fixture
+        .execute("INSERT INTO failover VALUES (CONNECTION_ID())")
+        .await;
+    fixture
+        .execute_unprepared(
+            "CREATE TRIGGER demoted BEFORE INSERT ON messages FOR EACH ROW \
+             IF CONNECTION_ID() <= (SELECT last FROM failover) THEN \
+             SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1290, MESSAGE_TEXT = 'read-only'; END IF",
+        )
+        .await;
+    // Reads keep the old connections in use.
+    let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
+    let reader = {
+        let (api, chat) = (api.client(), chat.clone());
+        tokio::spawn(async move {
+            while stopped.try_recv().is_err() {
+                api.get(chat.message(1)).await.expect_status(200);
+            }
+        })
+    };
+    api.create_message(&chat, "hello").await;
+    eventually_eq("it is stored", 4, async || {
+        fixture.stored_messages(&chat).await.len()
+    })
+    .await;
+    stop.send(()).expect("it still reads");
+    reader.await.expect("reads succeed");
+    // It has used up no try.
+    fixture.dead(0).await;
+}
