@@ -1,10 +1,11 @@
 //! Unreachable stores, at startup or later.
 
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::{
     readiness::wait_for_readiness,
-    support::{Client, Fixture, Proxy, apply, eventually, eventually_eq, on_services},
+    support::{Client, Fixture, Proxy, TIMEOUT, apply, eventually, eventually_eq, on_services},
 };
 
 const OUT_OF_REACH: &str = "Try again shortly: a store is out of reach";
@@ -327,6 +328,81 @@ async fn known_chats_accept_messages_without_mysql(fixture: &Fixture) {
         fixture.stored_messages(&chat).await
     })
     .await;
+}
+
+/// Writes that arrive together share a call. One that needs MySQL must not delay the others.
+#[apply(on_services!)]
+async fn unknown_chats_do_not_delay_writes_into_known_ones_while_mysql_hangs(fixture: &Fixture) {
+    let proxies = Proxies::open(fixture).await;
+    let settings = proxies.settings();
+    let mut settings = as_strs(&settings).to_vec();
+    // Longer than this test.
+    settings.push(("CONFAB_SERVICES__TIMEOUT_MS", "600000"));
+    let api = fixture.start_with(&settings).await;
+    let chat = api.new_app_and_chat().await;
+    assert_eq!(api.create_message(&chat, "hello").await, 1);
+    all_jobs_are_done(fixture).await;
+
+    proxies.mysql.hang();
+    let message = json!({"message": "hello"});
+    let unknown: JoinSet<_> = (0..50)
+        .map(|n| {
+            let (api, message) = (api.client(), message.clone());
+            async move {
+                let path = format!("/application/{n:08x}/chat/1/message");
+                api.post(path, &message).await
+            }
+        })
+        .collect();
+    for number in 2..=50 {
+        let accepted = tokio::time::timeout(TIMEOUT, api.create_message(&chat, "hello"));
+        assert_eq!(
+            accepted.await,
+            Ok(number),
+            "a settled write waits for MySQL"
+        );
+    }
+    proxies.mysql.resume();
+    for response in unknown.join_all().await {
+        response.expect_error(404, "Chat not found");
+    }
+}
+
+#[apply(on_services!)]
+async fn repeated_probes_of_an_unknown_id_query_mysql_once(fixture: &Fixture) {
+    let api = fixture.start().await;
+    let app = api.new_app().await;
+    let queries = async || {
+        let scraped = api.admin().get("/metrics").await.body;
+        let lines = scraped.lines().filter(|line| {
+            line.starts_with("confab_store_call_duration_seconds_count")
+                && (line.contains("highest_message") || line.contains("highest_chat"))
+        });
+        let counts = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        counts.sum::<u64>()
+    };
+    let before = queries().await;
+    let (username, message) = (json!({}), json!({"message": "hello"}));
+    let probe = async || {
+        let chat = format!("/application/{}/chat/1", app.id);
+        let response = api.post(format!("{chat}/message"), &message).await;
+        response.expect_error(404, "Chat not found");
+        let response = api.get(format!("{chat}/messages")).await;
+        response.expect_error(404, "Chat not found");
+        let response = api.post("/application/00000000/chat", &username).await;
+        response.expect_error(404, "Application not found");
+    };
+    for _ in 0..100 {
+        probe().await;
+    }
+    // What is remembered expires, so that a slow run may query again.
+    let queried = queries().await - before;
+    assert!(queried < 100, "{queried} queries for 300 probes of two IDs");
+
+    // A chat that was unknown a moment ago exists as soon as it is created.
+    let chat = api.new_chat(&app).await;
+    assert_eq!(api.create_message(&chat, "hello").await, 1);
+    assert_eq!(api.text(&chat, 1).await, "hello");
 }
 
 #[apply(on_services!)]

@@ -1,16 +1,13 @@
 //! Accepting writes: Redis decides by its own data, and facts that only the rows hold are looked up.
 //!
-//! A write that needs a [`Fact`] changes nothing. The fact is looked up in MySQL *after* Redis requested it, given to
-//! Redis, and the write is offered again.
+//! A write that needs a [`Fact`](super::redis::Fact) changes nothing. The fact is looked up in MySQL *after* Redis
+//! requested it, given to Redis, and the write is offered again. Other writes of its group do not wait for that.
 
-use std::collections::{HashMap, HashSet};
-
-use futures_util::future::join_all;
+use std::sync::Arc;
 
 use super::{
     Services,
-    mysql::Mysql,
-    redis::{EncodedWrite, Fact, Offered, Redis},
+    redis::{EncodedWrite, Offered, Redis},
 };
 use crate::{
     domain::{Kind, RequestId, Write},
@@ -32,79 +29,28 @@ impl Services {
         {
             return Ok(Enqueued::Taken);
         }
-        self.enqueue.call(EncodedWrite::new(write, request)).await
+        let write = Arc::new(EncodedWrite::new(write, request));
+        for _ in 0..ATTEMPTS {
+            match self.offer.call(write.clone()).await? {
+                Offered::Settled(outcome) => return outcome,
+                Offered::Needs(fact) => {
+                    if !self.facts.learn(fact).await? {
+                        return Ok(Enqueued::Missing);
+                    }
+                }
+            }
+        }
+        Err(unsettled())
     }
 }
 
-/// Offers writes, in their order, until each is settled; returns their outcomes in that order.
-pub(super) async fn enqueue_group(
+/// Offers a group of writes, in their order.
+pub(super) async fn offer_group(
     redis: &Redis,
-    mysql: &Mysql,
-    writes: &[EncodedWrite],
-) -> Vec<Result<Enqueued>> {
-    let mut outcomes: Vec<Option<Result<Enqueued>>> = writes.iter().map(|_| None).collect();
-    for _ in 0..ATTEMPTS {
-        let open: Vec<usize> = (0..writes.len())
-            .filter(|position| outcomes[*position].is_none())
-            .collect();
-        if open.is_empty() {
-            break;
-        }
-        let offered = match redis
-            .offer(open.iter().map(|position| &writes[*position]))
-            .await
-        {
-            Ok(offered) => offered,
-            Err(error) => open
-                .iter()
-                .map(|_| Offered::Settled(Err(error.clone())))
-                .collect(),
-        };
-        let known = learn_all(redis, mysql, &offered).await;
-        for (position, offered) in open.into_iter().zip(offered) {
-            outcomes[position] = match offered {
-                Offered::Settled(outcome) => Some(outcome),
-                Offered::Needs(fact) => match &known[&fact] {
-                    Ok(true) => None,
-                    Ok(false) => Some(Ok(Enqueued::Missing)),
-                    Err(error) => Some(Err(error.clone())),
-                },
-            };
-        }
-    }
-    let unsettled = || Err(unsettled());
-    outcomes
-        .into_iter()
-        .map(|outcome| outcome.unwrap_or_else(unsettled))
-        .collect()
-}
-
-/// Looks up each needed fact once for all writes of the group.
-async fn learn_all(
-    redis: &Redis,
-    mysql: &Mysql,
-    offered: &[Offered],
-) -> HashMap<Fact, Result<bool>> {
-    let needed: HashSet<Fact> = offered
-        .iter()
-        .filter_map(|offered| match offered {
-            Offered::Needs(fact) => Some(*fact),
-            Offered::Settled(_) => None,
-        })
-        .collect();
-    let learn = needed
-        .into_iter()
-        .map(async |fact| (fact, learn(redis, mysql, fact).await));
-    join_all(learn).await.into_iter().collect()
-}
-
-/// Looks up a fact in MySQL and gives it to Redis; false if the entity does not exist, neither queued nor stored.
-pub(super) async fn learn(redis: &Redis, mysql: &Mysql, fact: Fact) -> Result<bool> {
-    let highest = match fact {
-        Fact::HighestChat { app, .. } => mysql.highest_chat(app).await?,
-        Fact::HighestMessage { chat, .. } => mysql.highest_message(chat).await?,
-    };
-    redis.learn(fact, highest).await
+    writes: &[Arc<EncodedWrite>],
+) -> Result<Vec<Result<Offered>>> {
+    let offered = redis.offer(writes.iter().map(Arc::as_ref)).await?;
+    Ok(offered.into_iter().map(Ok).collect())
 }
 
 /// The error of a write that is not settled after [`ATTEMPTS`] offers.

@@ -5,6 +5,7 @@
 
 pub mod elasticsearch;
 mod enqueue;
+mod facts;
 mod index_feed;
 pub mod mysql;
 mod reader;
@@ -15,10 +16,11 @@ use std::sync::Arc;
 pub use self::index_feed::{IndexLag, Outbox};
 use self::{
     elasticsearch::SearchIndex,
+    facts::Facts,
     mysql::Mysql,
-    redis::{EncodedWrite, Redis},
+    redis::{EncodedWrite, Offered, Redis},
 };
-use super::{Check, Enqueued, Result, Wakeups, check::bounded, coalescer::Coalescer};
+use super::{Check, Result, Wakeups, check::bounded, coalescer::Coalescer};
 use crate::domain::{Message, MessageKey, Revision};
 
 /// Maximum number of writes in one script: it blocks Redis for about a millisecond.
@@ -37,7 +39,8 @@ pub struct Services {
     pub redis: Arc<Redis>,
     /// The search index.
     pub elasticsearch: SearchIndex,
-    enqueue: Coalescer<EncodedWrite, Enqueued>,
+    offer: Coalescer<Arc<EncodedWrite>, Offered>,
+    facts: Facts,
     newest: Coalescer<MessageKey, Option<Message>>,
 }
 
@@ -45,13 +48,14 @@ impl Services {
     /// Joins the three stores; each is reached when first needed.
     pub fn new(mysql: Arc<Mysql>, redis: Redis, elasticsearch: SearchIndex) -> Self {
         let redis = Arc::new(redis);
-        let (writer, reader) = ((redis.clone(), mysql.clone()), redis.clone());
+        let (writer, reader) = (redis.clone(), redis.clone());
         Self {
             wakeups: Wakeups::default(),
-            enqueue: Coalescer::new("Redis", GROUP, IN_FLIGHT, move |group| {
-                let (redis, mysql) = writer.clone();
-                async move { Ok(enqueue::enqueue_group(&redis, &mysql, &group).await) }
+            offer: Coalescer::new("Redis", GROUP, IN_FLIGHT, move |group| {
+                let redis = writer.clone();
+                async move { enqueue::offer_group(&redis, &group).await }
             }),
+            facts: Facts::new(redis.clone(), mysql.clone()),
             newest: Coalescer::new("Redis", GROUP, IN_FLIGHT, move |group| {
                 let redis = reader.clone();
                 async move { redis.newest(&group).await }

@@ -3,7 +3,7 @@
 
 use super::{
     Services,
-    enqueue::{ATTEMPTS, learn, unsettled},
+    enqueue::{ATTEMPTS, unsettled},
     redis::{Counter, CounterKey},
 };
 use crate::{
@@ -75,7 +75,7 @@ impl Services {
             match self.redis.counter(key).await? {
                 Ok(counter) => return Ok(Some(counter)),
                 Err(fact) => {
-                    if !learn(&self.redis, &self.mysql, fact).await? {
+                    if !self.facts.learn(fact).await? {
                         return Ok(None);
                     }
                 }
