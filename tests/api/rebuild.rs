@@ -1,6 +1,6 @@
 //! A rebuild of the search index that was killed resumes.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{
     Chat, Client, Fixture, apply, concurrently, eventually_eq, on_each_backend, on_services,
@@ -119,4 +119,85 @@ async fn reconciler_completes_a_killed_rebuild(fixture: &Fixture) {
     })
     .await;
     fixture.confab(&["search", "verify"]).await.expect_code(0);
+}
+
+/// Other programs and installations may name an index as this one does.
+#[apply(on_services!)]
+async fn rebuild_deletes_only_indices_of_this_installation(fixture: &Fixture) {
+    let api = fixture.start_with(&[NO_RECONCILER]).await;
+    let chat = api.new_app_and_chat().await;
+    api.create_message(&chat, "hello").await;
+    eventually_eq("it is found", vec![1], async || {
+        api.search_numbers(&chat, "hello").await
+    })
+    .await;
+    fixture.no_rebuild_is_unfinished().await;
+    let elasticsearch = fixture.services().elasticsearch();
+    let [old] = &elasticsearch.indices().await.expect("a response")[..] else {
+        panic!("there is one index");
+    };
+    // Of another program, of another installation, and of this one, left behind by a rebuild.
+    let other =
+        json!({"_meta": {"version": 1, "installation": "0123456789abcdef0123456789abcdef"}});
+    let ours = elasticsearch.mapping(old).await;
+    assert!(ours["_meta"]["installation"].is_string(), "{ours}");
+    let foreign = [
+        elasticsearch.create_index("-123", &json!({})).await,
+        elasticsearch.create_index("-1764000000000", &other).await,
+    ];
+    let left_behind = elasticsearch
+        .create_index("-456", &json!({"_meta": ours["_meta"]}))
+        .await;
+
+    rebuilt(fixture).await;
+    let indices = elasticsearch.indices().await.expect("a response");
+    for index in &foreign {
+        assert!(indices.contains(index), "{index} is deleted: {indices:?}");
+    }
+    assert!(!indices.contains(old), "{indices:?}");
+    assert!(!indices.contains(&left_behind), "{indices:?}");
+    assert_eq!(indices.len(), 3, "{indices:?}");
+    assert_eq!(api.search_numbers(&chat, "hello").await, [1]);
+}
+
+/// An installation that was made before indices carried its mark takes over its present ones, once.
+#[apply(on_services!)]
+async fn unmarked_indices_of_an_older_version_are_taken_over_once(fixture: &Fixture) {
+    let api = fixture.start_with(&[NO_RECONCILER]).await;
+    let chat = api.new_app_and_chat().await;
+    api.create_message(&chat, "hello").await;
+    eventually_eq("it is found", vec![1], async || {
+        api.search_numbers(&chat, "hello").await
+    })
+    .await;
+    fixture.no_rebuild_is_unfinished().await;
+    drop(api);
+    let elasticsearch = fixture.services().elasticsearch();
+    let [old] = &elasticsearch.indices().await.expect("a response")[..] else {
+        panic!("there is one index");
+    };
+    // The state that the older version left: no mark, and a database that knows nothing of them.
+    elasticsearch.set_meta(old, &json!({"version": 1})).await;
+    fixture.execute("DELETE FROM installation").await;
+    let foreign = elasticsearch.create_index("-123", &json!({})).await;
+
+    rebuilt(fixture).await;
+    let indices = elasticsearch.indices().await.expect("a response");
+    assert!(!indices.contains(old), "{indices:?}");
+    assert!(indices.contains(&foreign), "{indices:?}");
+
+    // From now on an index without a mark is foreign.
+    let [new] = &indices
+        .iter()
+        .filter(|name| **name != foreign)
+        .collect::<Vec<_>>()[..]
+    else {
+        panic!("there is one other index: {indices:?}");
+    };
+    elasticsearch.set_meta(new, &json!({"version": 1})).await;
+    rebuilt(fixture).await;
+    let indices = elasticsearch.indices().await.expect("a response");
+    assert!(indices.contains(new), "{indices:?}");
+    let api = fixture.start_with(&[NO_RECONCILER]).await;
+    assert_eq!(api.search_numbers(&chat, "hello").await, [1]);
 }

@@ -228,8 +228,15 @@ impl Elasticsearch {
 
     /// Sets the version in the metadata of an index.
     pub async fn set_version(&self, index: &str, version: u64) {
+        let mut meta = self.mapping(index).await["_meta"].clone();
+        meta["version"] = json!(version);
+        self.set_meta(index, &meta).await;
+    }
+
+    /// Replaces the metadata of an index.
+    pub async fn set_meta(&self, index: &str, meta: &Value) {
         let url = format!("{}/{index}/_mapping", self.url);
-        let meta = json!({"_meta": {"version": version}});
+        let meta = json!({"_meta": meta});
         let response = self
             .http
             .put(url)
@@ -238,6 +245,24 @@ impl Elasticsearch {
             .await
             .expect("a response");
         assert!(response.status().is_success(), "{response:?}");
+    }
+
+    /// The mapping of an index.
+    pub async fn mapping(&self, index: &str) -> Value {
+        let path = format!("/{index}/_mapping");
+        let response = self.send(Method::GET, &path).await.expect("a response");
+        response[index]["mappings"].clone()
+    }
+
+    /// Creates an index whose name is the alias and this suffix, and returns its name.
+    pub async fn create_index(&self, suffix: &str, mapping: &Value) -> String {
+        let name = format!("{}{suffix}", self.index);
+        let url = format!("{}/{name}", self.url);
+        let definition = json!({"mappings": mapping});
+        let request = self.http.put(url).json(&definition);
+        let response = self.read_response(request).await.expect("a response");
+        assert_eq!(response["acknowledged"], true, "{response}");
+        name
     }
 
     /// Adds a field to the mapping that the program does not know.

@@ -17,7 +17,7 @@ pub use self::index_feed::{IndexLag, Outbox};
 use self::{
     elasticsearch::SearchIndex,
     facts::Facts,
-    mysql::Mysql,
+    mysql::{Installation, Mysql},
     redis::{EncodedWrite, Offered, Redis},
 };
 use super::{Check, Result, Wakeups, check::bounded, coalescer::Coalescer};
@@ -76,14 +76,29 @@ impl Services {
     }
 
     pub(crate) async fn begin_build(&self) -> Result<String> {
-        let target = self.elasticsearch.create().await?;
+        let installation = self.installation().await?;
+        let target = self.elasticsearch.create(&installation).await?;
         self.mysql.begin_build(&target).await?;
         Ok(target)
     }
 
     pub(crate) async fn finish_build(&self, target: &str) -> Result<()> {
-        self.elasticsearch.swap(target).await?;
+        let installation = self.installation().await?;
+        self.elasticsearch.swap(target, &installation).await?;
         self.mysql.end_build(target).await
+    }
+
+    /// Returns the ID by which indices are known as this installation's. Marks those of older programs once.
+    async fn installation(&self) -> Result<String> {
+        let Installation {
+            name,
+            indices_adopted,
+        } = self.mysql.installation().await?;
+        if !indices_adopted {
+            self.elasticsearch.adopt(&name).await?;
+            self.mysql.end_adoption().await?;
+        }
+        Ok(name)
     }
 
     /// If this fails half way, the reconciler finds the revision again.

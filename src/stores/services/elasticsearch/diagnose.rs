@@ -6,7 +6,7 @@ use elasticsearch::{cluster::ClusterHealthParts, indices::IndicesGetParts, nodes
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{SearchIndex, failed, indices::DEFINITION};
+use super::{SearchIndex, failed, indices::DEFINITION, ownership::MARK};
 use crate::stores::{Check, Result, call::call};
 
 #[derive(Deserialize)]
@@ -176,9 +176,13 @@ fn version(mapping: &Value) -> u64 {
     mapping["_meta"]["version"].as_u64().unwrap_or(0)
 }
 
-/// A mapping without what Elasticsearch leaves out of its answer, as it is the default.
+/// A mapping without the mark of the installation, and without what Elasticsearch leaves out of its answer, as it is the
+/// default.
 fn explicit(mapping: &Value) -> Value {
     let mut mapping = mapping.clone();
+    if let Some(meta) = mapping["_meta"].as_object_mut() {
+        meta.remove(MARK);
+    }
     if let Some(fields) = mapping["properties"].as_object_mut() {
         for field in fields.values_mut().filter_map(Value::as_object_mut) {
             field.retain(|name, value| name != "index_options" || *value != json!("positions"));

@@ -13,6 +13,7 @@
 //!   refreshed, and the next search waits.
 //! - One shard, which holds 2 billion messages. One replica if there is a second node.
 //! - Nothing is mapped by guess (`strict`).
+//! - `_meta.installation` is added at creation: see [`super::ownership`].
 //! - `_meta.version` is raised with every change of it, or of the tokens: an index of an older version is
 //!   replaced by a new one.
 
@@ -21,13 +22,11 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use elasticsearch::indices::{
-    IndicesCreateParts, IndicesDeleteParts, IndicesGetAliasParts, IndicesRefreshParts,
-};
+use elasticsearch::indices::{IndicesCreateParts, IndicesGetAliasParts, IndicesRefreshParts};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{SearchIndex, failed, response::Rejection, unavailable};
+use super::{SearchIndex, failed, ownership::MARK, response::Rejection, unavailable};
 use crate::stores::{
     Error, IndexState, Result,
     call::{Call, call},
@@ -39,15 +38,18 @@ pub(super) const DEFINITION: &str = include_str!("mapping.json");
 const NAMES: u64 = 10;
 
 /// Indices with their aliases.
-type Aliases = BTreeMap<String, AliasesOf>;
+pub(super) type Aliases = BTreeMap<String, AliasesOf>;
 
+/// Aliases of one index.
 #[derive(Deserialize)]
-struct AliasesOf {
-    aliases: BTreeMap<String, Alias>,
+pub(super) struct AliasesOf {
+    /// By name.
+    pub aliases: BTreeMap<String, Alias>,
 }
 
+/// An alias of an index.
 #[derive(Deserialize)]
-struct Alias {
+pub(super) struct Alias {
     #[serde(default)]
     is_write_index: bool,
 }
@@ -104,12 +106,13 @@ impl SearchIndex {
         })
     }
 
-    /// Creates an empty index and returns its name. If none is in use, it is put into use at once.
+    /// Creates an empty index of `installation` and returns its name. If none is in use, it is put into use at once.
     ///
     /// The new index takes the alias in the request that creates it, as its write index. An alias can have but one:
     /// of two processes that do this at once, Elasticsearch refuses the second, which takes the first's.
-    pub async fn create(&self) -> Result<String> {
+    pub async fn create(&self, installation: &str) -> Result<String> {
         let mut definition: Value = serde_json::from_str(DEFINITION).map_err(failed)?;
+        definition["mappings"]["_meta"][MARK] = installation.into();
         let unused = self.in_use().await?.is_none();
         let now = millis();
         let mut rejection = None;
@@ -156,11 +159,11 @@ impl SearchIndex {
         .map(drop)
     }
 
-    /// Puts `index` into use, in one step, and deletes every other one of this installation.
+    /// Puts `index` into use, in one step, and deletes every other one of `installation`.
     ///
     /// The deleted indices are already out of use. If deleting fails, the next swap deletes them.
-    pub async fn swap(&self, index: &str) -> Result<()> {
-        if !self.owns(index) {
+    pub async fn swap(&self, index: &str, installation: &str) -> Result<()> {
+        if !self.is_named(index) {
             return Err(failed(format!(
                 "{index:?} is no index of this installation"
             )));
@@ -195,36 +198,8 @@ impl SearchIndex {
                 rejection.error(index)
             }
         })?;
-        if let Err(error) = self.delete_others(index).await {
+        if let Err(error) = self.delete_others(index, installation).await {
             tracing::warn!(%error, "Failed to delete unused indices; the next swap deletes them");
-        }
-        Ok(())
-    }
-
-    async fn delete_others(&self, index: &str) -> Result<()> {
-        let ours = format!("{}-*", self.alias);
-        let all = self
-            .aliases(
-                call!("search", "current"),
-                IndicesGetAliasParts::Index(&[&ours]),
-            )
-            .await?;
-        for other in all.keys().filter(|name| *name != index && self.owns(name)) {
-            match self
-                .send_write::<Value>(
-                    call!("search", "swap"),
-                    self.client
-                        .indices()
-                        .delete(IndicesDeleteParts::Index(&[other]))
-                        .send(),
-                )
-                .await
-            {
-                Err(rejection) if !rejection.is_missing_index() => {
-                    return Err(rejection.error(other));
-                }
-                _ => tracing::info!(index = other.as_str(), "Deleted an unused index"),
-            }
         }
         Ok(())
     }
@@ -251,21 +226,17 @@ impl SearchIndex {
         Ok(())
     }
 
-    /// Tells whether an index has a name of [`Self::create`]. Others with this prefix are foreign.
-    fn owns(&self, index: &str) -> bool {
-        index
-            .strip_prefix(&self.alias)
-            .and_then(|rest| rest.strip_prefix('-'))
-            .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
-    }
-
     /// Returns the indices of the alias: one, unless something else changed it.
     async fn aliased(&self, call: &Call) -> Result<Aliases> {
         self.aliases(call, IndicesGetAliasParts::Name(&[&self.alias]))
             .await
     }
 
-    async fn aliases(&self, call: &Call, parts: IndicesGetAliasParts<'_>) -> Result<Aliases> {
+    pub(super) async fn aliases(
+        &self,
+        call: &Call,
+        parts: IndicesGetAliasParts<'_>,
+    ) -> Result<Aliases> {
         match self
             .send_read(call, self.client.indices().get_alias(parts).send())
             .await

@@ -10,6 +10,7 @@
 mod diagnose;
 mod document;
 mod indices;
+mod ownership;
 mod query;
 mod read;
 mod response;
@@ -55,7 +56,7 @@ impl SearchIndex {
     /// connecting to the last byte of the response, a write at most `write_timeout`. Credentials in `url` become basic
     /// authentication.
     ///
-    /// `alias` also begins the names of the indices, of which unused ones are deleted: it must be unique.
+    /// `alias` also begins the names of the indices. Two installations on one Elasticsearch need different ones.
     pub fn new(url: &Url, alias: &str, timeout: Duration, write_timeout: Duration) -> Result<Self> {
         // The rules for an index's name, and nothing that is a wildcard or a list in the path of a request.
         let named = alias.starts_with(|c: char| c.is_ascii_lowercase())

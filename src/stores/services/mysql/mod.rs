@@ -5,6 +5,7 @@ mod counts;
 mod diagnose;
 mod epoch;
 mod errors;
+mod installation;
 mod keys;
 mod lock;
 mod migrate;
@@ -24,6 +25,7 @@ use url::Url;
 use self::pool::Pool;
 pub use self::{
     counts::{CHATS, Count, MESSAGES},
+    installation::Installation,
     lock::NamedLock,
 };
 use crate::{
