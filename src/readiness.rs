@@ -47,6 +47,8 @@ pub struct Report {
     pub stores: [Probe; 3],
     /// Status of each worker.
     pub workers: Vec<WorkerStatus>,
+    /// What an operator must know although requests succeed: the database has lost rows, for example.
+    pub alarms: Vec<String>,
 }
 
 /// Time and result of the last probe.
@@ -90,6 +92,7 @@ impl Readiness {
             status,
             stores,
             workers,
+            alarms: self.process.alarms(),
         }
     }
 

@@ -42,9 +42,13 @@ fn body(report: &Report) -> Value {
         }
         entry
     });
-    json!({
+    let mut body = json!({
         "status": report.status,
         "stores": stores.collect::<Vec<_>>(),
         "workers": workers.collect::<Vec<_>>(),
-    })
+    });
+    if !report.alarms.is_empty() {
+        body["alarms"] = json!(report.alarms);
+    }
+    body
 }

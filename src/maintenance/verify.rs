@@ -53,7 +53,7 @@ pub struct Finding {
     pub key: MessageKey,
     /// Kind of difference.
     pub problem: Problem,
-    /// Revision of the document, if it exists and was requested.
+    /// Revision of the document, if it exists.
     #[serde(skip)]
     pub indexed: Option<Revision>,
 }
@@ -174,15 +174,22 @@ impl Maintenance {
         let keys = self.backend.scan_documents(after, limit).await?;
         let rows = self.backend.rows(&keys).await?;
         let rows: HashSet<MessageKey> = rows.into_iter().map(|message| message.key).collect();
-        let dangling = keys.iter().filter(|key| !rows.contains(key));
+        let dangling = keys.iter().copied().filter(|key| !rows.contains(key));
+        let dangling: Vec<MessageKey> = dangling.collect();
+        let revisions = match dangling.is_empty() {
+            true => Vec::new(),
+            false => self.backend.document_revisions(&dangling).await?,
+        };
         Ok(ScanPage {
             scanned: keys.len(),
             last: last(keys.iter().copied(), limit),
             findings: dangling
-                .map(|key| Finding {
-                    key: *key,
+                .into_iter()
+                .zip(revisions)
+                .map(|(key, indexed)| Finding {
+                    key,
                     problem: Problem::Dangling,
-                    indexed: None,
+                    indexed,
                 })
                 .collect(),
         })

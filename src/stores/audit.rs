@@ -72,6 +72,15 @@ impl Backend {
         dispatch!(self.rows(keys), services: mysql.messages_by_key)
     }
 
+    /// The current epoch, which is part of each new revision; `None` on the embedded backend, whose rows and documents
+    /// are one file.
+    pub async fn epoch(&self) -> Result<Option<u64>> {
+        match self {
+            Self::Services(services) => services.mysql.epoch().await.map(Some),
+            Self::Embedded(_) => Ok(None),
+        }
+    }
+
     /// Returns keys of up to `limit` visible documents after `after`, in key order.
     pub async fn scan_documents(
         &self,

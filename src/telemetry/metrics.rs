@@ -23,11 +23,12 @@ const JOBS: [f64; 11] = [
 ];
 
 /// Kinds of differences that the reconciler finds.
-const DRIFTS: [&str; 7] = [
+const DRIFTS: [&str; 8] = [
     "missing_document",
     "stale_document",
     "document_ahead_of_row",
     "dangling_document",
+    "lost_row",
     "wrong_count",
     "orphaned_application",
     "orphaned_chat",

@@ -13,8 +13,13 @@ use std::{
 #[derive(Debug, Default)]
 pub struct ProcessStatus {
     ending: AtomicBool,
+    /// The last alarms, the oldest first.
+    alarms: Mutex<Vec<String>>,
     heartbeats: Mutex<BTreeMap<&'static str, Arc<Heartbeat>>>,
 }
+
+/// Maximum number of alarms that are kept.
+const ALARMS: usize = 10;
 
 /// Heartbeat of one worker's loop.
 #[derive(Debug)]
@@ -59,6 +64,24 @@ impl ProcessStatus {
     /// Tells whether the process is shutting down.
     pub fn is_ending(&self) -> bool {
         self.ending.load(Ordering::Relaxed)
+    }
+
+    /// Records an alarm: something that an operator must know and that no later success ends. It is shown until the
+    /// process ends.
+    pub fn raise_alarm(&self, alarm: String) {
+        let mut alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
+        if !alarms.contains(&alarm) {
+            if alarms.len() >= ALARMS {
+                alarms.remove(0);
+            }
+            alarms.push(alarm);
+        }
+    }
+
+    /// The last alarms, the oldest first.
+    pub fn alarms(&self) -> Vec<String> {
+        let alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
+        alarms.clone()
     }
 
     /// Heartbeat of a worker, shared by all restarts of its loop. A step may take up to `stall_after`.

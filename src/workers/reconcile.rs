@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{
     Context,
     runner::{Step, Worker},
 };
 use crate::{
-    domain::{AppId, ChatKey, MessageKey},
+    domain::{AppId, ChatKey, MessageKey, Revision},
     maintenance::{Finding, Problem, Rebuilt},
     stores::{Backend, Result, Services},
     telemetry::metrics::drift,
@@ -126,7 +126,7 @@ impl Reconcile {
             .into_iter()
             .partition(|finding| finding.problem == Problem::Ahead);
         if !ahead.is_empty() {
-            return self.set_back(&ahead).await;
+            return self.set_back(Problem::Ahead.label(), &ahead).await;
         }
         let suspects: Vec<MessageKey> = suspects.iter().map(|finding| finding.key).collect();
         let Some(wrong) = maintenance.confirm(&suspects, CATCH_UP).await? else {
@@ -147,42 +147,63 @@ impl Reconcile {
         Ok(())
     }
 
-    /// Recovers from a database that was restored from a backup: documents hold revisions that the rows lost, and the
-    /// index would reject new writes as older. Raises revisions above theirs and builds a new index from the rows. An
-    /// incomplete one is not resumed, because it may hold such documents too. If this fails, the next step retries.
-    async fn set_back(&self, ahead: &[Finding]) -> Result<()> {
-        for finding in ahead {
-            drift(finding.problem.label()).increment(1);
-        }
-        warn!(
-            documents = ahead.len(),
-            first = %ahead[0].key,
-            "Search documents are newer than their rows: the database was restored from a backup; raising revisions and rebuilding the index"
+    /// Recovers from a database that lost rows or changes that documents hold: it was restored from a backup, or failed
+    /// over to a replica that lagged. The index would reject new writes as older. Raises the alarm, begins an epoch above
+    /// the documents, and builds a new index from the rows. An incomplete one is not resumed, because it may hold such
+    /// documents too. If this fails, the next step retries.
+    async fn set_back(&self, what: &'static str, newer: &[Finding]) -> Result<()> {
+        drift(what).increment(newer.len() as u64);
+        let Some(first) = newer.first() else {
+            return Ok(());
+        };
+        error!(
+            documents = newer.len(),
+            first = %first.key,
+            what,
+            "The database has lost rows that the search index holds; a new epoch begins and the index is rebuilt. See docs/operating.md"
         );
-        if let Some(highest) = ahead.iter().filter_map(|finding| finding.indexed).max() {
+        self.context.process.raise_alarm(format!(
+            "the database has lost rows or changes, for example of {}: it was restored from a backup or failed over to a \
+             replica that lagged; see docs/operating.md",
+            first.key
+        ));
+        if let Some(highest) = newer.iter().filter_map(|finding| finding.indexed).max() {
             self.context.backend.set_back(highest).await?;
         }
         self.build().await
     }
 
+    /// Removes documents that have no row. Where their revision is of the current epoch, the database has lost the row
+    /// since: such a document may be the only copy, and is not removed as if it were wrong.
     async fn documents(&mut self) -> Result<()> {
-        let page = self.context.settings.reconcile_page;
+        let (backend, page) = (&self.context.backend, self.context.settings.reconcile_page);
         let found = self
             .context
             .maintenance
             .compare_documents(self.document, page)
             .await?;
-        self.document = found.last;
-        let dangling: Vec<MessageKey> = found.findings.iter().map(|found| found.key).collect();
-        if !dangling.is_empty() {
-            drift(Problem::Dangling.label()).increment(dangling.len() as u64);
-            warn!(
-                documents = dangling.len(),
-                "Removing search documents that have no row"
-            );
-            self.context.backend.remove_documents(&dangling).await?;
+        if found.findings.is_empty() {
+            self.document = found.last;
+            return Ok(());
         }
-        Ok(())
+        let epoch = backend.epoch().await?;
+        let is_lost_row = |finding: &Finding| {
+            let indexed = finding.indexed.map(Revision::epoch);
+            epoch.is_some() && indexed >= epoch
+        };
+        let (lost, dangling): (Vec<Finding>, Vec<Finding>) =
+            found.findings.into_iter().partition(is_lost_row);
+        if !lost.is_empty() {
+            return self.set_back("lost_row", &lost).await;
+        }
+        self.document = found.last;
+        drift(Problem::Dangling.label()).increment(dangling.len() as u64);
+        warn!(
+            documents = dangling.len(),
+            "Removing search documents that have no row"
+        );
+        let dangling: Vec<MessageKey> = dangling.iter().map(|found| found.key).collect();
+        backend.remove_documents(&dangling).await
     }
 }
 

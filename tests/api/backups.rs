@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::{
-    Chat, Client, Fixture, Process, apply, eventually_eq, on_each_backend, on_services,
+    Chat, Client, Fixture, Process, apply, eventually, eventually_eq, on_each_backend, on_services,
 };
 
 /// Creates a chat with five messages and an update of the first. Returns the first message's revision before the
@@ -177,4 +177,78 @@ async fn lost_application_row_is_recreated(fixture: &Fixture) {
         fixture.confab(&["counts", "verify"]).await.code
     })
     .await;
+}
+
+/// A primary may fail over to a replica that lags: the last transactions are lost, within one epoch.
+#[apply(on_services!)]
+async fn rows_lost_within_an_epoch_raise_an_alarm_and_begin_an_epoch(fixture: &Fixture) {
+    let api = fixture.start().await;
+    let chat = api.new_app_and_chat().await;
+    for _ in 1..=5 {
+        api.create_message(&chat, "hello").await;
+    }
+    at_rest(&api, &chat, &[1, 2, 3, 4, 5]).await;
+    fixture.no_rebuild_is_unfinished().await;
+    let epoch = async || {
+        let epoch = fixture.stored_number("SELECT epoch FROM state").await;
+        epoch.expect("an epoch")
+    };
+    let (before, old) = (epoch().await, indices(fixture).await);
+    // No older row tells of the loss: these messages were never updated.
+    assert_eq!(
+        fixture
+            .execute("DELETE FROM messages WHERE number > 3")
+            .await,
+        2
+    );
+    eventually("an alarm", async || {
+        let metrics = api.admin().get("/metrics").await.body;
+        let series = |what| format!("confab_drift_found_total{{what=\"{what}\"}}");
+        let count = |what| {
+            let line = metrics
+                .lines()
+                .find_map(|line| line.strip_prefix(&*series(what)));
+            line.and_then(|count| count.trim().parse::<u64>().ok())
+        };
+        assert_eq!(count("dangling_document"), Some(0), "a document is deleted");
+        match count("lost_row") {
+            Some(lost) if lost >= 2 => Ok(()),
+            _ => Err(metrics),
+        }
+    })
+    .await;
+    eventually_eq("an epoch begins", before + 1, epoch).await;
+    assert!(
+        api.output().contains("The database has lost rows"),
+        "{}",
+        api.output()
+    );
+    eventually("readiness tells", async || {
+        let readiness = api.admin().get("/readyz").await.json();
+        let alarm = &readiness["alarms"][0];
+        let text = alarm.as_str().unwrap_or_default();
+        if text.contains("lost rows") {
+            Ok(())
+        } else {
+            Err(readiness)
+        }
+    })
+    .await;
+
+    // The index follows the rows again, and no number and no revision is given twice.
+    at_rest(&api, &chat, &[1, 2, 3]).await;
+    eventually("the index is a new one", async || {
+        let new = indices(fixture).await;
+        if new == old { Err(new) } else { Ok(()) }
+    })
+    .await;
+    assert_eq!(api.create_message(&chat, "hello").await, 6);
+    at_rest(&api, &chat, &[1, 2, 3, 6]).await;
+    fixture.confab(&["search", "verify"]).await.expect_code(0);
+    eventually_eq("no further epoch begins", before + 1, epoch).await;
+}
+
+async fn indices(fixture: &Fixture) -> Vec<String> {
+    let indices = fixture.services().elasticsearch().indices().await;
+    indices.expect("a response")
 }
