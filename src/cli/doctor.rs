@@ -17,12 +17,23 @@ struct Report<'a> {
 }
 
 /// Diagnoses everything that the settings lead to.
-pub async fn run(maintenance: &Maintenance, settings: &Settings, output: &Output) -> ExitCode {
+///
+/// `ignored` are the variables that look like settings and are none.
+pub async fn run(
+    maintenance: &Maintenance,
+    settings: &Settings,
+    ignored: &[String],
+    output: &Output,
+) -> ExitCode {
     let backend = match settings.backend {
         BackendKind::Embedded => "valid; the backend is one SQLite file",
         BackendKind::Services => "valid; the backend is MySQL, Redis and Elasticsearch",
     };
-    let mut checks = vec![Check::ok("configuration", backend)];
+    let found = match ignored.join(", ") {
+        none if none.is_empty() => backend.to_owned(),
+        variables => format!("{backend}; ignored, as they are no settings: {variables}"),
+    };
+    let mut checks = vec![Check::ok("configuration", found)];
     let batch = settings.workers.batch_bytes;
     checks.extend(maintenance.doctor(batch).await);
     print(&checks, output)

@@ -13,10 +13,11 @@ use std::{
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
+use tracing::warn;
 
 use self::{jobs::JobsCommand, output::Output, progress::Meter};
 use crate::{
-    config::{Settings, environment},
+    config::{Environment, Settings},
     http::openapi,
     maintenance::{JobError, Maintenance, StoreError},
     startup,
@@ -118,7 +119,8 @@ impl Cli {
         }
         let output = Output { json: self.json };
         let diagnosed = matches!(self.command, Some(Command::Doctor));
-        let settings = match Settings::read(self.config.as_deref(), environment()) {
+        let environment = Environment::of_process();
+        let settings = match Settings::read(self.config.as_deref(), &environment) {
             Err(error) if diagnosed => return Ok(doctor::unusable(&error, &output)),
             settings => settings?,
         };
@@ -127,6 +129,7 @@ impl Cli {
         // Boxed: the futures of whole commands nest deeper than the compiler follows.
         let command = self.command.unwrap_or(Command::Serve { no_migrate: false });
         if let Command::Serve { no_migrate } = command {
+            warn_of_ignored(&environment);
             logging::follow_signals()?;
             let running = Box::pin(startup::start(&settings, !no_migrate)).await?;
             running.wait().await?;
@@ -136,21 +139,19 @@ impl Cli {
             Err(error) if diagnosed => return Ok(doctor::unusable(&error, &output)),
             maintenance => maintenance?,
         };
-        Box::pin(command.run(&settings, &maintenance, &output)).await
+        if diagnosed {
+            let ignored = environment.ignored();
+            return Ok(doctor::run(&maintenance, &settings, ignored, &output).await);
+        }
+        Box::pin(command.run(&maintenance, &output)).await
     }
 }
 
 impl Command {
-    async fn run(
-        self,
-        settings: &Settings,
-        maintenance: &Maintenance,
-        output: &Output,
-    ) -> anyhow::Result<ExitCode> {
+    async fn run(self, maintenance: &Maintenance, output: &Output) -> anyhow::Result<ExitCode> {
         match self {
             // Done above.
-            Self::Serve { .. } | Self::Completions { .. } => Ok(ExitCode::SUCCESS),
-            Self::Doctor => Ok(doctor::run(maintenance, settings, output).await),
+            Self::Serve { .. } | Self::Completions { .. } | Self::Doctor => Ok(ExitCode::SUCCESS),
             Self::Openapi => {
                 println!("{}", openapi::document().to_pretty_json()?);
                 Ok(ExitCode::SUCCESS)
@@ -206,6 +207,17 @@ impl Counts {
         output.counts(&report);
         let repaired = if fix { report.findings.len() } else { 0 };
         Ok(exit_code(report.findings.len(), repaired))
+    }
+}
+
+/// Logs one warning if variables look like settings but are none. Values are left out, as they may be secret.
+fn warn_of_ignored(environment: &Environment) {
+    let variables = environment.ignored().join(", ");
+    if !variables.is_empty() {
+        warn!(
+            variables,
+            "Environment variables ignored: a setting is CONFAB_BACKING or has the form CONFAB_SECTION__KEY, with two underscores"
+        );
     }
 }
 

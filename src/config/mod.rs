@@ -1,17 +1,21 @@
 //! Settings: `config/default.toml`, then a file, then the environment; checked once, at the start.
 
+mod environment;
 mod layers;
+mod rules;
 mod secret;
 mod sections;
 mod server;
+mod types;
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use serde::Deserialize;
 
 use self::layers::Layers;
 pub use self::{
-    layers::{ConfigError, environment},
+    environment::Environment,
+    layers::ConfigError,
     secret::{Secret, SecretUrl},
     sections::{
         Admin, EmbeddedSettings, Limits, Log, LogFormat, LogLevel, ProxyHeader, ServicesSettings,
@@ -53,16 +57,13 @@ pub enum BackendKind {
 }
 
 impl Settings {
-    /// Reads and checks the settings; `file` is the one given by `--config`, `variables` are those of the environment.
+    /// Reads and checks the settings; `file` is the one given by `--config`.
     ///
     /// # Errors
     ///
     /// A setting that cannot be used. The error is one line that names the key and its origin, and never a secret.
-    pub fn read(
-        file: Option<&Path>,
-        variables: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<Self, ConfigError> {
-        let layers = Layers::read(file, variables)?;
+    pub fn read(file: Option<&Path>, environment: &Environment) -> Result<Self, ConfigError> {
+        let layers = Layers::read(file, environment)?;
         let settings: Self = layers.merge()?;
         settings.check(&layers)?;
         Ok(settings)
@@ -74,39 +75,7 @@ impl Settings {
         }
         self.admin.check(layers)?;
         self.server.check(layers)?;
-        let (workers, limits) = (&self.workers, &self.limits);
-        let (mysql, redis) = (
-            self.services.mysql_connections,
-            self.services.redis_connections,
-        );
-        for (key, value, range) in [
-            ("services.mysql_connections", mysql, 2..=1000),
-            ("services.redis_connections", redis, 1..=1000),
-            ("server.connections", self.server.connections, 1..=1_000_000),
-            // Lua passes a batch on as arguments, of which it takes some 8,000.
-            ("workers.batch", workers.batch, 1..=5000),
-            ("workers.batch_bytes", workers.batch_bytes, 1..=64 << 20),
-            ("workers.reconcile_page", workers.reconcile_page, 1..=5000),
-            ("limits.queue_depth", limits.queue_depth, 1..=1_000_000_000),
-            ("limits.dead_letters", limits.dead_letters, 1..=1_000_000),
-            ("limits.burst", limits.burst as usize, 1..=1_000_000),
-            ("limits.proxies", limits.proxies, 0..=10),
-        ] {
-            if !range.contains(&value) {
-                let (min, max) = (range.start(), range.end());
-                let rule = format!("must be from {min} to {max}, not {value}");
-                return Err(layers.error(key, &rule));
-            }
-        }
-        for (key, time) in [
-            ("workers.lease_ms", workers.lease),
-            ("workers.stall_ms", workers.stall),
-        ] {
-            if time < Duration::from_secs(1) {
-                return Err(layers.error(key, "must be at least 1000"));
-            }
-        }
-        Ok(())
+        self.embedded.check(layers)
     }
 
     fn check_urls(&self, layers: &Layers) -> Result<(), ConfigError> {
@@ -138,7 +107,18 @@ mod tests {
 
     #[test]
     fn the_defaults_are_complete_and_valid() {
-        let settings = Settings::read(None, []).unwrap();
+        let settings = Settings::read(None, &Environment::default()).unwrap();
         assert_eq!(settings.server.port, 3001);
+    }
+
+    #[test]
+    fn every_word_is_accepted_in_any_case() {
+        for (key, words) in rules::WORDS {
+            for word in words {
+                let name = format!("CONFAB_{}", key.replace('.', "__").to_uppercase());
+                let environment = [(name, word.to_uppercase())].into_iter().collect();
+                Settings::read(None, &environment).unwrap();
+            }
+        }
     }
 }

@@ -59,6 +59,25 @@ pub struct EmbeddedSettings {
     pub timeout: Duration,
 }
 
+impl EmbeddedSettings {
+    /// SQLite takes these names for databases that are gone when the process ends, or reads options from them.
+    const NOT_FILES: [&str; 2] = [":memory:", "file:"];
+
+    pub(super) fn check(&self, layers: &Layers) -> Result<(), ConfigError> {
+        let path = self.path.to_string_lossy();
+        let rule = if Self::NOT_FILES.iter().any(|name| path.starts_with(name)) {
+            "must be the path of a file, because the data is kept there; it cannot begin with :memory: or file:"
+        } else if path.ends_with('/') {
+            "must be the path of a file, not of a folder"
+        } else if path.contains('\0') {
+            "must be the path of a file, without U+0000"
+        } else {
+            return Ok(());
+        };
+        Err(layers.error("embedded.path", rule))
+    }
+}
+
 /// Settings of the services backend.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ServicesSettings {
@@ -190,26 +209,6 @@ impl LogLevel {
             Self::Trace => "trace",
         }
     }
-}
-
-/// A list, or its members with commas between them, as the environment has no lists.
-pub(super) fn list<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Members {
-        Many(Vec<String>),
-        Text(String),
-    }
-    Ok(match Members::deserialize(deserializer)? {
-        Members::Many(members) => members,
-        Members::Text(text) => {
-            let members = text.split(',').map(str::trim);
-            let members = members.filter(|member| !member.is_empty());
-            members.map(str::to_owned).collect()
-        }
-    })
 }
 
 pub(super) fn millis<'de, D: serde::Deserializer<'de>>(

@@ -7,14 +7,14 @@ use url::{Host, Url};
 
 use super::{
     layers::{ConfigError, Layers},
-    sections::{list, millis},
+    sections::millis,
 };
 
 /// Settings of the HTTP server.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Server {
     /// Names or addresses of this machine. Empty: none.
-    #[serde(rename = "host", deserialize_with = "list")]
+    #[serde(rename = "host")]
     pub addresses: Vec<String>,
     /// 0: any that is free.
     pub port: u16,
@@ -26,10 +26,8 @@ pub struct Server {
     #[serde(deserialize_with = "mode")]
     pub unix_socket_mode: u32,
     /// Origins whose pages may use the API, as browsers write them: `https://chat.example.com`. Empty: only its own pages.
-    #[serde(deserialize_with = "list")]
     pub cors_origins: Vec<String>,
     /// Names that a `Host` header may have on a loopback address, besides those of the loopback interface.
-    #[serde(deserialize_with = "list")]
     pub hosts: Vec<String>,
     /// Maximum number of connections, 1–1,000,000, divided among the server's threads.
     pub connections: usize,
@@ -47,8 +45,17 @@ pub struct Server {
 impl Server {
     pub(super) fn check(&self, layers: &Layers) -> Result<(), ConfigError> {
         self.check_addresses(layers)?;
+        self.check_ports(layers)?;
         self.check_origins(layers)?;
         self.check_hosts(layers)
+    }
+
+    fn check_ports(&self, layers: &Layers) -> Result<(), ConfigError> {
+        if self.creation_port != 0 && self.creation_port == self.port {
+            let rule = "must differ from server.port; 0 disables it";
+            return Err(layers.error("server.creation_port", rule));
+        }
+        Ok(())
     }
 
     fn check_addresses(&self, layers: &Layers) -> Result<(), ConfigError> {
@@ -69,6 +76,12 @@ impl Server {
 
     fn check_origins(&self, layers: &Layers) -> Result<(), ConfigError> {
         for origin in &self.cors_origins {
+            if origin.contains('*') {
+                let rule = format!(
+                    "{origin:?} has a wildcard, which is not supported: list each origin, such as https://chat.example.com"
+                );
+                return Err(layers.error("server.cors_origins", &rule));
+            }
             let url = Url::parse(origin).ok();
             let url = url.filter(|url| matches!(url.scheme(), "http" | "https"));
             // Browsers send it to the letter as this writes it.

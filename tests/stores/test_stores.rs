@@ -255,7 +255,8 @@ pub fn services(backend: &Backend) -> Option<&Services> {
 }
 
 fn open(variables: &[(String, String)], clock: Clock) -> Backend {
-    let settings = Settings::read(None, variables.iter().cloned()).expect("valid settings");
+    let environment = variables.iter().cloned().collect();
+    let settings = Settings::read(None, &environment).expect("valid settings");
     startup::backend_with_clock(&settings, clock).expect("stores can be prepared")
 }
 

@@ -35,10 +35,8 @@ impl QueueLocation<'_> {
                 variables.push(("CONFAB_EMBEDDED__PATH", file.display().to_string()));
             }
         }
-        let variables = variables
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value));
-        let settings = Settings::read(None, variables).expect("valid settings");
+        let environment = variables.into_iter().collect();
+        let settings = Settings::read(None, &environment).expect("valid settings");
         let backend = startup::backend(&settings).expect("stores can be prepared");
         if let Backend::Embedded(file) = &backend {
             file.serve_exclusively()
