@@ -1,6 +1,6 @@
 //! `confab doctor`.
 
-use std::process::ExitCode;
+use std::{fmt::Write as _, process::ExitCode};
 
 use serde::Serialize;
 
@@ -24,7 +24,7 @@ pub async fn run(
     settings: &Settings,
     ignored: &[String],
     output: &Output,
-) -> ExitCode {
+) -> anyhow::Result<ExitCode> {
     let backend = match settings.backend {
         BackendKind::Embedded => "valid; the backend is one SQLite file",
         BackendKind::Services => "valid; the backend is MySQL, Redis and Elasticsearch",
@@ -40,7 +40,7 @@ pub async fn run(
 }
 
 /// Reports settings that cannot be used.
-pub fn unusable(error: &dyn std::fmt::Display, output: &Output) -> ExitCode {
+pub fn unusable(error: &dyn std::fmt::Display, output: &Output) -> anyhow::Result<ExitCode> {
     let check = Check::problem(
         "configuration",
         error.to_string(),
@@ -49,25 +49,27 @@ pub fn unusable(error: &dyn std::fmt::Display, output: &Output) -> ExitCode {
     print(&[check], output)
 }
 
-fn print(checks: &[Check], output: &Output) -> ExitCode {
+fn print(checks: &[Check], output: &Output) -> anyhow::Result<ExitCode> {
     let worst = checks.iter().map(|check| check.severity).max();
     let worst = worst.unwrap_or(Severity::Ok);
-    output.print(&Report { worst, checks }, |report| {
+    output.print(&Report { worst, checks }, |report, text| {
         for check in report.checks {
-            println!(
+            writeln!(
+                text,
                 "{:<9}{:<26}{}",
                 check.severity.name(),
                 check.name,
                 check.found
-            );
+            )?;
             if let Some(advice) = &check.advice {
-                println!("{:<9}{:<26}→ {advice}", "", "");
+                writeln!(text, "{:<9}{:<26}→ {advice}", "", "")?;
             }
         }
-    });
-    ExitCode::from(match worst {
+        Ok(())
+    })?;
+    Ok(ExitCode::from(match worst {
         Severity::Ok => 0,
         Severity::Warning => 1,
         Severity::Problem => 2,
-    })
+    }))
 }

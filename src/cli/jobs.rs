@@ -1,6 +1,6 @@
 //! `confab jobs`: inspecting and managing the job queues.
 
-use std::sync::atomic::AtomicU64;
+use std::{fmt::Write as _, sync::atomic::AtomicU64};
 
 use clap::{
     Subcommand,
@@ -8,7 +8,7 @@ use clap::{
 };
 use serde_json::json;
 
-use super::{output::Output, retry};
+use super::{output::Output, retry::retry};
 use crate::{
     domain::{Kind, Revision, time::rfc3339},
     maintenance::{JobInfo, JobState, KindStats, Maintenance},
@@ -78,7 +78,7 @@ impl JobsCommand {
     /// The queue's, and jobs that are not there or not in a state for this.
     pub async fn run(self, maintenance: &Maintenance, output: &Output) -> anyhow::Result<()> {
         match self {
-            Self::Stats => print_stats(output, &retry(|| maintenance.job_stats()).await?),
+            Self::Stats => print_stats(output, &retry(|| maintenance.job_stats()).await?)?,
             Self::List {
                 state,
                 kind,
@@ -87,45 +87,49 @@ impl JobsCommand {
             } => {
                 let limit = usize::from(limit);
                 let listed = retry(|| maintenance.jobs(state, kind, after, limit)).await?;
-                print_list(output, &listed, limit);
+                print_list(output, &listed, limit)?;
             }
             Self::Show { id } => {
-                print_job(output, &retry(|| maintenance.job(id)).await?);
+                print_job(output, &retry(|| maintenance.job(id)).await?)?;
             }
             Self::Retry { id: Some(id), .. } => {
                 retry(|| maintenance.retry_job(id)).await?;
-                print_count(output, "retried", 1);
+                print_count(output, "retried", 1)?;
             }
             Self::Retry { id: None, .. } => {
                 let retried = AtomicU64::new(0);
                 retry(|| maintenance.retry_all_jobs(&retried)).await?;
-                print_count(output, "retried", retried.into_inner());
+                print_count(output, "retried", retried.into_inner())?;
             }
             Self::Discard { id } => {
                 retry(|| maintenance.discard_job(id)).await?;
-                output.print(&json!({ "killed": 1 }), |_| println!("1 discarded"));
+                output.print(&json!({ "killed": 1 }), |_, text| {
+                    writeln!(text, "1 discarded")
+                })?;
             }
             Self::Pause { kind } => {
                 retry(|| maintenance.set_paused(kind, true)).await?;
-                output.done(&format!("{} is paused", kind.name()));
+                output.done(&format!("{} is paused", kind.name()))?;
             }
             Self::Resume { kind } => {
                 retry(|| maintenance.set_paused(kind, false)).await?;
-                output.done(&format!("{} is resumed", kind.name()));
+                output.done(&format!("{} is resumed", kind.name()))?;
             }
         }
         Ok(())
     }
 }
 
-fn print_stats(output: &Output, kinds: &[KindStats]) {
-    output.print(&json!({ "kinds": kinds }), |_| {
-        println!(
+fn print_stats(output: &Output, kinds: &[KindStats]) -> anyhow::Result<()> {
+    output.print(&json!({ "kinds": kinds }), |_, text| {
+        writeln!(
+            text,
             "{:<20}{:>10}{:>10}{:>10}{:>10}{:>14}",
             "kind", "waiting", "leased", "delayed", "dead", "oldest (ms)"
-        );
+        )?;
         for kind in kinds {
-            println!(
+            writeln!(
+                text,
                 "{:<20}{:>10}{:>10}{:>10}{:>10}{:>14}{}",
                 kind.kind,
                 kind.waiting,
@@ -134,15 +138,17 @@ fn print_stats(output: &Output, kinds: &[KindStats]) {
                 kind.dead,
                 kind.oldest_ms,
                 if kind.paused { "  paused" } else { "" }
-            );
+            )?;
         }
-    });
+        Ok(())
+    })
 }
 
-fn print_list(output: &Output, jobs: &[JobInfo], limit: usize) {
-    output.print(&json!({ "jobs": jobs }), |_| {
+fn print_list(output: &Output, jobs: &[JobInfo], limit: usize) -> anyhow::Result<()> {
+    output.print(&json!({ "jobs": jobs }), |_, text| {
         for job in jobs {
-            println!(
+            writeln!(
+                text,
                 "{}  {:<18}  {:<8}  {}  {}  {}",
                 job.id,
                 job.kind,
@@ -150,38 +156,41 @@ fn print_list(output: &Output, jobs: &[JobInfo], limit: usize) {
                 rfc3339(job.accepted_at),
                 job.target,
                 job.error.as_deref().unwrap_or_default()
-            );
+            )?;
         }
         match jobs.last() {
-            None => println!("none"),
+            None => writeln!(text, "none"),
             Some(last) if jobs.len() == limit => {
-                println!("there may be more: --after {}", last.id);
+                writeln!(text, "there may be more: --after {}", last.id)
             }
-            Some(_) => {}
+            Some(_) => Ok(()),
         }
-    });
+    })
 }
 
-fn print_job(output: &Output, job: &JobInfo) {
-    output.print(job, |job| {
-        println!("id        {}", job.id);
-        println!("kind      {}", job.kind);
-        println!("state     {}", job.state.name());
-        println!("target    {}", job.target);
-        println!("accepted  {}", rfc3339(job.accepted_at));
-        println!("request   {}", job.request.as_deref().unwrap_or_default());
+fn print_job(output: &Output, job: &JobInfo) -> anyhow::Result<()> {
+    output.print(job, |job, text| {
+        let optional = |value: &Option<String>| value.clone().unwrap_or_default();
+        writeln!(text, "id        {}", job.id)?;
+        writeln!(text, "kind      {}", job.kind)?;
+        writeln!(text, "state     {}", job.state.name())?;
+        writeln!(text, "target    {}", job.target)?;
+        writeln!(text, "accepted  {}", rfc3339(job.accepted_at))?;
+        writeln!(text, "request   {}", optional(&job.request))?;
         if let Some(due) = job.due {
-            println!("due       {}", rfc3339(due));
+            writeln!(text, "due       {}", rfc3339(due))?;
         }
-        println!("failures  {}", job.tries);
-        println!("crashes   {}", job.crashes);
-        println!("error     {}", job.error.as_deref().unwrap_or_default());
-        println!("payload   {}", job.payload.as_deref().unwrap_or_default());
-    });
+        writeln!(text, "failures  {}", job.tries)?;
+        writeln!(text, "crashes   {}", job.crashes)?;
+        writeln!(text, "error     {}", optional(&job.error))?;
+        writeln!(text, "payload   {}", optional(&job.payload))
+    })
 }
 
-fn print_count(output: &Output, what: &str, jobs: u64) {
-    output.print(&json!({ what: jobs }), |_| println!("{jobs} {what}"));
+fn print_count(output: &Output, what: &str, jobs: u64) -> anyhow::Result<()> {
+    output.print(&json!({ what: jobs }), |_, text| {
+        writeln!(text, "{jobs} {what}")
+    })
 }
 
 fn id(text: &str) -> Result<Revision, String> {

@@ -1,45 +1,63 @@
 //! The command line.
 
 mod doctor;
+mod health;
 mod jobs;
 mod output;
 mod progress;
+mod retry;
 
 use std::{
+    io::{self, ErrorKind, Write as _},
     path::PathBuf,
     process::ExitCode,
-    time::{Duration, Instant},
 };
 
+use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use tracing::warn;
 
-use self::{jobs::JobsCommand, output::Output, progress::Meter};
+use self::{
+    jobs::JobsCommand,
+    output::{Output, complain},
+    progress::Meter,
+    retry::{retry, retry_long},
+};
 use crate::{
     config::{Environment, Settings},
     http::openapi,
-    maintenance::{JobError, Maintenance, StoreError},
+    maintenance::Maintenance,
     startup,
     telemetry::{logging, metrics},
 };
-
-/// Time limits for retries of a command and of one that reports progress, and the pause between two attempts.
-const RETRY_LIMIT: Duration = Duration::from_secs(10);
-const STALL_LIMIT: Duration = Duration::from_secs(60);
-const PAUSE: Duration = Duration::from_millis(250);
 
 /// Parses the command line, runs the command and prints its error.
 ///
 /// The runtime starts here: a future that the binary itself polled would be compiled into both crates.
 #[tokio::main]
 pub async fn main() -> ExitCode {
-    let outcome = Cli::parse().run().await;
+    let outcome = match Cli::try_parse() {
+        Ok(line) => line.run().await,
+        Err(message) => explain(&message),
+    };
     logging::end();
     outcome.unwrap_or_else(|error| {
-        eprintln!("confab: {error:#}");
+        complain(&format!("confab: {error:#}"));
         ExitCode::FAILURE
     })
+}
+
+/// Prints what clap has to say: help and version to standard output, errors to standard error.
+fn explain(message: &clap::Error) -> anyhow::Result<ExitCode> {
+    let printed = message.print().and_then(|()| io::stdout().flush());
+    if let Err(error) = printed
+        && !message.use_stderr()
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        return Err(error).context("cannot write to standard output");
+    }
+    Ok(u8::try_from(message.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 /// A chat backend: applications, chats and messages over HTTP.
@@ -68,6 +86,8 @@ enum Command {
     Migrate,
     /// Diagnose the stores, their settings and their consistency; the exit code is 1 for a warning, 2 for a problem.
     Doctor,
+    /// Check that the server of these settings responds; the exit code is 1 if it does not. For container engines.
+    Health,
     /// Print shell completions.
     Completions {
         /// The shell.
@@ -114,14 +134,16 @@ impl Cli {
         // Whatever the settings are.
         if let Some(Command::Completions { shell }) = self.command {
             let mut line = Self::command();
-            clap_complete::generate(shell, &mut line, "confab", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut line, "confab", &mut script);
+            output::print(&script)?;
             return Ok(ExitCode::SUCCESS);
         }
         let output = Output { json: self.json };
         let diagnosed = matches!(self.command, Some(Command::Doctor));
         let environment = Environment::of_process();
         let settings = match Settings::read(self.config.as_deref(), &environment) {
-            Err(error) if diagnosed => return Ok(doctor::unusable(&error, &output)),
+            Err(error) if diagnosed => return doctor::unusable(&error, &output),
             settings => settings?,
         };
         logging::start(&settings.log);
@@ -135,13 +157,18 @@ impl Cli {
             running.wait().await?;
             return Ok(ExitCode::SUCCESS);
         }
+        if let Command::Health = command {
+            health::check(&settings.server).await?;
+            output.done("healthy")?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let maintenance = match startup::maintenance(&settings) {
-            Err(error) if diagnosed => return Ok(doctor::unusable(&error, &output)),
+            Err(error) if diagnosed => return doctor::unusable(&error, &output),
             maintenance => maintenance?,
         };
         if diagnosed {
             let ignored = environment.ignored();
-            return Ok(doctor::run(&maintenance, &settings, ignored, &output).await);
+            return doctor::run(&maintenance, &settings, ignored, &output).await;
         }
         Box::pin(command.run(&maintenance, &output)).await
     }
@@ -151,14 +178,17 @@ impl Command {
     async fn run(self, maintenance: &Maintenance, output: &Output) -> anyhow::Result<ExitCode> {
         match self {
             // Done above.
-            Self::Serve { .. } | Self::Completions { .. } | Self::Doctor => Ok(ExitCode::SUCCESS),
+            Self::Serve { .. } | Self::Completions { .. } | Self::Doctor | Self::Health => {
+                Ok(ExitCode::SUCCESS)
+            }
             Self::Openapi => {
-                println!("{}", openapi::document().to_pretty_json()?);
+                let description = openapi::document().to_pretty_json()?;
+                output::print(format!("{description}\n").as_bytes())?;
                 Ok(ExitCode::SUCCESS)
             }
             Self::Migrate => {
                 retry(|| maintenance.migrate()).await?;
-                output.done("the schema is up to date");
+                output.done("the schema is up to date")?;
                 Ok(ExitCode::SUCCESS)
             }
             Self::Jobs(command) => {
@@ -180,7 +210,7 @@ impl Search {
                 let verify = || maintenance.verify_index(fix, &watch);
                 let report = retry_long(&meter, verify).await?;
                 meter.end();
-                output.index(&report);
+                output.index(&report)?;
                 Ok(exit_code(report.findings.len(), report.repaired))
             }
             Self::Rebuild => {
@@ -189,7 +219,7 @@ impl Search {
                 let rebuild = || maintenance.rebuild_index(&watch);
                 let rebuilt = retry_long(&meter, rebuild).await?;
                 meter.end();
-                output.rebuilt(&rebuilt);
+                output.rebuilt(&rebuilt)?;
                 Ok(ExitCode::SUCCESS)
             }
         }
@@ -204,7 +234,7 @@ impl Counts {
         let verify = || maintenance.verify_counts(fix, &watch);
         let report = retry_long(&meter, verify).await?;
         meter.end();
-        output.counts(&report);
+        output.counts(&report)?;
         let repaired = if fix { report.findings.len() } else { 0 };
         Ok(exit_code(report.findings.len(), repaired))
     }
@@ -218,57 +248,6 @@ fn warn_of_ignored(environment: &Environment) {
             variables,
             "Environment variables ignored: a setting is CONFAB_BACKING or has the form CONFAB_SECTION__KEY, with two underscores"
         );
-    }
-}
-
-/// Error that may be a temporary outage.
-trait MaybeOutage {
-    fn is_outage(&self) -> bool;
-}
-
-impl MaybeOutage for StoreError {
-    fn is_outage(&self) -> bool {
-        self.is_outage()
-    }
-}
-
-impl MaybeOutage for JobError {
-    fn is_outage(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_outage())
-    }
-}
-
-/// Retries a call for up to 10 s while a store is unavailable, so that a command can run while stores start.
-async fn retry<T, E: MaybeOutage, F>(call: impl Fn() -> F) -> Result<T, E>
-where
-    F: Future<Output = Result<T, E>>,
-{
-    let begun = Instant::now();
-    while_outage(call, || begun.elapsed() < RETRY_LIMIT).await
-}
-
-/// Retries a long call. The time limit counts from its last progress, so that a store that restarts does not end it.
-async fn retry_long<T, E: MaybeOutage, F>(meter: &Meter, call: impl Fn() -> F) -> Result<T, E>
-where
-    F: Future<Output = Result<T, E>>,
-{
-    while_outage(call, || meter.last_progress().elapsed() < STALL_LIMIT).await
-}
-
-async fn while_outage<T, E: MaybeOutage, F>(
-    call: impl Fn() -> F,
-    may_retry: impl Fn() -> bool,
-) -> Result<T, E>
-where
-    F: Future<Output = Result<T, E>>,
-{
-    loop {
-        match call().await {
-            Err(error) if error.is_outage() && may_retry() => {
-                tokio::time::sleep(PAUSE).await;
-            }
-            outcome => return outcome,
-        }
     }
 }
 

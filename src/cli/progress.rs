@@ -9,6 +9,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::output::complain;
 use crate::maintenance::Progress;
 
 /// Time between two lines if there is no terminal.
@@ -82,7 +83,7 @@ impl Meter {
                 let mut last = lock(last);
                 if last.elapsed() >= LINES {
                     *last = Instant::now();
-                    eprintln!("{done} of {total} {}", self.what);
+                    complain(&format!("{done} of {total} {}", self.what));
                 }
             }
         }

@@ -6,7 +6,7 @@
 mod level;
 
 use std::{
-    io::{self, BufWriter, IsTerminal},
+    io::{self, BufWriter, IsTerminal, Write as _},
     sync::{Mutex, OnceLock, PoisonError},
 };
 
@@ -65,7 +65,11 @@ pub fn end() {
         drop(thread.unwrap_or_else(PoisonError::into_inner).take());
         let dropped = dropped_lines();
         if dropped > 0 {
-            eprintln!("{dropped} log lines were dropped: standard error was too slow");
+            // Where even this cannot be written, there is nobody to tell.
+            let _ = writeln!(
+                io::stderr(),
+                "{dropped} log lines were dropped: standard error was too slow"
+            );
         }
     }
 }

@@ -36,6 +36,7 @@ mod load;
 mod log;
 mod metrics;
 mod outages;
+mod outputs;
 mod overload;
 mod paths;
 mod proxied;

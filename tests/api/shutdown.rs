@@ -132,3 +132,39 @@ async fn shutdown_waits_no_longer_than_the_configured_timeout(fixture: &Fixture)
     let took = signalled.elapsed();
     assert!(took >= Duration::from_millis(1400), "{took:?}");
 }
+
+/// Starts the program with SIGHUP ignored or not, whatever this process inherited.
+async fn start_with_hangup(fixture: &Fixture, option: &str) -> Process {
+    let settings = [("CONFAB_LOG__LEVEL", "info")];
+    let mut api = fixture.launch_wrapped(&["env", option], &["serve"], &settings);
+    assert!(api.wait_until_up().await, "{}", api.output());
+    api.wait_until_ready().await;
+    api
+}
+
+#[apply(on_each_backend!)]
+async fn hangup_shuts_down_gracefully(fixture: &Fixture) {
+    let mut api = start_with_hangup(fixture, "--default-signal=HUP").await;
+    let chat = api.new_app_and_chat().await;
+    api.create_message(&chat, "before the terminal is closed")
+        .await;
+    api.signal("HUP");
+    assert_eq!(exit_code(&mut api).await, Some(0));
+    let output = api.output();
+    assert!(output.contains("Shutdown complete"), "{output}");
+    let api = fixture.start().await;
+    assert_eq!(api.text(&chat, 1).await, "before the terminal is closed");
+}
+
+#[apply(on_each_backend!)]
+async fn hangup_stays_ignored_under_nohup(fixture: &Fixture) {
+    let mut api = start_with_hangup(fixture, "--ignore-signal=HUP").await;
+    api.signal("HUP");
+    // A second signal would end it with code 1.
+    let chat = api.new_app_and_chat().await;
+    api.create_message(&chat, "after the terminal is closed")
+        .await;
+    assert_eq!(api.get("/readyz").await.status, 200);
+    api.signal("TERM");
+    assert_eq!(exit_code(&mut api).await, Some(0));
+}

@@ -270,20 +270,34 @@ impl Fixture {
         arguments: &[&str],
         settings: &[(&str, &str)],
     ) -> CommandOutput {
-        let child = self
-            .command(wrapper, arguments, settings)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary can be started");
+        let mut command = self.command(wrapper, arguments, settings);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::finish(command).await
+    }
+
+    /// Like [`Fixture::confab`], with other outputs. What they take is not in the result.
+    pub async fn confab_into(
+        &self,
+        arguments: &[&str],
+        stdout: impl Into<Stdio>,
+        stderr: impl Into<Stdio>,
+    ) -> CommandOutput {
+        let mut command = self.command(&[], arguments, &[]);
+        command.stdout(stdout).stderr(stderr);
+        Self::finish(command).await
+    }
+
+    async fn finish(mut command: Command) -> CommandOutput {
+        let child = command.spawn().expect("the binary can be started");
+        // The outputs are closed here.
+        let line = format!("{command:?}");
+        drop(command);
         let id = child.id();
         let mut waiting = tokio::task::spawn_blocking(|| child.wait_with_output());
         let Ok(ended) = tokio::time::timeout(START_TIMEOUT, &mut waiting).await else {
             let kill = Command::new("kill").args(["-9", &id.to_string()]).status();
             let output = waiting.await.expect("waiting does not panic");
-            panic!(
-                "confab {arguments:?} runs on after {START_TIMEOUT:?} (kill: {kill:?}): {output:#?}"
-            );
+            panic!("{line} runs on after {START_TIMEOUT:?} (kill: {kill:?}): {output:#?}");
         };
         let output = ended
             .expect("waiting does not panic")
