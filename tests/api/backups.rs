@@ -1,9 +1,15 @@
-//! Reconciliation of a database that was restored from an older backup with Redis and the index.
+//! Reconciliation of a database that was restored from an older backup with Redis and the index, and backups of the file.
+
+use std::fs;
 
 use serde_json::json;
 
-use crate::support::{
-    Chat, Client, Fixture, Process, apply, eventually, eventually_eq, on_each_backend, on_services,
+use crate::{
+    shutdown::exit_code,
+    support::{
+        Chat, Client, Fixture, Process, apply, eventually, eventually_eq, on_each_backend,
+        on_embedded, on_services,
+    },
 };
 
 /// Creates a chat with five messages and an update of the first. Returns the first message's revision before the
@@ -251,4 +257,79 @@ async fn rows_lost_within_an_epoch_raise_an_alarm_and_begin_an_epoch(fixture: &F
 async fn indices(fixture: &Fixture) -> Vec<String> {
     let indices = fixture.services().elasticsearch().indices().await;
     indices.expect("a response")
+}
+
+/// Replaces the file by a backup, as docs/operating.md says.
+fn restore_file(fixture: &Fixture, backup: &std::path::Path) {
+    let file = fixture.file();
+    for ending in ["", "-wal", "-shm"] {
+        let mut name = file.clone().into_os_string();
+        name.push(ending);
+        let path = std::path::PathBuf::from(name);
+        if path.exists() {
+            let mut away = path.clone().into_os_string();
+            away.push(".away");
+            fs::rename(&path, away).expect("it can be moved");
+        }
+    }
+    fs::copy(backup, file).expect("the backup can be copied");
+}
+
+/// Fails unless a process on the restored file has exactly the first messages of the chat and goes on after them.
+async fn expect_restored(fixture: &Fixture, chat: &Chat, messages: u64) {
+    let api = fixture.start().await;
+    let page = api.get(format!("{chat}/messages?limit=1000")).await;
+    let numbers: Vec<u64> = page.numbers("messageID");
+    assert_eq!(numbers, (1..=messages).collect::<Vec<_>>());
+    assert_eq!(api.create_message(chat, "hello").await, messages + 1);
+    at_rest(&api, chat, &(1..=messages + 1).collect::<Vec<_>>()).await;
+    drop(api);
+    fixture.confab(&["search", "verify"]).await.expect_code(0);
+    fixture.confab(&["counts", "verify"]).await.expect_code(0);
+}
+
+#[apply(on_embedded!)]
+async fn file_backed_up_while_it_is_served_is_complete(fixture: &Fixture) {
+    let api = fixture.start().await;
+    let chat = api.new_app_and_chat().await;
+    for _ in 1..=15 {
+        api.create_message(&chat, "hello").await;
+    }
+    let backup = fixture.folder().join("backup.sqlite3");
+    fixture
+        .execute(&format!("VACUUM INTO '{}'", backup.display()))
+        .await;
+    for _ in 1..=5 {
+        api.create_message(&chat, "hello, too late").await;
+    }
+    api.kill();
+    restore_file(fixture, &backup);
+    expect_restored(fixture, &chat, 15).await;
+}
+
+#[apply(on_embedded!)]
+async fn folder_copied_while_nobody_serves_it_is_complete(fixture: &Fixture) {
+    for stopped in [true, false] {
+        let mut api = fixture.start().await;
+        let chat = api.new_app_and_chat().await;
+        for _ in 1..=15 {
+            api.create_message(&chat, "hello").await;
+        }
+        if stopped {
+            api.signal("TERM");
+            assert_eq!(exit_code(&mut api).await, Some(0));
+        }
+        drop(api);
+        let folder = fixture.file();
+        let folder = folder.parent().expect("a file is in a folder");
+        let backup = fixture.folder().join("backup");
+        let copied = std::process::Command::new("cp")
+            .args(["-a", "--"])
+            .args([folder, &backup])
+            .status();
+        assert!(copied.as_ref().is_ok_and(|status| status.success()));
+        fs::remove_dir_all(folder).expect("it can be removed");
+        fs::rename(backup, folder).expect("it can be moved");
+        expect_restored(fixture, &chat, 15).await;
+    }
 }
