@@ -1,7 +1,7 @@
 # Commands for developers. `make` alone lists them. ARGS are passed on: make run ARGS='jobs stats', make test ARGS='--test api'.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test upgrade-test chaos bench bench-full lint fmt deny doc dist unit-check stores chromium nginx stores-down stores-wipe compose-check
+.PHONY: help run test upgrade-test chaos bench bench-full lint fmt deny doc dist unit-check image-test stores chromium nginx stores-down stores-wipe compose-check
 
 # The stores' URLs, without the variables of the stores' scripts, because confab rejects unknown settings.
 stores-env = eval "$$(scripts/stores.sh env $(1))" && unset MYSQL_PASSWORD $${!CONFAB_STORES_@}
@@ -61,6 +61,9 @@ unit-check: ## install a tarball of the tests' build into a temporary root, and 
 	@# `cargo build` selects other features of the dependencies than `cargo test` does, and would compile them again.
 	cargo test --locked --features breakpoints --test layers --no-run
 	@scripts/check-unit.sh target/debug/confab
+
+image-test: ## build the image and try it on Podman, alone and with the services of docker-compose.yml (about 15 minutes)
+	@scripts/image-test.sh
 
 stores: ## start MySQL, Redis and Elasticsearch, and leave them running
 	@scripts/stores.sh up

@@ -51,10 +51,16 @@ for name in ("mysql", "redis", "elasticsearch"):
     if not want or have != want:
         wrong.append(f"{name}: the image is {have}, the tests run on {want or 'an unknown version'}")
 for name, service in services.items():
-    wrong += [f"{name}: no {key}" for key in ("healthcheck", "restart", "stop_grace_period") if key not in service]
+    wrong += [f"{name}: no {key}" for key in ("restart", "stop_grace_period") if key not in service]
+    wrong += [f"{name}: {port} is not on 127.0.0.1" for port in service["ports"] if not port.startswith("127.0.0.1:")]
+    if name != "confab" and "healthcheck" not in service:
+        wrong.append(f"{name}: no healthcheck")
     wrong += [f"{name}: no volume {v}" for v in service.get("volumes", []) if v.split(":")[0] not in volumes]
     wrong += [f"{name}: no service {d}" for d in service.get("depends_on", []) if d not in services]
-if not os.path.exists(services["confab"]["build"]["dockerfile"]):
+dockerfile = services["confab"]["build"]["dockerfile"]
+if not os.path.exists(dockerfile):
     wrong.append("confab: its Dockerfile is not there")
+elif "\nHEALTHCHECK " not in open(dockerfile).read():
+    wrong.append("confab: its image has no health check")
 sys.exit("\n".join(f"docker-compose.yml: {w}" for w in wrong) or print("docker-compose.yml: parses, versions agree"))
 PYTHON

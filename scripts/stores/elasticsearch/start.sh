@@ -5,7 +5,7 @@
 #   start.sh PORT DIR     run in the foreground; SIGTERM stops it; SIGKILL is safe
 #
 # Ready when /_cluster/health answers 200: / itself answers 405, as its module (rest-root) is not published.
-# Environment: ES_HEAP (default 1g), ES_HOME_LIB (default: stores/elasticsearch in the user's cache folder), JAVA_HOME.
+# Environment: ES_HEAP (default 1g), ES_HTTP_HOST (default 127.0.0.1), ES_HOME_LIB (default: stores/elasticsearch in the user's cache folder), JAVA_HOME.
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 home=$(realpath -m "${ES_HOME_LIB:-${XDG_CACHE_HOME:-$HOME/.cache}/stores/elasticsearch}")

@@ -30,6 +30,7 @@ public class EsNode {
             .put("cluster.name", "local").put("node.name", "node-1")
             .put("discovery.type", "single-node")
             .put("network.host", "127.0.0.1")
+            .put("http.host", System.getenv().getOrDefault("ES_HTTP_HOST", "127.0.0.1"))
             .put("http.port", port)
             .put("transport.port", 0) // any: nobody joins a single node
             .put("cluster.max_shards_per_node", 5000) // an index for every test
