@@ -6,7 +6,7 @@
 //! | module | contents |
 //! |---|---|
 //! | [`domain`], [`config`] | types and rules without I/O; settings |
-//! | `listener` | names of hosts, and protection from pages of other sites |
+//! | `listener` | sockets and connections, names of hosts, protection from pages of other sites |
 //! | [`telemetry`], [`systemd`] | log, metrics, worker status; notifications to systemd |
 //! | [`stores`] | queue, rows and search index of both backends, behind [`stores::Backend`] |
 //! | [`service`], [`maintenance`] | use cases of the API; those of operators |

@@ -149,14 +149,14 @@ pub async fn start(settings: &Settings, migrate: bool) -> anyhow::Result<Running
         counters.clone(),
         stop.clone(),
     );
-    let timeout = settings.server.client_timeout;
-    let admin = admin::serve(&settings.admin, timeout, state.clone()).with_context(|| {
-        let admin = &settings.admin;
-        format!(
-            "cannot listen on {}, port {} (admin.host, admin.port; port 0 disables it)",
-            admin.host, admin.port
-        )
-    })?;
+    let admin =
+        admin::serve(&settings.admin, &settings.server, state.clone()).with_context(|| {
+            let admin = &settings.admin;
+            format!(
+                "cannot listen on {}, port {} (admin.host, admin.port; port 0 disables it)",
+                admin.host, admin.port
+            )
+        })?;
     let migrates = open(&backend, migrate).await?;
 
     tokio::spawn(metrics::keep_up());

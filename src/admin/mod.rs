@@ -15,7 +15,7 @@ mod readiness;
 use std::{io, sync::Arc, time::Duration};
 
 use actix_web::{
-    App, HttpServer,
+    App,
     dev::Server,
     middleware::{Next, from_fn},
     web::{self, Data, ServiceConfig},
@@ -27,7 +27,7 @@ use tracing_actix_web::TracingLogger;
 use self::{access::AccessPolicy, collector::Collector, history::History};
 use crate::{
     config,
-    listener::bind,
+    listener::{bind, server},
     maintenance::Maintenance,
     readiness::Readiness,
     telemetry::{
@@ -89,7 +89,7 @@ impl AdminState {
 /// An address that cannot be listened on.
 pub fn serve(
     settings: &config::Admin,
-    client_timeout: Duration,
+    api: &config::Server,
     state: AdminState,
 ) -> io::Result<Option<Server>> {
     if settings.port == 0 {
@@ -99,7 +99,7 @@ pub fn serve(
     let state = Data::new(state);
     // Connections to stores must outlive the thread that happened to open them: see `http::serve`.
     let runtime = Handle::current();
-    let mut server = HttpServer::new(move || {
+    let app = move || {
         let runtime = runtime.clone();
         App::new()
             .wrap(from_fn(access::check))
@@ -110,19 +110,19 @@ pub fn serve(
             .app_data(access.clone())
             .app_data(state.clone())
             .configure(routes)
-    })
-    .workers(1)
-    .disable_signals()
-    .max_connections(CONNECTIONS)
-    .client_request_timeout(client_timeout)
-    .shutdown_timeout(SHUTDOWN.as_secs());
-    for listener in bind::tcp(std::slice::from_ref(&settings.host), settings.port)? {
-        server = server.listen(listener)?;
+    };
+    let limits = server::Limits {
+        threads: 1,
+        connections: CONNECTIONS,
+        head_timeout: api.client_timeout,
+        write_timeout: api.write_timeout,
+        shutdown_timeout: SHUTDOWN,
+    };
+    let listeners = bind::tcp(std::slice::from_ref(&settings.host), settings.port)?;
+    for listener in &listeners {
+        tracing::info!("Dashboard listening on http://{}", listener.local_addr()?);
     }
-    for address in server.addrs() {
-        tracing::info!("Dashboard listening on http://{address}");
-    }
-    Ok(Some(server.run()))
+    server::serve(&limits, listeners, None, app).map(Some)
 }
 
 /// Every route; what is not JSON for programs is a page for people.

@@ -16,11 +16,12 @@ const PAUSE: RangeInclusive<i64> = 0..=DAY;
 const PORT: RangeInclusive<i64> = 0..=65_535;
 
 /// Range of every setting that is a number.
-const NUMBERS: [(&str, RangeInclusive<i64>); 27] = [
+const NUMBERS: [(&str, RangeInclusive<i64>); 30] = [
     ("server.port", PORT),
     ("server.creation_port", PORT),
     ("server.connections", 1..=1_000_000),
     ("server.client_timeout_ms", TIMEOUT),
+    ("server.write_timeout_ms", 1000..=DAY),
     ("server.drain_ms", PAUSE),
     ("server.shutdown_timeout_ms", PAUSE),
     ("admin.port", PORT),
@@ -42,6 +43,8 @@ const NUMBERS: [(&str, RangeInclusive<i64>); 27] = [
     ("workers.reconcile_pause_ms", PAUSE),
     ("limits.queue_depth", 1..=1_000_000_000),
     ("limits.dead_letters", 1..=1_000_000),
+    ("limits.page_bytes", 128 << 10..=64 << 20),
+    ("limits.response_bytes", 1 << 20..=1 << 40),
     ("limits.requests_per_second", 0..=1_000_000),
     ("limits.burst", 1..=1_000_000),
     ("limits.proxies", 0..=10),

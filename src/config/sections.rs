@@ -147,6 +147,10 @@ pub struct Limits {
     pub requests_per_second: u32,
     /// Maximum number of requests of one client at once, 1–1,000,000.
     pub burst: u32,
+    /// Size of a page in bytes, 128 KiB to 64 MiB.
+    pub page_bytes: usize,
+    /// Size of all responses under way in bytes, 1 MiB to 1 TiB.
+    pub response_bytes: usize,
     /// Number of proxies in front of the server, 0–10: that many entries of their header are trusted.
     pub proxies: usize,
     /// Header in which the proxies name their clients.

@@ -34,6 +34,9 @@ pub struct Server {
     /// Time limit for the head of a request, and again for its body.
     #[serde(rename = "client_timeout_ms", deserialize_with = "millis")]
     pub client_timeout: Duration,
+    /// Time after which a client that takes no byte of its response is disconnected; at least a second.
+    #[serde(rename = "write_timeout_ms", deserialize_with = "millis")]
+    pub write_timeout: Duration,
     /// Time that readiness returns 503 before the port closes.
     #[serde(rename = "drain_ms", deserialize_with = "millis")]
     pub drain: Duration,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{AppId, Number, Revision, Timestamp};
+use super::{AppId, Number, Revision, Timestamp, page::Item};
 
 /// Key of a chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,4 +30,16 @@ pub struct Chat {
     pub revision: Revision,
     /// Time at which its creation was accepted.
     pub created_at: Timestamp,
+}
+
+impl Item for Chat {
+    fn number(&self) -> Number {
+        self.key.number
+    }
+
+    fn size(&self) -> usize {
+        /// Upper bound: a chat has no texts.
+        const SIZE: usize = 128;
+        SIZE
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, fmt};
 
-use super::{AppId, ChatKey, Invalid, Number, Revision, Timestamp, error::check_text};
+use super::{AppId, ChatKey, Invalid, Number, Revision, Timestamp, error::check_text, page::Item};
 
 /// The longest message, in characters: at 4 bytes each it still fits MySQL's `TEXT` (65,535 bytes).
 pub const MAX_MESSAGE_CHARS: usize = 16_000;
@@ -92,6 +92,28 @@ impl Message {
     }
 }
 
+impl Item for Message {
+    fn number(&self) -> Number {
+        self.key.number
+    }
+
+    fn size(&self) -> usize {
+        /// Upper bound of the other fields.
+        const OTHER_FIELDS: usize = 256;
+        json_length(&self.text) + OTHER_FIELDS
+    }
+}
+
+/// Length of a text in JSON, in bytes, without the quotes.
+pub fn json_length(text: &str) -> usize {
+    let escaped = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    text.bytes().map(escaped).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,5 +154,14 @@ mod tests {
         let merged = later.merge(unknowing.clone());
         assert_eq!(merged.created_at, unknowing.created_at);
         assert_eq!(merged.updated_at, Some(from_millis(1500)));
+    }
+
+    #[test]
+    fn json_length_is_that_of_the_serialized_text() {
+        let all: String = ('\0'..'\u{100}').chain(['北', '😀', '\u{2028}']).collect();
+        for text in ["", "hello", "\"\\/\u{8}\u{c}\n\r\t", &all] {
+            let json = serde_json::json!(text).to_string();
+            assert_eq!(json_length(text) + 2, json.len(), "{text:?}");
+        }
     }
 }

@@ -1,5 +1,9 @@
 //! Pages of a list that is ordered by number.
 
+mod part;
+
+pub use part::{Item, Part};
+
 use super::{Number, number::MAX_NUMBER};
 
 /// Requested part of a list. `after` and `before` are exclusive.
@@ -14,6 +18,8 @@ pub struct Page {
     pub before: Option<Number>,
     /// Maximum number of items, at least 1.
     pub limit: usize,
+    /// Maximum size of the items in a response, in bytes; exceeded only by an item that is larger.
+    pub bytes: usize,
 }
 
 impl Page {
@@ -26,6 +32,7 @@ impl Page {
             after: Some(number - 1),
             before: Some(number + 1),
             limit: 1,
+            bytes: usize::MAX,
         }
     }
 
@@ -63,14 +70,25 @@ impl Page {
         }
     }
 
-    /// Cuts ascending `items`, read by [`Page::with_one_more`], to this page. Returns true if there was one more.
-    pub fn cut<T>(&self, items: &mut Vec<T>) -> bool {
-        let more = items.len() > self.limit;
-        if more && self.from_the_end() {
-            items.drain(..items.len() - self.limit);
+    /// Cuts ascending `items`, read by [`Page::with_one_more`], to this page. Returns true if there were more.
+    fn cut<T: Item>(&self, items: &mut Vec<T>) -> bool {
+        let count = items.len();
+        let mut bytes = 0;
+        let mut fits = |item: &T| {
+            let is_first = bytes == 0;
+            bytes += item.size();
+            is_first || bytes <= self.bytes
+        };
+        if self.from_the_end() {
+            let kept = items.iter().rev().take(self.limit);
+            let kept = kept.take_while(|item| fits(item)).count();
+            items.drain(..count - kept);
+        } else {
+            let kept = items.iter().take(self.limit);
+            let kept = kept.take_while(|item| fits(item)).count();
+            items.truncate(kept);
         }
-        items.truncate(self.limit);
-        more
+        items.len() < count
     }
 }
 
@@ -85,11 +103,12 @@ pub struct Listing<T> {
     pub previous: Option<Number>,
 }
 
-impl<T> Listing<T> {
-    /// Makes a page of ascending items, read for `page.with_one_more()`. `number` returns an item's number.
-    pub fn new(page: &Page, mut items: Vec<T>, number: impl Fn(&T) -> Number) -> Self {
-        let more = page.cut(&mut items);
-        let (first, last) = (items.first().map(&number), items.last().map(&number));
+impl<T: Item> Listing<T> {
+    /// Makes a page of the items that were read for `page.with_one_more()`.
+    pub fn new(page: &Page, part: Part<T>) -> Self {
+        let mut items = part.items;
+        let more = page.cut(&mut items) || part.more;
+        let (first, last) = (items.first().map(T::number), items.last().map(T::number));
         let (previous, next) = if page.from_the_end() {
             // Without items there is nothing below `before`, so what follows starts at the first item.
             let next = last.unwrap_or(0);
@@ -117,13 +136,24 @@ impl<T> Listing<T> {
 mod tests {
     use super::*;
 
+    impl Item for u64 {
+        fn number(&self) -> Number {
+            *self
+        }
+
+        fn size(&self) -> usize {
+            10
+        }
+    }
+
     fn listing(after: Option<u64>, before: Option<u64>, items: &[u64]) -> Listing<u64> {
         let page = Page {
             after,
             before,
             limit: 2,
+            bytes: 25,
         };
-        Listing::new(&page, items.to_vec(), |n| *n)
+        Listing::new(&page, Part::whole(items.to_vec()))
     }
 
     #[test]
@@ -171,5 +201,26 @@ mod tests {
         assert_eq!(neighbours(Some(5), Some(6)), (Some(6), Some(5)));
         assert_eq!(neighbours(None, Some(6)), (None, Some(0)));
         assert_eq!(neighbours(None, Some(Page::NOW)), (None, None));
+    }
+
+    #[test]
+    fn pages_end_before_the_item_that_exceeds_their_size() {
+        let cut = |after, before, bytes| {
+            let page = Page {
+                after,
+                before,
+                limit: 5,
+                bytes,
+            };
+            let part = Part::whole(vec![1, 2, 3, 4]);
+            let listing = Listing::new(&page, part);
+            (listing.items, listing.previous, listing.next)
+        };
+        assert_eq!(cut(None, None, 40), (vec![1, 2, 3, 4], None, None));
+        assert_eq!(cut(None, None, 39), (vec![1, 2, 3], None, Some(3)));
+        assert_eq!(cut(None, Some(5), 39), (vec![2, 3, 4], Some(2), Some(4)));
+        // One item is always there.
+        assert_eq!(cut(None, None, 1), (vec![1], None, Some(1)));
+        assert_eq!(cut(None, Some(5), 1), (vec![4], Some(4), Some(4)));
     }
 }

@@ -62,6 +62,9 @@ pub enum HttpError {
     /// Preflight request of an origin or method that is not allowed.
     #[error("{0}")]
     PreflightRefused(CorsError),
+    /// Response that would exceed `limits.response_bytes`, as clients take other responses too slowly.
+    #[error("Try again shortly: too many responses are under way")]
+    TooManyResponses,
     /// Request over the limit of `limits.requests_per_second`.
     #[error("Too many requests")]
     TooManyRequests {
@@ -98,7 +101,8 @@ impl HttpError {
     /// Value of the `Retry-After` header in seconds, if a retry can succeed.
     pub fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::Domain(Error::Unavailable { .. } | Error::Full { .. }) => Some(RETRY_AFTER),
+            Self::Domain(Error::Unavailable { .. } | Error::Full { .. })
+            | Self::TooManyResponses => Some(RETRY_AFTER),
             Self::TooManyRequests { seconds } => Some(*seconds),
             _ => None,
         }
@@ -110,9 +114,8 @@ impl ResponseError for HttpError {
         match self {
             Self::Domain(Error::Invalid(_)) | Self::BodyUnreadable => StatusCode::BAD_REQUEST,
             Self::Domain(Error::NotFound(_)) | Self::NoSuchPath => StatusCode::NOT_FOUND,
-            Self::Domain(Error::Unavailable { .. } | Error::Full { .. }) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Domain(Error::Unavailable { .. } | Error::Full { .. })
+            | Self::TooManyResponses => StatusCode::SERVICE_UNAVAILABLE,
             Self::Domain(Error::Internal { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::CrossSite => StatusCode::FORBIDDEN,

@@ -5,6 +5,7 @@ mod error_responses;
 mod extract;
 mod forwarded;
 mod listeners;
+mod memory;
 mod middleware;
 pub mod openapi;
 mod response;
@@ -15,7 +16,7 @@ use std::{io, num::NonZero, sync::Arc, thread};
 
 use actix_cors::Cors;
 use actix_web::{
-    App, HttpServer,
+    App,
     dev::Server,
     middleware::{Condition, Next, from_fn},
     web::Data,
@@ -27,6 +28,7 @@ use tracing_actix_web::TracingLogger;
 pub use self::listeners::Listeners;
 use self::{
     extract::body::BodyTimeout,
+    memory::ResponseMemory,
     middleware::{
         cross_site::{self, SitePolicy},
         failure,
@@ -36,6 +38,7 @@ use self::{
 };
 use crate::{
     config,
+    listener::server,
     readiness::Readiness,
     service::Service,
     telemetry::access_log::{RequestSpan, Template, log_request},
@@ -53,6 +56,8 @@ pub fn serve(
     readiness: Arc<Readiness>,
 ) -> io::Result<Server> {
     let rate_limit = Data::new(RateLimit::new(&settings.limits));
+    let wait = settings.server.client_timeout;
+    let memory = Data::new(ResponseMemory::new(&settings.limits, wait));
     let sites = Data::new(SitePolicy::new(settings));
     let settings = &settings.server;
     let origins = settings.cors_origins.clone();
@@ -65,7 +70,7 @@ pub fn serve(
     // opens must live as long as the process, so requests run in the context of the main runtime.
     let runtime = Handle::current();
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    let mut server = HttpServer::new(move || {
+    let app = move || {
         let runtime = runtime.clone();
         App::new()
             .wrap(from_fn(cross_site::check))
@@ -82,6 +87,7 @@ pub fn serve(
             }))
             .wrap(TracingLogger::<RequestSpan>::new())
             .app_data(rate_limit.clone())
+            .app_data(memory.clone())
             .app_data(sites.clone())
             .app_data(service.clone())
             .app_data(readiness.clone())
@@ -89,20 +95,15 @@ pub fn serve(
             .app_data(body_timeout)
             .app_data(Template::unmatched())
             .configure(router::register)
-    })
-    .disable_signals()
-    .workers(threads)
-    // actix counts connections per thread.
-    .max_connections(settings.connections.div_ceil(threads))
-    .client_request_timeout(settings.client_timeout)
-    .shutdown_timeout(settings.shutdown_timeout.as_secs());
-    for listener in listeners.tcp {
-        server = server.listen(listener)?;
-    }
-    if let Some(listener) = listeners.unix {
-        server = server.listen_uds(listener)?;
-    }
-    Ok(server.run())
+    };
+    let limits = server::Limits {
+        threads,
+        connections: settings.connections,
+        head_timeout: settings.client_timeout,
+        write_timeout: settings.write_timeout,
+        shutdown_timeout: settings.shutdown_timeout,
+    };
+    server::serve(&limits, listeners.tcp, listeners.unix, app)
 }
 
 /// CORS for these origins, without credentials: the API uses no cookies.

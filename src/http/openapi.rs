@@ -65,7 +65,7 @@ fn complete(path: &str, is_get: bool, operation: &mut Operation) {
         .any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == "limit"));
     let responses = &mut operation.responses.responses;
     if uses_stores {
-        responses.extend(describe(store_errors(is_get)));
+        responses.extend(describe(errors(is_get, has_pages)));
     }
     if !is_get {
         responses.extend(describe([HttpError::CrossSite]));
@@ -114,8 +114,8 @@ fn add_header(response: &mut Response, name: &str, description: &str, example: &
     response.headers.insert(name.into(), header.into());
 }
 
-/// Errors of reads, or of writes, when a store fails.
-fn store_errors(is_get: bool) -> Vec<HttpError> {
+/// Errors of reads, of pages or of writes when a store fails or memory is short.
+fn errors(is_get: bool, has_pages: bool) -> Vec<HttpError> {
     let (store, detail) = ("", String::new);
     let mut errors = vec![Error::Unavailable {
         store,
@@ -125,5 +125,10 @@ fn store_errors(is_get: bool) -> Vec<HttpError> {
         errors.push(Error::Full { detail: detail() });
     }
     errors.push(Error::Internal { detail: detail() });
-    errors.into_iter().map(HttpError::from).collect()
+    let busy = has_pages.then_some(HttpError::TooManyResponses);
+    errors
+        .into_iter()
+        .map(HttpError::from)
+        .chain(busy)
+        .collect()
 }

@@ -9,7 +9,10 @@ use actix_web::{
 };
 use serde::Serialize;
 
-use super::extract::{PageQuery, page::PageKind};
+use super::{
+    extract::{PageQuery, page::PageKind},
+    memory::Reservation,
+};
 use crate::{domain::page::Listing, service::Read};
 
 /// Starts the response to a read. A stale one holds only what is stored, because the queue is unreachable.
@@ -21,17 +24,20 @@ pub fn read(stale: bool) -> HttpResponseBuilder {
     response
 }
 
-/// Page of a list, as an array of `I`, with links to its neighbours.
+/// Page of a list, as an array of `I`, with links to its neighbours, in memory that was reserved for it.
 pub fn list<I: Serialize>(
     query: &PageQuery<impl PageKind>,
     listing: Read<Listing<impl Into<I>>>,
+    reservation: Reservation,
 ) -> HttpResponse {
     let mut response = read(listing.stale);
     if let Some(link) = query.link(&listing.value) {
         response.insert_header((LINK, link));
     }
     let items: Vec<I> = listing.value.items.into_iter().map(Into::into).collect();
-    response.json(items)
+    let mut response = response.json(items);
+    response.extensions_mut().insert(reservation);
+    response
 }
 
 /// Starts the response with a page for people, with this content security policy. It changes with the binary, but its URL

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::{
     domain::{
         AppId, Application, Chat, ChatKey, Entity, Error, Message, MessageKey, MessageText, Number,
-        Page, RequestId, Result, Username, Write, page::Listing, text::Query,
+        Page, RequestId, Result, Username, Write,
+        page::{Listing, Part},
+        text::Query,
     },
     stores::{self, Backend, Enqueued},
     telemetry::write_counters::WriteCounters,
@@ -167,7 +169,7 @@ impl Service {
             _ => self.chat_exists(chat).await?,
         };
         Ok(Read {
-            value: Listing::new(&page, hits?, |message| message.key.number),
+            value: Listing::new(&page, Part::whole(hits?)),
             stale,
         })
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::support::{Client, Server, apply, on_each_server};
+use crate::support::{Client, Fixture, Server, apply, on_each_backend, on_each_server};
 
 #[apply(on_each_server!)]
 async fn unknown_path_returns_404_for_every_method(server: &Server) {
@@ -194,4 +194,60 @@ async fn chunked_bodies_are_accepted(server: &Server) {
     let response = api.raw_bytes(request.as_bytes()).await.expect("a response");
     response.expect_status(201);
     assert_eq!(response.text_field("Username"), "Shetewi");
+}
+
+#[apply(on_each_backend!)]
+async fn rejections_of_malformed_http_have_the_body_of_all_errors(fixture: &Fixture) {
+    const NOT_HTTP: &str = "Request must be valid HTTP/1.1";
+    const TOO_SLOW: &str = "Head of the request took too long to arrive";
+    const TOO_LARGE: &str = "Head of the request is too large";
+    let api = fixture
+        .start_with(&[("CONFAB_SERVER__CLIENT_TIMEOUT_MS", "1000")])
+        .await;
+    let start = "POST /application HTTP/1.1\r\nHost: localhost\r\n";
+    // As much as the server reads.
+    let mut endless = "GET /up HTTP/1.1\r\nHost: localhost\r\nX-Endless: ".to_owned();
+    endless.push_str(&"x".repeat(131_072 - endless.len()));
+    for (request, status, error) in [
+        ("what?\r\n\r\n".as_bytes(), 400, NOT_HTTP),
+        (b"GET /up HTTP/9.9\r\n\r\n", 400, NOT_HTTP),
+        (b"GET /application/\xff HTTP/1.1\r\n\r\n", 400, NOT_HTTP),
+        (b"G\xc3\x8bT /up HTTP/1.1\r\n\r\n", 400, NOT_HTTP),
+        (
+            format!("{start}Content-Length: many\r\n\r\n{{}}").as_bytes(),
+            400,
+            NOT_HTTP,
+        ),
+        (
+            format!("{start}Content-Length: 1\r\nContent-Length: 2\r\n\r\n{{}}").as_bytes(),
+            400,
+            NOT_HTTP,
+        ),
+        (start.as_bytes(), 408, TOO_SLOW),
+        (b"GET", 408, TOO_SLOW),
+        (endless.as_bytes(), 431, TOO_LARGE),
+    ] {
+        let shown: String = String::from_utf8_lossy(request).chars().take(80).collect();
+        println!("{shown:?}");
+        let response = api.raw_bytes(request).await.expect("a response");
+        response.expect_error(status, error);
+        assert_eq!(response.header("cache-control"), Some("no-store"));
+        assert_eq!(response.header("connection"), Some("close"));
+        let length = response.body.len().to_string();
+        assert_eq!(response.header("content-length"), Some(&*length));
+    }
+    // Behind responses to valid requests.
+    let up = "GET /up HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let requests = format!("{up}{up}what?\r\n\r\n");
+    let first = api
+        .raw_bytes(requests.as_bytes())
+        .await
+        .expect("a response");
+    first.expect_status(200);
+    let responses: Vec<&str> = first.body.split("HTTP/1.1 ").collect();
+    assert_eq!(responses.len(), 3, "{first:#?}");
+    assert!(responses[1].starts_with("200 OK"), "{first:#?}");
+    assert!(responses[2].starts_with("400 Bad Request"), "{first:#?}");
+    let body = format!("\r\n\r\n{{\"error\":\"{NOT_HTTP}\"}}");
+    assert!(responses[2].ends_with(&body), "{first:#?}");
 }

@@ -48,6 +48,7 @@ mod repair;
 mod schemathesis;
 mod search;
 mod shutdown;
+mod slow_readers;
 // Planned failures need the tests' build.
 #[cfg(feature = "breakpoints")]
 mod supervision;

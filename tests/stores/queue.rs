@@ -431,6 +431,7 @@ async fn pending_items_are_listed_in_pages(fixture: &Fixture) {
             after,
             before,
             limit,
+            ..WHOLE_LIST
         };
         let messages = stores.backend.messages(chat, &page).await;
         let messages = messages.expect("a response").value.items;

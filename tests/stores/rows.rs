@@ -143,6 +143,7 @@ async fn rows_are_listed_in_pages(fixture: &Fixture) {
             after,
             before,
             limit,
+            ..WHOLE_LIST
         };
         let messages = records.messages(chat, &page).await.expect("a response");
         let messages = messages.value.items;

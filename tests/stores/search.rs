@@ -46,6 +46,7 @@ async fn holds(fixture: &Fixture, groups: Vec<Group>) {
                 after: query.after,
                 before: query.before,
                 limit: query.limit.unwrap_or(DEFAULT_LIMIT),
+                bytes: usize::MAX,
             };
             let found = if confab::domain::text::Query::parse(&query.q).is_empty() {
                 vec![]

@@ -26,6 +26,7 @@ pub const WHOLE_LIST: Page = Page {
     after: None,
     before: None,
     limit: 1000,
+    bytes: usize::MAX,
 };
 
 /// The stores of a fixture, migrated and with an index.

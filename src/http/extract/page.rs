@@ -12,7 +12,10 @@ use utoipa::openapi::{
 use super::{integer, parameter, text};
 use crate::{
     domain::{Invalid, Page, number::MAX_NUMBER, page::Listing},
-    http::error::HttpError,
+    http::{
+        error::HttpError,
+        memory::{Reservation, ResponseMemory},
+    },
 };
 
 /// Value of `before` that asks for the newest page.
@@ -83,12 +86,24 @@ impl<K: PageKind> PageQuery<K> {
             limit: number(request, limit)?.unwrap_or(K::DEFAULT) as usize,
             after,
             before,
+            bytes: usize::MAX,
         };
         Ok(Self {
             page,
             query: request.query_string().to_owned(),
             kind: PhantomData,
         })
+    }
+
+    /// Reserves memory for the page, and limits the page to it.
+    ///
+    /// # Errors
+    ///
+    /// Same as [`ResponseMemory::reserve_page`].
+    pub async fn reserve(&mut self, memory: &ResponseMemory) -> Result<Reservation, HttpError> {
+        let reservation = memory.reserve_page().await?;
+        self.page.bytes = reservation.bytes();
+        Ok(reservation)
     }
 
     /// Describes the parameters.

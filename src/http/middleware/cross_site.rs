@@ -15,7 +15,7 @@ use crate::{
     http::{error::HttpError, forwarded},
     listener::{
         cross_site::is_cross_site,
-        host::{names_this_machine, without_port},
+        host::{is_loopback, names_this_machine, without_port},
     },
 };
 
@@ -24,6 +24,8 @@ pub struct SitePolicy {
     origins: Vec<String>,
     /// Names of this server besides those of the loopback interface.
     names: Vec<String>,
+    /// The server listens on a loopback address.
+    is_on_loopback: bool,
     is_behind_proxy: bool,
 }
 
@@ -35,6 +37,7 @@ impl SitePolicy {
         Self {
             origins: server.cors_origins.clone(),
             names: names.filter_map(|name| normalized(name)).collect(),
+            is_on_loopback: server.addresses.iter().any(|address| is_loopback(address)),
             is_behind_proxy: settings.limits.proxies > 0,
         }
     }
@@ -47,10 +50,13 @@ impl SitePolicy {
     fn check(&self, request: &ServiceRequest) -> Result<(), HttpError> {
         let headers = request.headers();
         // A site may give its own name the address of this machine; then its pages could read the responses. A proxy has
-        // names of its own, and a browser cannot reach a unix socket, whose clients have no address.
+        // names of its own, and a browser cannot reach a unix socket, whose clients have no address. Only loopback addresses
+        // connect to a loopback address.
         if !self.is_behind_proxy
-            && request.peer_addr().is_some()
-            && request.app_config().local_addr().ip().is_loopback()
+            && self.is_on_loopback
+            && request
+                .peer_addr()
+                .is_some_and(|peer| peer.ip().is_loopback())
             && !headers
                 .get_all(HOST)
                 .all(|host| self.is_own(host.to_str().unwrap_or_default()))

@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hasher};
 
 use actix_web::{
-    Error,
+    Error, ResponseError as _,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
@@ -13,12 +13,15 @@ use actix_web::{
         },
     },
     middleware::Next,
+    web::Data,
 };
 
 use super::compression::{accepts_gzip, compress};
+use crate::http::memory::{Reservation, ResponseMemory};
 
 /// Completes a 200 response: adds its ETag and cache headers and compresses it, or makes it a 304 if `If-None-Match` has the ETag.
 pub async fn complete(
+    memory: Data<ResponseMemory>,
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -49,7 +52,15 @@ pub async fn complete(
                 *response.status_mut() = StatusCode::NOT_MODIFIED;
                 BoxBody::new(())
             } else {
-                BoxBody::new(compress(headers, body, accepts_gzip).await)
+                let body = compress(headers, body, accepts_gzip).await;
+                let reservation = response.extensions_mut().remove::<Reservation>();
+                match memory.body(body, reservation).await {
+                    Ok(body) => body,
+                    Err(error) => {
+                        let response = error.error_response();
+                        return Ok(ServiceResponse::new(request, response));
+                    }
+                }
             }
         }
         Err(body) => body,

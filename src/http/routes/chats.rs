@@ -9,6 +9,7 @@ use crate::{
     http::{
         error::HttpResult,
         extract::{PageQuery, page::List},
+        memory::ResponseMemory,
         response,
     },
     service::Service,
@@ -145,7 +146,13 @@ pub async fn show(key: ChatKey, service: Data<Service>) -> HttpResult {
         AppId, PageQuery<List>,
     ),
 )]
-pub async fn list(app: AppId, page: PageQuery<List>, service: Data<Service>) -> HttpResult {
+pub async fn list(
+    app: AppId,
+    mut page: PageQuery<List>,
+    service: Data<Service>,
+    memory: Data<ResponseMemory>,
+) -> HttpResult {
+    let reservation = page.reserve(&memory).await?;
     let chats = service.chats(app, &page.page).await?;
-    Ok(response::list::<ListedChat>(&page, chats))
+    Ok(response::list::<ListedChat>(&page, chats, reservation))
 }

@@ -20,6 +20,7 @@ use crate::{
             body::{Body, Members, TextMember},
             page::List,
         },
+        memory::ResponseMemory,
         response,
     },
     service::Service,
@@ -174,7 +175,17 @@ pub async fn update(
         ChatKey, PageQuery<List>,
     ),
 )]
-pub async fn list(chat: ChatKey, page: PageQuery<List>, service: Data<Service>) -> HttpResult {
+pub async fn list(
+    chat: ChatKey,
+    mut page: PageQuery<List>,
+    service: Data<Service>,
+    memory: Data<ResponseMemory>,
+) -> HttpResult {
+    let reservation = page.reserve(&memory).await?;
     let messages = service.messages(chat, &page.page).await?;
-    Ok(response::list::<ListedMessage>(&page, messages))
+    Ok(response::list::<ListedMessage>(
+        &page,
+        messages,
+        reservation,
+    ))
 }

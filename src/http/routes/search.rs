@@ -18,6 +18,7 @@ use crate::{
             path::segment,
             text,
         },
+        memory::ResponseMemory,
         response,
     },
     service::Service,
@@ -73,9 +74,19 @@ impl<const IN_PATH: bool> Search<IN_PATH> {
         [limit, after, before, TOO_LONG, TOO_MANY_WORDS]
     }
 
-    async fn run(self, chat: ChatKey, service: &Service) -> HttpResult {
+    async fn run(
+        mut self,
+        chat: ChatKey,
+        service: &Service,
+        memory: &ResponseMemory,
+    ) -> HttpResult {
+        let reservation = self.page.reserve(memory).await?;
         let hits = service.search(chat, &self.query, &self.page.page).await?;
-        Ok(response::list::<ListedMessage>(&self.page, hits))
+        Ok(response::list::<ListedMessage>(
+            &self.page,
+            hits,
+            reservation,
+        ))
     }
 }
 
@@ -93,8 +104,13 @@ extractor!([const IN_PATH: bool] Search<IN_PATH>, Self::parse, Self::parameters(
         Search<true>,
     ),
 )]
-pub async fn by_path(chat: ChatKey, search: Search<true>, service: Data<Service>) -> HttpResult {
-    search.run(chat, &service).await
+pub async fn by_path(
+    chat: ChatKey,
+    search: Search<true>,
+    service: Data<Service>,
+    memory: Data<ResponseMemory>,
+) -> HttpResult {
+    search.run(chat, &service, &memory).await
 }
 
 /// Search a chat
@@ -111,6 +127,7 @@ pub async fn by_parameter(
     chat: ChatKey,
     search: Search<false>,
     service: Data<Service>,
+    memory: Data<ResponseMemory>,
 ) -> HttpResult {
-    search.run(chat, &service).await
+    search.run(chat, &service, &memory).await
 }

@@ -7,10 +7,13 @@ use super::{
     redis::{Counter, CounterKey},
 };
 use crate::{
-    domain::{AppId, Application, Chat, ChatKey, Message, MessageKey, Page, page::Listing},
+    domain::{
+        AppId, Application, Chat, ChatKey, Message, MessageKey, Page,
+        page::{Listing, Part},
+    },
     stores::{
         Error, Read, Result,
-        merge::{self, Item},
+        merge::{self, Merge},
     },
 };
 
@@ -44,13 +47,13 @@ impl Services {
             .redis
             .pending_chats(key.app, &Page::only(key.number))
             .await;
-        let pending = pending.map(|mut chats| chats.pop());
+        let pending = pending.map(|chats| chats.items.into_iter().next());
         one(pending, || self.mysql.chat(key)).await
     }
 
     pub(crate) async fn chats(&self, app: AppId, page: &Page) -> Result<Read<Listing<Chat>>> {
         let pending = async move |page| self.redis.pending_chats(app, &page).await;
-        let stored = async move |page| self.mysql.chats(app, &page).await;
+        let stored = async move |page| self.mysql.chats(app, &page).await.map(Part::whole);
         list(page, pending, stored).await
     }
 
@@ -86,7 +89,7 @@ impl Services {
 }
 
 /// Reads one item.
-async fn one<T: Item, F>(
+async fn one<T: Merge, F>(
     pending: Result<Option<T>>,
     stored: impl FnOnce() -> F,
 ) -> Result<Read<Option<T>>>
@@ -118,33 +121,35 @@ where
 }
 
 /// Reads a page of a list.
-async fn list<T: Item>(
+async fn list<T: Merge>(
     page: &Page,
-    pending: impl AsyncFn(Page) -> Result<Vec<T>>,
-    stored: impl AsyncFn(Page) -> Result<Vec<T>>,
+    pending: impl AsyncFn(Page) -> Result<Part<T>>,
+    stored: impl AsyncFn(Page) -> Result<Part<T>>,
 ) -> Result<Read<Listing<T>>> {
     let read = async |wide: Page| {
         let (pending, stale) = match pending(wide).await {
             Ok(pending) => (pending, false),
-            Err(error) if error.is_outage() => (Vec::new(), true),
+            Err(error) if error.is_outage() => (Part::whole(Vec::new()), true),
             Err(error) => return Err(error),
         };
-        let items = merge::list(&wide, pending, stored(wide).await?);
-        Ok((items, stale))
+        let part = merge::list(&wide, pending, stored(wide).await?);
+        Ok((part, stale))
     };
     let wide = page.with_one_more();
-    let (mut items, mut stale) = read(wide).await?;
+    let (mut part, mut stale) = read(wide).await?;
     // Of writes accepted between the two reads, a later one may be stored before an earlier one, which neither read
     // returned. A client that continues after such a page would miss it. By now all writes up to the last one are
     // visible, so a second read returns them. If the number was lost, the second read is redundant.
-    if let Some(last) = items.last().map(T::number)
+    if let Some(last) = part.items.last().map(T::number)
         && !stale
-        && merge::has_hole(&wide, &items)
+        && merge::has_hole(&wide, &part.items)
     {
-        (items, stale) = read(wide.up_to(last)).await?;
+        let more = part.more;
+        (part, stale) = read(wide.up_to(last)).await?;
+        part.more |= more;
     }
     Ok(Read {
-        value: Listing::new(page, items, T::number),
+        value: Listing::new(page, part),
         stale,
     })
 }
@@ -168,7 +173,7 @@ mod tests {
                 part.drain(..part.len().saturating_sub(page.limit));
             }
             part.truncate(page.limit);
-            Ok(part)
+            Ok(Part::whole(part))
         };
         let pending = async |page: Page| {
             count.set(count.get() + 1);
@@ -185,6 +190,7 @@ mod tests {
             after: None,
             before: None,
             limit: 4,
+            bytes: usize::MAX,
         };
         // 3 and 4 are accepted after the queue was read, 5 too, and only 5 is stored by then.
         let then: (&[u64], &[u64]) = (&[3, 4, 6], &[1, 2, 5]);

@@ -1,6 +1,7 @@
 //! Writes that are accepted and not stored yet.
 
 use diesel::{
+    connection::DefaultLoadingMode,
     dsl::sql,
     prelude::*,
     sql_query,
@@ -13,7 +14,7 @@ use super::{
     schema::jobs,
 };
 use crate::{
-    domain::{AppId, Application, Change, Message, MessageKey, Page, Revision},
+    domain::{AppId, Application, Change, Message, MessageKey, Page, Revision, page::Part},
     stores::{Result, payload},
 };
 
@@ -31,7 +32,7 @@ pub(super) fn changes(
     app: AppId,
     chat: u64,
     page: &Page,
-) -> Outcome<Vec<Change>> {
+) -> Outcome<Part<Change>> {
     let clamp = |number: u64| signed(number.min(i64::MAX as u64));
     // Of a group, SQLite takes the other columns from the row that has the maximum.
     let query = sql_query(format!(
@@ -40,15 +41,20 @@ pub(super) fn changes(
          GROUP BY number ORDER BY number {} LIMIT ?",
         if page.from_the_end() { "DESC" } else { "ASC" }
     ));
-    let rows: Vec<Pending> = query
+    let query = query
         .bind::<Text, _>(app.to_string())
         .bind::<BigInt, _>(signed(chat))
         .bind::<BigInt, _>(clamp(page.after.unwrap_or(0)))
         .bind::<BigInt, _>(page.before.map_or(i64::MAX, clamp))
-        .bind::<BigInt, _>(signed(page.limit as u64))
-        .load(connection)?;
-    let changes = rows.into_iter().map(|row| read(row.id, &row.payload));
-    Ok(page.ascending(changes.collect::<Result<_>>()?))
+        .bind::<BigInt, _>(signed(page.limit as u64));
+    let rows = query.load_iter::<Pending, DefaultLoadingMode>(connection)?;
+    Part::read(
+        page,
+        rows.map(|row| {
+            let row = row?;
+            Ok((read(row.id, &row.payload)?, row.payload.len()))
+        }),
+    )
 }
 
 /// The newest write to a message.

@@ -15,7 +15,10 @@ use super::{
     schema::{applications, chats, messages, state},
 };
 use crate::{
-    domain::{AppId, Application, Chat, ChatKey, Message, MessageKey, Page},
+    domain::{
+        AppId, Application, Chat, ChatKey, Message, MessageKey, Page,
+        page::{Item, Part},
+    },
     stores::{Result, RowCounts, call::call},
 };
 
@@ -121,9 +124,9 @@ pub(super) fn messages(
     connection: &mut SqliteConnection,
     chat: ChatKey,
     page: &Page,
-) -> Outcome<Vec<Message>> {
+) -> Outcome<Part<Message>> {
     let Some(chat) = chat_id(connection, chat)? else {
-        return Ok(Vec::new());
+        return Ok(Part::whole(Vec::new()));
     };
     let ids = span(chat, page);
     let rows = messages::table
@@ -131,13 +134,28 @@ pub(super) fn messages(
         .filter(messages::id.lt(ids.end))
         .select(MessageRow::as_select())
         .limit(signed(page.limit as u64));
-    let rows: Vec<MessageRow> = if page.from_the_end() {
-        rows.order(messages::id.desc()).load(connection)?
+    if page.from_the_end() {
+        let rows = rows.order(messages::id.desc());
+        part(page, rows.load_iter(connection)?)
     } else {
-        rows.order(messages::id.asc()).load(connection)?
-    };
-    let rows = rows.into_iter().map(MessageRow::read);
-    Ok(page.ascending(rows.collect::<Result<_>>()?))
+        let rows = rows.order(messages::id.asc());
+        part(page, rows.load_iter(connection)?)
+    }
+}
+
+/// Reads messages until they exceed the size of the page.
+pub(super) fn part(
+    page: &Page,
+    rows: impl Iterator<Item = QueryResult<MessageRow>>,
+) -> Outcome<Part<Message>> {
+    Part::read(
+        page,
+        rows.map(|row| {
+            let message = row?.read()?;
+            let size = message.size();
+            Ok((message, size))
+        }),
+    )
 }
 
 fn messages_by_key(

@@ -13,7 +13,10 @@ use super::{
     schema::app_numbers,
 };
 use crate::{
-    domain::{AppId, Application, Change, Chat, ChatKey, Message, MessageKey, Page, page::Listing},
+    domain::{
+        AppId, Application, Change, Chat, ChatKey, Message, MessageKey, Page,
+        page::{Listing, Part},
+    },
     stores::{Result, call::call, coalescer::Coalescer, merge},
 };
 
@@ -34,7 +37,8 @@ impl Embedded {
 
     pub(crate) async fn chat(&self, key: ChatKey) -> Result<Option<Chat>> {
         let read = move |connection: &mut SqliteConnection| {
-            let pending = pending_chats(connection, key.app, &Page::only(key.number))?.pop();
+            let pending = pending_chats(connection, key.app, &Page::only(key.number))?;
+            let pending = pending.items.into_iter().next();
             Ok(merge::one(pending, read::chat(connection, key)?))
         };
         self.readers.run(call!("records", "chat"), read).await
@@ -44,11 +48,11 @@ impl Embedded {
         let (page, wide) = (*page, page.with_one_more());
         let read = move |connection: &mut SqliteConnection| {
             let pending = pending_chats(connection, app, &wide)?;
-            let stored = read::chats(connection, app, &wide)?;
+            let stored = Part::whole(read::chats(connection, app, &wide)?);
             Ok(merge::list(&wide, pending, stored))
         };
         let chats = self.readers.run(call!("records", "chats"), read).await?;
-        Ok(Listing::new(&page, chats, |chat| chat.key.number))
+        Ok(Listing::new(&page, chats))
     }
 
     pub(crate) async fn message(&self, key: MessageKey) -> Result<Option<Message>> {
@@ -59,12 +63,12 @@ impl Embedded {
         let (page, wide) = (*page, page.with_one_more());
         let read = move |connection: &mut SqliteConnection| {
             let pending = pending::changes(connection, chat.app, chat.number, &wide)?;
-            let pending = pending.into_iter().filter_map(Change::into_message);
+            let pending = pending.filter_map(Change::into_message);
             let stored = read::messages(connection, chat, &wide)?;
-            Ok(merge::list(&wide, pending.collect(), stored))
+            Ok(merge::list(&wide, pending, stored))
         };
         let messages = self.readers.run(call!("records", "messages"), read).await?;
-        Ok(Listing::new(&page, messages, |message| message.key.number))
+        Ok(Listing::new(&page, messages))
     }
 }
 
@@ -108,7 +112,11 @@ fn application(
     Ok(application.map(|application| (application, chats)))
 }
 
-fn pending_chats(connection: &mut SqliteConnection, app: AppId, page: &Page) -> Outcome<Vec<Chat>> {
+fn pending_chats(
+    connection: &mut SqliteConnection,
+    app: AppId,
+    page: &Page,
+) -> Outcome<Part<Chat>> {
     let changes = pending::changes(connection, app, 0, page)?;
-    Ok(changes.into_iter().filter_map(Change::into_chat).collect())
+    Ok(changes.filter_map(Change::into_chat))
 }

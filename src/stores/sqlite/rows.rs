@@ -174,6 +174,7 @@ mod tests {
             after,
             before,
             limit: 1,
+            bytes: usize::MAX,
         };
         let chat = 7_i64 << 32;
         let next = 8_i64 << 32;

@@ -127,6 +127,7 @@ mod tests {
             after,
             before,
             limit: 20,
+            bytes: usize::MAX,
         }
     }
 

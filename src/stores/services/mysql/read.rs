@@ -2,17 +2,17 @@
 
 use std::collections::HashMap;
 
-use diesel::prelude::*;
+use diesel::{prelude::*, sql_types::Text};
 use diesel_async::RunQueryDsl;
 
 use super::{
     Mysql, keys,
     pool::{Connection, Pool},
-    rows::{ApplicationRow, ChatRow, MessageRow, signed},
+    rows::{ApplicationRow, ChatRow, MessageRow, signed, unsigned},
     schema::{applications, chats, messages},
 };
 use crate::{
-    domain::{AppId, Application, Chat, ChatKey, Message, MessageKey, Page},
+    domain::{AppId, Application, Chat, ChatKey, Message, MessageKey, Page, page::Part},
     stores::{Result, call::call},
 };
 
@@ -33,6 +33,28 @@ macro_rules! paged {
             query.order($number.asc())
         }
     }};
+}
+
+/// Maximum size of a text in bytes: that of the column.
+const MAX_TEXT_BYTES: usize = 65_535;
+
+#[diesel::declare_sql_function]
+extern "SQL" {
+    /// Length of a text in bytes.
+    fn octet_length(text: Text) -> BigInt;
+}
+
+/// Number of messages of these lengths to read for a page: up to the one that exceeds its size, and whether one does.
+fn fitting(lengths: &[i64], page: Page) -> (usize, bool) {
+    let mut bytes = 0;
+    let exceeding = lengths.iter().position(|length| {
+        bytes += unsigned(*length) as usize;
+        bytes > page.bytes
+    });
+    match exceeding {
+        Some(index) => (index + 1, true),
+        None => (page.limit, false),
+    }
 }
 
 impl Mysql {
@@ -78,18 +100,32 @@ impl Mysql {
         self.messages.call(key).await
     }
 
-    /// The stored messages of a page, ascending.
-    pub async fn messages(&self, chat: ChatKey, page: &Page) -> Result<Vec<Message>> {
+    /// The stored messages of a page, until they exceed its size.
+    pub async fn messages(&self, chat: ChatKey, page: &Page) -> Result<Part<Message>> {
         let read = async |connection: &mut Connection| {
-            let query = messages::table
-                .filter(messages::app.eq(chat.app.to_string()))
-                .filter(messages::chat.eq(signed(chat.number)))
-                .select(MessageRow::as_select());
-            paged!(query, messages::number, page).load(connection).await
+            let of_chat = || {
+                messages::table
+                    .filter(messages::app.eq(chat.app.to_string()))
+                    .filter(messages::chat.eq(signed(chat.number)))
+            };
+            let mut page = *page;
+            let mut more = false;
+            // The lengths decide how many messages are read. MySQL would send the others, too, if the query stopped early.
+            if page.limit.saturating_mul(MAX_TEXT_BYTES) > page.bytes {
+                let query = of_chat().select(octet_length(messages::text));
+                let query = paged!(query, messages::number, page);
+                let lengths: Vec<i64> = query.load(connection).await?;
+                (page.limit, more) = fitting(&lengths, page);
+            }
+            let query = of_chat().select(MessageRow::as_select());
+            let query = paged!(query, messages::number, page);
+            let rows: Vec<MessageRow> = query.load(connection).await?;
+            Ok::<_, diesel::result::Error>((rows, more))
         };
-        let rows = self.pool.read(call!("records", "messages"), read).await?;
+        let (rows, more) = self.pool.read(call!("records", "messages"), read).await?;
         let rows = rows.into_iter().map(MessageRow::read);
-        Ok(page.ascending(rows.collect::<Result<_>>()?))
+        let items = page.ascending(rows.collect::<Result<_>>()?);
+        Ok(Part { items, more })
     }
 
     /// The stored messages of these keys, in any order.

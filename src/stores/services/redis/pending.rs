@@ -2,7 +2,9 @@
 
 use super::{Redis, connection::ConnectionClass, read_change, scripts::ScriptCall};
 use crate::{
-    domain::{AppId, Change, Chat, ChatKey, Message, MessageKey, Page},
+    domain::{
+        AppId, Change, Chat, ChatKey, Message, MessageKey, Page, number::MAX_NUMBER, page::Part,
+    },
     stores::{
         Result,
         call::{Call, call},
@@ -10,32 +12,35 @@ use crate::{
 };
 
 impl Redis {
-    /// The chats of a page that are not stored yet, ascending.
-    pub async fn pending_chats(&self, app: AppId, page: &Page) -> Result<Vec<Chat>> {
+    /// The chats of a page that are not stored yet.
+    pub async fn pending_chats(&self, app: AppId, page: &Page) -> Result<Part<Chat>> {
         let key = format!("pending:{app}");
         let changes = self.pending(call!("queue", "chats"), &key, page).await?;
-        Ok(changes.into_iter().filter_map(Change::into_chat).collect())
+        Ok(changes.filter_map(Change::into_chat))
     }
 
-    /// The newest write to each message of a page that is not stored yet, ascending.
-    pub async fn pending_messages(&self, chat: ChatKey, page: &Page) -> Result<Vec<Message>> {
+    /// The newest write to each message of a page that is not stored yet.
+    pub async fn pending_messages(&self, chat: ChatKey, page: &Page) -> Result<Part<Message>> {
         let key = format!("pending:{chat}");
         let changes = self.pending(call!("queue", "messages"), &key, page).await?;
-        let messages = changes.into_iter().filter_map(Change::into_message);
-        Ok(messages.collect())
+        Ok(changes.filter_map(Change::into_message))
     }
 
     /// The newest write to each number of a page; `key` is the sorted set that holds them.
-    async fn pending(&self, call: &Call, key: &str, page: &Page) -> Result<Vec<Change>> {
+    async fn pending(&self, call: &Call, key: &str, page: &Page) -> Result<Part<Change>> {
         let low = page.after.map_or("-inf".into(), |n| format!("({n}"));
         let high = page.before.map_or("+inf".into(), |n| format!("({n}"));
         let mut command = ScriptCall::new(|scripts| &scripts.pending);
         command.arg(key).arg(&low).arg(&high).arg(page.limit);
-        command.arg(u8::from(page.from_the_end()));
+        // The script counts with doubles, which are exact up to here.
+        let bytes = (page.bytes as u64).min(MAX_NUMBER);
+        command.arg(u8::from(page.from_the_end())).arg(bytes);
         let response = self.call(call, ConnectionClass::Shared, &command).await?;
-        let changes = response.chunks_exact(2);
-        let changes = changes.map(|write| read_change(&write[0], &write[1]));
-        Ok(page.ascending(changes.collect::<Result<_>>()?))
+        let changes = response.chunks_exact(2).map(|write| {
+            let change = read_change(&write[0], &write[1])?;
+            Ok((change, write[1].len()))
+        });
+        Part::read(page, changes)
     }
 
     /// The newest write to each of these messages that is not stored yet, in their order.
