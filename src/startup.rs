@@ -22,7 +22,7 @@ use crate::{
     stores::{
         self, Backend, Embedded, Services,
         services::{
-            elasticsearch::SearchIndex,
+            elasticsearch::{ElasticsearchAccess, SearchIndex},
             mysql::Mysql,
             redis::{Redis, RedisSettings},
         },
@@ -88,6 +88,7 @@ fn services(settings: &Settings, clock: Clock) -> stores::Result<Services> {
     let services = &settings.services;
     let mysql = Arc::new(Mysql::new(
         services.mysql_url.expose(),
+        &services.mysql_files().into(),
         services.mysql_connections,
         services.timeout,
     )?);
@@ -99,9 +100,18 @@ fn services(settings: &Settings, clock: Clock) -> stores::Result<Services> {
         dead_letters: settings.limits.dead_letters,
         clock,
     };
-    let redis = Redis::new(services.redis_url.expose(), redis, mysql.clone())?;
+    let redis = Redis::new(
+        services.redis_url.expose(),
+        &services.redis_files().into(),
+        redis,
+        mysql.clone(),
+    )?;
     let elasticsearch = SearchIndex::new(
-        services.elasticsearch_url.expose(),
+        &ElasticsearchAccess {
+            url: services.elasticsearch_url.expose(),
+            files: &services.elasticsearch_files().into(),
+            api_key: services.elasticsearch_api_key.expose(),
+        },
         &services.elasticsearch_index,
         services.timeout,
         services.elasticsearch_write_timeout,

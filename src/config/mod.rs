@@ -6,6 +6,7 @@ mod rules;
 mod secret;
 mod sections;
 mod server;
+mod services;
 mod types;
 
 use std::path::Path;
@@ -71,33 +72,11 @@ impl Settings {
 
     fn check(&self, layers: &Layers) -> Result<(), ConfigError> {
         if self.backend == BackendKind::Services {
-            self.check_urls(layers)?;
+            self.services.check(layers)?;
         }
         self.admin.check(layers)?;
         self.server.check(layers)?;
         self.embedded.check(layers)
-    }
-
-    fn check_urls(&self, layers: &Layers) -> Result<(), ConfigError> {
-        let services = &self.services;
-        let urls: [(&str, &SecretUrl, &[&str]); 3] = [
-            ("services.mysql_url", &services.mysql_url, &["mysql"]),
-            ("services.redis_url", &services.redis_url, &["redis"]),
-            (
-                "services.elasticsearch_url",
-                &services.elasticsearch_url,
-                &["http", "https"],
-            ),
-        ];
-        for (key, url, schemes) in urls {
-            if !schemes.contains(&url.expose().scheme()) {
-                return Err(layers.error(key, &format!("must begin with {}://", schemes[0])));
-            }
-            if url.expose().host_str().unwrap_or_default().is_empty() {
-                return Err(layers.error(key, "the URL has no host"));
-            }
-        }
-        Ok(())
     }
 }
 

@@ -85,14 +85,34 @@ pub struct ServicesSettings {
     pub mysql_url: SecretUrl,
     /// Maximum number of connections, 2–1000.
     pub mysql_connections: usize,
-    /// `redis://[user:password@]host[:port][/number]`
+    /// Files for TLS to MySQL.
+    pub mysql_ca_file: PathBuf,
+    /// The client's certificate.
+    pub mysql_cert_file: PathBuf,
+    /// Its key.
+    pub mysql_key_file: PathBuf,
+    /// `redis[s]://[user:password@]host[:port][/number]` or `redis+unix:///path[?db=number&user=…&pass=…]`
     pub redis_url: SecretUrl,
+    /// Files for TLS to Redis.
+    pub redis_ca_file: PathBuf,
+    /// The client's certificate.
+    pub redis_cert_file: PathBuf,
+    /// Its key.
+    pub redis_key_file: PathBuf,
     /// Maximum number of the workers' connections, 1–1000; requests share one more.
     pub redis_connections: usize,
     /// Prefix of all keys.
     pub redis_prefix: String,
     /// `http(s)://[user:password@]host[:port]`
     pub elasticsearch_url: SecretUrl,
+    /// Files for TLS to Elasticsearch.
+    pub elasticsearch_ca_file: PathBuf,
+    /// The client's certificate.
+    pub elasticsearch_cert_file: PathBuf,
+    /// Its key.
+    pub elasticsearch_key_file: PathBuf,
+    /// API key in its encoded form; empty: none.
+    pub elasticsearch_api_key: Secret,
     /// The alias of the search index.
     pub elasticsearch_index: String,
     /// Time limit of a call to a store.

@@ -54,5 +54,6 @@ mod slow_readers;
 mod supervision;
 #[cfg(feature = "breakpoints")]
 mod systemd;
+mod tls;
 mod updates;
 mod upgrades;

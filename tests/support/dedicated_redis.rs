@@ -9,7 +9,7 @@ use std::{
 use deadpool_redis::redis::{self, RedisResult, Value};
 use tokio::net::TcpStream;
 
-use super::{Fixture, eventually, eventually_eq, free_port};
+use super::{Authority, Fixture, Identity, eventually, eventually_eq, free_port};
 
 /// A Redis server that is killed when dropped.
 pub struct DedicatedRedis {
@@ -26,6 +26,31 @@ impl DedicatedRedis {
     /// Starts the server with these arguments in a folder of its own, and waits until it answers.
     pub async fn start(fixture: &Fixture, settings: &[&str]) -> Self {
         let port = free_port();
+        Self::start_at(fixture, port, format!("redis://127.0.0.1:{port}"), settings).await
+    }
+
+    /// Starts a server that accepts only TLS, from clients with a certificate of this authority.
+    pub async fn start_tls(
+        fixture: &Fixture,
+        authority: &Authority,
+        identity: &Identity,
+        settings: &[&str],
+    ) -> Self {
+        let port = free_port();
+        // The last value of a setting counts: no port without TLS.
+        let tls = [
+            ["--port", "0"],
+            ["--tls-port", &port.to_string()],
+            ["--tls-cert-file", &identity.cert],
+            ["--tls-key-file", &identity.key],
+            ["--tls-ca-cert-file", &authority.file()],
+        ];
+        let settings = [tls.as_flattened(), settings].concat();
+        let url = format!("rediss://127.0.0.1:{port}");
+        Self::start_at(fixture, port, url, &settings).await
+    }
+
+    async fn start_at(fixture: &Fixture, port: u16, url: String, settings: &[&str]) -> Self {
         let folder = fixture.folder().join(format!("redis-{port}"));
         fs::create_dir(&folder).expect("the test's folder takes folders");
         let mut redis = Self {
@@ -33,7 +58,7 @@ impl DedicatedRedis {
             folder,
             settings: settings.iter().map(|text| (*text).to_owned()).collect(),
             port,
-            url: format!("redis://127.0.0.1:{port}"),
+            url,
         };
         redis.start_again().await;
         redis
@@ -61,6 +86,9 @@ impl DedicatedRedis {
             .expect("redis-server is installed");
         self.child = Some(child);
         listens(self.port).await;
+        if self.url.starts_with("redis://") {
+            answers(&self.url).await;
+        }
     }
 
     /// Kills the server with SIGKILL.
@@ -156,6 +184,7 @@ impl Sentinel {
             .expect("redis-server is installed");
         let sentinel = Self { child, port };
         listens(port).await;
+        answers(&format!("redis://127.0.0.1:{port}")).await;
         sentinel
     }
 
@@ -182,11 +211,18 @@ async fn listens(port: u16) {
         TcpStream::connect(("127.0.0.1", port)).await.map(drop)
     })
     .await;
-    // It may still load its data.
-    let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).expect("a URL");
+}
+
+/// Waits until the server has loaded its data.
+async fn answers(url: &str) {
+    let client = redis::Client::open(url).expect("a URL");
     eventually("Redis answers", async || {
         let mut connection = client.get_multiplexed_async_connection().await?;
-        redis::cmd("PING").query_async::<()>(&mut connection).await
+        let pong = redis::cmd("PING").query_async::<()>(&mut connection).await;
+        match pong {
+            Err(error) if error.code() == Some("NOAUTH") => Ok(()),
+            pong => pong,
+        }
     })
     .await;
 }

@@ -11,6 +11,7 @@
 
 mod browser;
 mod client;
+mod dedicated_mysql;
 mod dedicated_redis;
 mod fixture;
 mod nginx;
@@ -18,10 +19,12 @@ mod process;
 mod proxy;
 mod server;
 mod services;
+mod tls;
 mod wait;
 
 pub use browser::Browser;
 pub use client::{App, Chat, Client, Response, check_time};
+pub use dedicated_mysql::DedicatedMysql;
 pub use dedicated_redis::{DedicatedRedis, Sentinel};
 pub use fixture::{BackendKind, Fixture, StoreLocation, run, run_at};
 pub use nginx::{Nginx, PREFIX};
@@ -29,6 +32,7 @@ pub use process::{CommandOutput, Process, free_port};
 pub use proxy::Proxy;
 pub use server::{Server, run_on_server};
 pub use services::{Elasticsearch, Servers, Services};
+pub use tls::{Authority, Identity, TlsProxy};
 pub use wait::{TIMEOUT, concurrently, eventually, eventually_eq};
 
 /// Makes the tests of an `async fn NAME(fixture: &Fixture)`: `NAME::TEST` for each `TEST` in the list, called by `$run`. The

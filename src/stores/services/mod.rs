@@ -10,15 +10,19 @@ mod index_feed;
 pub mod mysql;
 mod reader;
 pub mod redis;
+mod tls;
 
 use std::sync::Arc;
 
-pub use self::index_feed::{IndexLag, Outbox};
 use self::{
     elasticsearch::SearchIndex,
     facts::Facts,
     mysql::{Installation, Mysql},
     redis::{EncodedWrite, Offered, Redis},
+};
+pub use self::{
+    index_feed::{IndexLag, Outbox},
+    tls::TlsFiles,
 };
 use super::{Check, Result, Wakeups, check::bounded, coalescer::Coalescer};
 use crate::domain::{Message, MessageKey, Revision};

@@ -6,8 +6,8 @@ use elasticsearch::{cluster::ClusterHealthParts, indices::IndicesGetParts, nodes
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{SearchIndex, failed, indices::DEFINITION, ownership::MARK};
-use crate::stores::{Check, Result, call::call};
+use super::{SETTINGS, SearchIndex, failed, indices::DEFINITION, ownership::MARK};
+use crate::stores::{Check, Result, call::call, services::tls};
 
 #[derive(Deserialize)]
 struct Nodes {
@@ -29,8 +29,9 @@ impl SearchIndex {
     /// Examines the server and its settings. That it is unreachable is a finding.
     pub async fn diagnose(&self) -> Vec<Check> {
         self.checks().await.unwrap_or_else(|error| {
-            let advice =
+            let otherwise =
                 "check that Elasticsearch is running, and that services.elasticsearch_url has the right address";
+            let advice = tls::advice(&error, SETTINGS, otherwise);
             vec![Check::problem("elasticsearch", error.to_string(), advice)]
         })
     }

@@ -21,9 +21,11 @@ use std::time::Duration;
 
 use elasticsearch::{
     Elasticsearch,
+    auth::ClientCertificate,
+    cert::{Certificate, CertificateValidation},
     http::{
-        headers::{ACCEPT_ENCODING, HeaderValue},
-        transport::{SingleNodeConnectionPool, TransportBuilder},
+        headers::{ACCEPT_ENCODING, AUTHORIZATION, HeaderValue},
+        transport::{SingleNodeConnectionPool, Transport, TransportBuilder},
     },
 };
 use futures_util::{FutureExt as _, future::BoxFuture};
@@ -31,13 +33,31 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use self::response::{Rejection, Sent, StatusAndBody};
-use crate::stores::{Error, Result, call::Call, circuit_breaker::CircuitBreaker};
+use crate::stores::{
+    Error, Result,
+    call::Call,
+    circuit_breaker::CircuitBreaker,
+    services::tls::{Tls, TlsFiles},
+};
 
 /// Name of this store in errors.
 const STORE: &str = "Elasticsearch";
 
 /// Time limit of a ping after a call that was not answered in time.
 const PING: Duration = Duration::from_secs(1);
+
+/// Prefix of the settings of this store.
+const SETTINGS: &str = "services.elasticsearch";
+
+/// Address of Elasticsearch, and how the client authenticates itself and the server.
+pub struct ElasticsearchAccess<'a> {
+    /// Address. Credentials in it become basic authentication.
+    pub url: &'a Url,
+    /// Certificates. Those of `ca` are trusted besides the public ones, which the HTTP client always trusts.
+    pub files: &'a TlsFiles,
+    /// API key in its encoded form. Empty: none.
+    pub api_key: &'a str,
+}
 
 /// Full text, in Elasticsearch.
 pub struct SearchIndex {
@@ -53,11 +73,19 @@ pub struct SearchIndex {
 
 impl SearchIndex {
     /// Prepares the client; Elasticsearch is contacted when first needed. A read takes at most `timeout` from
-    /// connecting to the last byte of the response, a write at most `write_timeout`. Credentials in `url` become basic
-    /// authentication.
+    /// connecting to the last byte of the response, a write at most `write_timeout`.
     ///
     /// `alias` also begins the names of the indices. Two installations on one Elasticsearch need different ones.
-    pub fn new(url: &Url, alias: &str, timeout: Duration, write_timeout: Duration) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// An alias that cannot name an index, and files that cannot be used.
+    pub fn new(
+        access: &ElasticsearchAccess,
+        alias: &str,
+        timeout: Duration,
+        write_timeout: Duration,
+    ) -> Result<Self> {
         // The rules for an index's name, and nothing that is a wildcard or a list in the path of a request.
         let named = alias.starts_with(|c: char| c.is_ascii_lowercase())
             && alias.len() <= 200
@@ -67,15 +95,8 @@ impl SearchIndex {
         if !named {
             return Err(failed(format!("{alias:?} cannot name an index")));
         }
-        // The credentials stay in the URL: the HTTP client below moves them, decoded, from there into the header of
-        // each request, and shows them in no error.
-        // Answers are small, and packing them takes longer than sending them: the client would ask for gzip.
-        let transport = TransportBuilder::new(SingleNodeConnectionPool::new(url.clone()))
-            .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
-            .build()
-            .map_err(failed)?;
         Ok(Self {
-            client: Elasticsearch::new(transport),
+            client: Elasticsearch::new(transport(access)?),
             breaker: CircuitBreaker::new(STORE, timeout),
             search_breaker: CircuitBreaker::new(STORE, timeout),
             timeout,
@@ -160,6 +181,31 @@ impl SearchIndex {
     }
 }
 
+/// Prepares the HTTP client.
+fn transport(access: &ElasticsearchAccess) -> Result<Transport> {
+    let tls = Tls::read(STORE, SETTINGS, access.files)?;
+    // The credentials stay in the URL: the HTTP client below moves them, decoded, from there into the header of
+    // each request, and shows them in no error.
+    // Answers are small, and packing them takes longer than sending them: the client would ask for gzip.
+    let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(access.url.clone()))
+        .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    if !access.api_key.is_empty() {
+        let mut key = HeaderValue::from_str(&format!("ApiKey {}", access.api_key))
+            .map_err(|_| failed(format!("{SETTINGS}_api_key: not a header's value")))?;
+        key.set_sensitive(true);
+        builder = builder.header(AUTHORIZATION, key);
+    }
+    if let Some(client) = tls.client {
+        let pem = [client.cert, b"\n".into(), client.key].concat();
+        builder = builder.auth(ClientCertificate::Pem(pem).into());
+    }
+    if let Some(pem) = &tls.ca {
+        let authorities = Certificate::from_pem(pem).map_err(failed)?;
+        builder = builder.cert_validation(CertificateValidation::Full(authorities));
+    }
+    builder.build().map_err(failed)
+}
+
 fn failed(detail: impl ToString) -> Error {
     Error::Failed {
         store: STORE,
@@ -178,11 +224,20 @@ fn unavailable(detail: impl ToString) -> Error {
 mod tests {
     use super::*;
 
+    fn new(url: &str, alias: &str) -> Result<SearchIndex> {
+        let url = Url::parse(url).unwrap();
+        let access = ElasticsearchAccess {
+            url: &url,
+            files: &TlsFiles::default(),
+            api_key: "",
+        };
+        let second = Duration::from_secs(1);
+        SearchIndex::new(&access, alias, second, second)
+    }
+
     #[test]
     fn an_alias_is_a_plain_name() {
-        let url = Url::parse("http://127.0.0.1:9200").unwrap();
-        let second = Duration::from_secs(1);
-        let new = |alias| SearchIndex::new(&url, alias, second, second);
+        let new = |alias| new("http://127.0.0.1:9200", alias);
         assert!(new("confab").is_ok());
         assert!(new("confab_test-7").is_ok());
         for alias in [
@@ -194,9 +249,7 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_there_is_an_outage_and_keeps_the_password() {
-        let url = Url::parse("http://someone:s%40cret@127.0.0.1:1").unwrap();
-        let second = Duration::from_secs(1);
-        let index = SearchIndex::new(&url, "confab", second, second).unwrap();
+        let index = new("http://someone:s%40cret@127.0.0.1:1", "confab").unwrap();
         let error = index.in_use().await.unwrap_err();
         assert!(matches!(error, Error::Unavailable { .. }), "{error}");
         assert!(!error.to_string().contains("cret"), "{error}");

@@ -7,8 +7,8 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 
-use super::{Mysql, migrate, pool::Connection};
-use crate::stores::{Check, Result, call::call, check};
+use super::{Mysql, connect, migrate, pool::Connection};
+use crate::stores::{Check, Result, call::call, check, services::tls};
 
 /// Size of a statement that stores a batch, without the texts, in bytes.
 const OVERHEAD: i64 = 1 << 20;
@@ -55,7 +55,8 @@ impl Mysql {
     pub async fn diagnose(&self, batch_bytes: usize) -> Vec<Check> {
         let checks = self.checks(batch_bytes).await;
         checks.unwrap_or_else(|error| {
-            let advice = "check that MySQL is running, and that services.mysql_url has its address, a valid user and an existing database";
+            let otherwise = "check that MySQL is running, and that services.mysql_url has its address, a valid user and an existing database";
+            let advice = tls::advice(&error, connect::SETTINGS, otherwise);
             vec![Check::problem("mysql", error.to_string(), advice)]
         })
     }

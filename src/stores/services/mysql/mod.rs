@@ -1,6 +1,7 @@
 //! The rows, in MySQL.
 
 mod build;
+mod connect;
 mod counts;
 mod diagnose;
 mod epoch;
@@ -22,7 +23,7 @@ use std::{sync::Arc, time::Duration};
 
 use url::Url;
 
-use self::pool::Pool;
+use self::{connect::Connector, pool::Pool};
 pub use self::{
     counts::{CHATS, Count, MESSAGES},
     installation::Installation,
@@ -30,7 +31,11 @@ pub use self::{
 };
 use crate::{
     domain::{Message, MessageKey},
-    stores::{Result, coalescer::Coalescer},
+    stores::{
+        Result,
+        coalescer::Coalescer,
+        services::tls::{Tls, TlsFiles},
+    },
 };
 
 /// Maximum number of messages that one statement reads for several requests.
@@ -50,9 +55,10 @@ impl Mysql {
     ///
     /// # Errors
     ///
-    /// A URL that leads to no MySQL.
-    pub fn new(url: &Url, pool_size: usize, timeout: Duration) -> Result<Self> {
-        let pool = Arc::new(Pool::new(url, pool_size, timeout)?);
+    /// A URL that leads to no MySQL, and files that cannot be used.
+    pub fn new(url: &Url, files: &TlsFiles, pool_size: usize, timeout: Duration) -> Result<Self> {
+        let tls = Tls::read(errors::STORE, connect::SETTINGS, files)?;
+        let pool = Arc::new(Pool::new(Connector::new(url, &tls)?, pool_size, timeout)?);
         let reader = pool.clone();
         Ok(Self {
             pool,

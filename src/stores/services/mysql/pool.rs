@@ -9,8 +9,7 @@ use std::{
 use deadpool::{Runtime, managed::TimeoutType};
 use diesel::{QueryResult, result::Error as DieselError};
 use diesel_async::{
-    AnsiTransactionManager, AsyncConnection, AsyncMysqlConnection, SimpleAsyncConnection,
-    TransactionManager,
+    AnsiTransactionManager, AsyncMysqlConnection, SimpleAsyncConnection, TransactionManager,
     pooled_connection::{
         AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
         deadpool::{Hook, HookError, Object, Pool as DeadPool, PoolError},
@@ -18,19 +17,15 @@ use diesel_async::{
 };
 use futures_util::FutureExt;
 use scopeguard::{ScopeGuard, guard};
-use url::Url;
 
-use super::errors::{self, Cause, Effect, STORE, unavailable};
+use super::{
+    connect::Connector,
+    errors::{self, Cause, Effect, unavailable, STORE},
+};
 use crate::stores::{Error, Result, call::Call, circuit_breaker::CircuitBreaker};
 
 /// A checked-out connection.
 pub type Connection = Object<AsyncMysqlConnection>;
-
-/// Session variables set on every new connection. Row locks cover the rows that a statement touches, not the gaps
-/// X
-const SESSION: &str = "SET SESSION transaction_isolation = 'READ-COMMITTED', lc_messages = 'en_US', \
-                       sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO', \
-                       innodb_lock_wait_timeout = 2";
 
 /// Idle time in seconds after which MySQL closes a pooled session. It bounds how long a process that hangs within a
 /// transaction, or whose host lost power, keeps its locks.
@@ -42,7 +37,7 @@ const MAX_IDLE: Duration = Duration::from_secs(IDLE_TIMEOUT / 2);
 /// Connection pool with time limits for every wait.
 pub struct Pool {
     connections: DeadPool<AsyncMysqlConnection>,
-    url: String,
+    connector: Connector,
     /// Time limit of a call.
     pub timeout: Duration,
     breaker: CircuitBreaker,
@@ -53,18 +48,17 @@ pub struct Pool {
 
 impl Pool {
     /// Prepares the pool; connections are opened when first needed.
-    pub fn new(url: &Url, size: usize, timeout: Duration) -> Result<Self> {
-        let mut url = url.clone();
-        if !url.query_pairs().any(|(name, _)| name == "prefer_socket") {
-            // Otherwise the client switches to the server's Unix socket, which may belong to another server.
-            url.query_pairs_mut().append_pair("prefer_socket", "false");
-        }
+    pub fn new(connector: Connector, size: usize, timeout: Duration) -> Result<Self> {
         let replace_before: Arc<Mutex<Option<Instant>>> = Arc::default();
         let mut manager = ManagerConfig::default();
-        manager.custom_setup = Box::new(|url| establish_for_pool(url).boxed());
+        manager.custom_setup = Box::new({
+            let connector = connector.clone();
+            move |_| establish_for_pool(connector.clone()).boxed()
+        });
         // A ping at every check-out would double the time of a read: `replace_before` and `Pool::read` replace it.
         manager.recycling_method = RecyclingMethod::Fast;
-        let manager = AsyncDieselConnectionManager::new_with_config(url.as_str(), manager);
+        // The connector has the URL.
+        let manager = AsyncDieselConnectionManager::new_with_config("", manager);
         let connections = DeadPool::builder(manager)
             .max_size(size)
             .wait_timeout(Some(timeout))
@@ -85,7 +79,7 @@ impl Pool {
             .map_err(|error| unavailable(&error))?;
         Ok(Self {
             connections,
-            url: url.to_string(),
+            connector,
             timeout,
             breaker: CircuitBreaker::new(STORE, timeout),
             replace_before,
@@ -104,7 +98,7 @@ impl Pool {
 
     /// Opens a connection outside the pool, for locks and migrations.
     pub async fn dedicated(&self) -> Result<AsyncMysqlConnection> {
-        let connection = self.breaker.call(establish(&self.url)).await?;
+        let connection = self.breaker.call(self.connector.connect()).await?;
         connection.map_err(|error| unavailable(&error))
     }
 
@@ -255,17 +249,10 @@ fn lock(time: &Mutex<Option<Instant>>) -> MutexGuard<'_, Option<Instant>> {
     time.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn establish(url: &str) -> diesel::ConnectionResult<AsyncMysqlConnection> {
-    let mut connection = AsyncMysqlConnection::establish(url).await?;
-    connection
-        .batch_execute(SESSION)
-        .await
-        .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
-    Ok(connection)
-}
-
-async fn establish_for_pool(url: &str) -> diesel::ConnectionResult<AsyncMysqlConnection> {
-    let mut connection = establish(url).await?;
+async fn establish_for_pool(
+    connector: Connector,
+) -> diesel::ConnectionResult<AsyncMysqlConnection> {
+    let mut connection = connector.connect().await?;
     connection
         .batch_execute(&format!("SET SESSION wait_timeout = {IDLE_TIMEOUT}"))
         .await

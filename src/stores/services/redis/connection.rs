@@ -8,16 +8,17 @@ use std::{
 use deadpool_redis::{
     Manager, Pool, Runtime,
     redis::{
-        AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, RedisError,
+        AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, FromRedisValue, Pipeline, RedisError,
+        TlsCertificates,
         aio::{ConnectionManager, ConnectionManagerConfig},
     },
 };
 use url::Url;
 
-use crate::stores::{Error, Result, circuit_breaker::CircuitBreaker};
+use crate::stores::{Error, Result, circuit_breaker::CircuitBreaker, services::tls::Tls};
 
 /// Name of this store in errors.
-const STORE: &str = "Redis";
+pub(super) const STORE: &str = "Redis";
 
 /// Two ways to Redis. Requests share one connection that pipelines them all, as a check-out for each would halve what
 /// can be accepted. Workers have a small pool, so that the megabytes of a claim do not stand in a request's way.
@@ -40,7 +41,7 @@ pub enum ConnectionClass {
 
 impl Connections {
     /// Prepares the connections; they are made when first needed, and again whenever they break.
-    pub fn new(url: &Url, pool_size: usize, timeout: Duration) -> Result<Self> {
+    pub fn new(url: &Url, tls: &Tls, pool_size: usize, timeout: Duration) -> Result<Self> {
         // One attempt each: a caller waits no longer than its own timeout, and the next request tries again.
         let settings = ConnectionManagerConfig::new()
             .set_number_of_retries(1)
@@ -49,14 +50,14 @@ impl Connections {
             .set_connection_timeout(Some(timeout))
             .set_response_timeout(Some(timeout))
             .set_pipeline_buffer_size(1024);
-        let client = Client::open(url.as_str()).map_err(|error| unavailable(&error))?;
+        let client = client(url, tls).map_err(|error| unavailable(&error))?;
         let shared = ConnectionManager::new_lazy_with_config(client.clone(), settings.clone())
             .map_err(|error| unavailable(&error))?;
         // Without it, the client gives up after 500 ms.
         let limits = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(timeout))
             .set_response_timeout(Some(timeout));
-        let manager = Manager::new_with_config(url.as_str(), limits);
+        let manager = Manager::new_with_config(client.get_connection_info().clone(), limits);
         let pool = Pool::builder(manager.map_err(|error| unavailable(&error))?)
             .max_size(pool_size)
             .wait_timeout(Some(timeout))
@@ -130,6 +131,22 @@ impl Connections {
             .await?
             .map_err(|error| unavailable(&error))
     }
+}
+
+/// Makes a client of a URL, which decides whether connections are encrypted: `rediss`.
+fn client(url: &Url, tls: &Tls) -> std::result::Result<Client, RedisError> {
+    if url.scheme() != "rediss" {
+        return Client::open(url.as_str());
+    }
+    let client_tls = tls.client.as_ref().map(|client| ClientTlsConfig {
+        client_cert: client.cert.clone(),
+        client_key: client.key.clone(),
+    });
+    let certificates = TlsCertificates {
+        client_tls,
+        root_cert: tls.ca.clone(),
+    };
+    Client::build_with_tls(url.as_str(), certificates)
 }
 
 /// Tells whether an error means that Redis is unreachable or not ready, rather than that it rejects this call.

@@ -2,15 +2,16 @@
 
 use deadpool_redis::redis::{self, cmd};
 
-use super::{Redis, connection::ConnectionClass, server::ServerInfo};
-use crate::stores::{Check, Result, call::call, check};
+use super::{Redis, SETTINGS, connection::ConnectionClass, server::ServerInfo};
+use crate::stores::{Check, Result, call::call, check, services::tls};
 
 impl Redis {
     /// Examines the server and its settings. That it is unreachable is a finding.
     pub async fn diagnose(&self) -> Vec<Check> {
         let checks = call!("queue", "examine").timed(self.checks()).await;
         checks.unwrap_or_else(|error| {
-            let advice = "check that Redis and MySQL are running, and that services.redis_url has the right address";
+            let otherwise = "check that Redis and MySQL are running, and that services.redis_url has the right address";
+            let advice = tls::advice(&error, SETTINGS, otherwise);
             vec![Check::problem("redis", error.to_string(), advice)]
         })
     }

@@ -28,11 +28,17 @@ pub use self::{
     counter::{Counter, CounterKey, Fact},
     enqueue::{EncodedWrite, Offered},
 };
-use super::mysql::Mysql;
+use super::{
+    mysql::Mysql,
+    tls::{Tls, TlsFiles},
+};
 use crate::{
     domain::{Change, Kind, Revision, time::Clock},
     stores::{Error, Result, payload},
 };
+
+/// Prefix of the settings of this store.
+const SETTINGS: &str = "services.redis";
 
 /// Bounds of the queue, and how Redis is used.
 #[derive(Debug, Clone)]
@@ -73,10 +79,16 @@ impl Redis {
     ///
     /// # Errors
     ///
-    /// A URL that leads to no Redis.
-    pub fn new(url: &Url, settings: RedisSettings, mysql: Arc<Mysql>) -> Result<Self> {
+    /// A URL that leads to no Redis, and files that cannot be used.
+    pub fn new(
+        url: &Url,
+        files: &TlsFiles,
+        settings: RedisSettings,
+        mysql: Arc<Mysql>,
+    ) -> Result<Self> {
+        let tls = Tls::read(connection::STORE, SETTINGS, files)?;
         Ok(Self {
-            connections: Connections::new(url, settings.pool_size, settings.timeout)?,
+            connections: Connections::new(url, &tls, settings.pool_size, settings.timeout)?,
             scripts: RwLock::default(),
             mysql,
             settings,
