@@ -15,6 +15,8 @@
 //! | `between_batches` | a batch is settled, and the next one not begun |
 //! | `before_outbox_delete` | the index holds the changes, and the outbox row still exists |
 //! | `epoch_raised`, `epoch_set` | a new epoch is in MySQL, and then in Redis, where no script of it is loaded yet |
+//! | `server_thread`, `admin_thread` | a thread of the API's or of the admin listener's server starts |
+//! | `migrated` | the schema is up to date, and the workers are not started |
 //! | `between_rebuild_pages` | a rebuild has put a page, and kept how far it has come |
 
 #[cfg(not(feature = "breakpoints"))]

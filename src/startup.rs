@@ -1,13 +1,18 @@
 //! Starts the process: chooses the backend, wires everything up, and shuts it down in order.
 
-use std::{sync::Arc, time::Duration};
+mod lasting;
+mod open_files;
+mod work;
+
+use std::{convert::Infallible, sync::Arc};
 
 use actix_web::dev::{Server, ServerHandle};
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
+use self::lasting::Lasting;
 use crate::{
     admin::{self, AdminState},
     config::{self, BackendKind, Settings},
@@ -32,9 +37,6 @@ use crate::{
     telemetry::{logging, metrics, worker_status::ProcessStatus, write_counters::WriteCounters},
     workers,
 };
-
-/// Pause before another attempt to migrate a database that is not up yet.
-const MIGRATE_AGAIN: Duration = Duration::from_millis(500);
 
 /// Prepares the stores of the chosen backend; nothing is reached or opened yet.
 ///
@@ -125,7 +127,8 @@ pub struct Running {
     process: Arc<ProcessStatus>,
     notifier: Notifier,
     stop: CancellationToken,
-    http: (ServerHandle, JoinHandle<std::io::Result<()>>),
+    lasting: Lasting,
+    http: (ServerHandle, JoinHandle<()>),
     admin: Option<ServerHandle>,
     workers: JoinHandle<()>,
     /// File of the unix socket, removed when this is dropped.
@@ -138,6 +141,15 @@ pub struct Running {
 ///
 /// An address that cannot be listened on; a file that cannot be opened, or that another process serves.
 pub async fn start(settings: &Settings, migrate: bool) -> anyhow::Result<Running> {
+    let connections = open_files::reserve(settings)?;
+    let is_limited = connections < settings.server.connections;
+    let settings = &Settings {
+        server: config::Server {
+            connections,
+            ..settings.server.clone()
+        },
+        ..settings.clone()
+    };
     let backend = backend(settings)?;
     let maintenance = Maintenance::new(backend.clone());
     let (process, counters) = (
@@ -147,7 +159,6 @@ pub async fn start(settings: &Settings, migrate: bool) -> anyhow::Result<Running
     let stop = CancellationToken::new();
     let service = Arc::new(Service::new(backend.clone(), counters.clone()));
     let readiness = Arc::new(Readiness::new(backend.clone(), process.clone()));
-    raise_file_limit(settings.server.connections);
     let mut listeners = Listeners::bind(&settings.server).context("cannot listen")?;
     let socket = listeners.file.take();
     let server =
@@ -168,12 +179,19 @@ pub async fn start(settings: &Settings, migrate: bool) -> anyhow::Result<Running
             )
         })?;
     let migrates = open(&backend, migrate).await?;
+    if is_limited {
+        warn!(
+            connections,
+            "Limit of open files is too low for server.connections; fewer connections are accepted: raise it (ulimit -n, LimitNOFILE)"
+        );
+    }
 
     tokio::spawn(metrics::keep_up());
-    let http = (server.handle(), tokio::spawn(server));
+    let lasting = Lasting::new(stop.clone());
+    let http = (server.handle(), lasting.spawn("the API's server", server));
     let admin_handle = admin.as_ref().map(Server::handle);
     if let Some(server) = admin {
-        tokio::spawn(server);
+        lasting.spawn("the admin listener's server", server);
         tokio::spawn(state.keep_history());
     }
     let notifier = Notifier::new(process.clone());
@@ -194,21 +212,13 @@ pub async fn start(settings: &Settings, migrate: bool) -> anyhow::Result<Running
         stop,
         http,
         admin: admin_handle,
-        workers: tokio::spawn(work(context, migrates)),
+        workers: lasting.spawn("the workers", async move {
+            work::run(context, migrates).await;
+            Ok::<(), Infallible>(())
+        }),
+        lasting,
         socket,
     })
-}
-
-/// Raises the limit of open files. Each connection is an open file, and many systems allow only 1,024 by default.
-fn raise_file_limit(connections: usize) {
-    match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(files) if files < connections as u64 => warn!(
-            files,
-            "Limit of open files is below server.connections; further connections will fail: raise it (ulimit -n, LimitNOFILE)"
-        ),
-        Ok(_) => {}
-        Err(error) => warn!(%error, "Failed to raise the limit of open files"),
-    }
 }
 
 /// Opens a file. Returns true if the migration must run later, once the database is reachable.
@@ -226,51 +236,39 @@ async fn open(backend: &Backend, migrate: bool) -> stores::Result<bool> {
     Ok(false)
 }
 
-/// Runs the workers, after the migration if one is to be run.
-async fn work(context: workers::Context, migrates: bool) {
-    if migrates {
-        let migrated = migrate_until_done(&context.backend);
-        if context.stop.run_until_cancelled(migrated).await.is_none() {
-            return;
-        }
-    }
-    workers::start(&context).wait().await;
-}
-
-/// Migrates the schema as soon as the database is there.
-async fn migrate_until_done(backend: &Backend) {
-    let mut failures = 0_u32;
-    while let Err(error) = backend.migrate().await {
-        // The first is logged, and then one in a minute.
-        if failures.is_multiple_of(120) {
-            warn!(%error, "Failed to migrate the schema; workers start once it succeeds");
-        }
-        failures += 1;
-        tokio::time::sleep(MIGRATE_AGAIN).await;
-    }
-}
-
 impl Running {
     /// Waits for a signal, then finishes open requests and batches.
     ///
     /// # Errors
     ///
-    /// Signals that cannot be listened for.
+    /// Signals that cannot be listened for. A server or the workers ended without a signal: what still works was finished.
     pub async fn wait(self) -> anyhow::Result<()> {
-        shutdown::requested().await?;
-        info!("Shutting down; open requests and batches are being finished");
+        let failed = tokio::select! {
+            requested = shutdown::requested() => {
+                requested?;
+                info!("Shutting down; open requests and batches are being finished");
+                None
+            }
+            part = self.lasting.ended() => {
+                error!(part, "A part of the process ended unexpectedly; shutting down, because the process cannot work without it");
+                Some(part)
+            }
+        };
         self.process.end();
         self.notifier.stopping();
         self.stop.cancel();
         let limit = self.settings.shutdown_timeout;
         let code = tokio::select! {
             () = self.finish() => {
+                if let Some(part) = failed {
+                    bail!("{part} ended unexpectedly");
+                }
                 info!("Shutdown complete");
                 return Ok(());
             }
             () = tokio::time::sleep(limit) => {
                 warn!("Shutdown timed out; unfinished batches are recovered when their leases expire");
-                0
+                i32::from(failed.is_some())
             }
             _ = shutdown::requested() => {
                 warn!("Shutdown aborted by a second signal; unfinished batches are recovered when their leases expire");

@@ -10,7 +10,7 @@ use std::{
 const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 18] = [
     ("config", &["listener"]),
     ("domain", &[]),
-    ("failpoints", &[]),
+    ("failpoints", &["domain"]),
     ("lib", &[]),
     ("listener", &[]),
     ("main", &["cli"]),
@@ -37,6 +37,7 @@ const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 18] = [
         &[
             "config",
             "domain",
+            "failpoints",
             "listener",
             "readiness",
             "service",
@@ -48,6 +49,7 @@ const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 18] = [
         &[
             "config",
             "domain",
+            "failpoints",
             "listener",
             "maintenance",
             "readiness",
@@ -59,6 +61,8 @@ const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 18] = [
         &[
             "admin",
             "config",
+            "domain",
+            "failpoints",
             "http",
             "listener",
             "maintenance",

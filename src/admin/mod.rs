@@ -26,7 +26,7 @@ use tracing_actix_web::TracingLogger;
 
 use self::{access::AccessPolicy, collector::Collector, history::History};
 use crate::{
-    config,
+    config, failpoints,
     listener::{bind, server},
     maintenance::Maintenance,
     readiness::Readiness,
@@ -100,6 +100,7 @@ pub fn serve(
     // Connections to stores must outlive the thread that happened to open them: see `http::serve`.
     let runtime = Handle::current();
     let app = move || {
+        failpoints::hit("admin_thread");
         let runtime = runtime.clone();
         App::new()
             .wrap(from_fn(access::check))

@@ -37,7 +37,7 @@ use self::{
     routes::openapi::Json,
 };
 use crate::{
-    config,
+    config, failpoints,
     listener::server,
     readiness::Readiness,
     service::Service,
@@ -71,6 +71,7 @@ pub fn serve(
     let runtime = Handle::current();
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let app = move || {
+        failpoints::hit("server_thread");
         let runtime = runtime.clone();
         App::new()
             .wrap(from_fn(cross_site::check))

@@ -182,3 +182,43 @@ async fn jobs_of_a_killed_process_are_reclaimed_after_the_default_lease(fixture:
     .await;
     assert_eq!(survivor.get(&app).await.text_field("ChatsCount"), "0");
 }
+
+#[apply(on_each_backend!)]
+async fn process_ends_with_an_error_if_a_part_of_it_ends(fixture: &Fixture) {
+    for (step, part) in [
+        ("server_thread", "the API's server"),
+        ("admin_thread", "the admin listener's server"),
+        ("migrated", "the workers"),
+    ] {
+        let plan = format!("{step}:1:panic");
+        let mut process = fixture.launch(&["serve"], &[("CONFAB_TEST_BREAK", &plan)]);
+        let status = eventually("the process ends", async || {
+            process.ended().ok_or_else(|| process.output())
+        })
+        .await;
+        assert_eq!(status.code(), Some(1), "{step}: {}", process.output());
+        let line = format!("confab: {part} ended unexpectedly");
+        assert!(process.output().contains(&line), "{}", process.output());
+    }
+}
+
+#[apply(on_each_backend!)]
+async fn too_few_open_files_stop_startup(fixture: &Fixture) {
+    // The runtime starts with this limit, and threads of the server would not.
+    let limited = ["sh", "-c", "ulimit -n 40 && exec \"$@\"", "sh"];
+    let finished = fixture.confab_wrapped(&limited, &["serve"], &[]).await;
+    finished.expect_code(1);
+    let text = "the limit of open files is 40, and at least";
+    assert!(finished.stderr.contains(text), "{finished:#?}");
+}
+
+#[apply(on_each_backend!)]
+async fn low_limit_of_open_files_bounds_the_connections(fixture: &Fixture) {
+    let limited = ["sh", "-c", "ulimit -n 2000 && exec \"$@\"", "sh"];
+    let mut api = fixture.launch_wrapped(&limited, &["serve"], &[]);
+    assert!(api.wait_until_up().await, "{}", api.output());
+    let text = "Limit of open files is too low for server.connections";
+    eventually_eq(text, true, async || api.output().contains(text)).await;
+    api.wait_until_ready().await;
+    api.new_app_and_chat().await;
+}

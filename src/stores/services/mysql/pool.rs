@@ -20,7 +20,7 @@ use scopeguard::{ScopeGuard, guard};
 
 use super::{
     connect::Connector,
-    errors::{self, Cause, Effect, unavailable, STORE},
+    errors::{self, Cause, Effect, STORE, unavailable},
 };
 use crate::stores::{Error, Result, call::Call, circuit_breaker::CircuitBreaker};
 
