@@ -6,7 +6,10 @@ use elasticsearch::{cluster::ClusterHealthParts, indices::IndicesGetParts, nodes
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{SETTINGS, SearchIndex, failed, indices::DEFINITION, ownership::MARK};
+use super::{
+    SETTINGS, SearchIndex, failed,
+    indices::{DEFINITION, INSTALLATION},
+};
 use crate::stores::{Check, Result, call::call, services::tls};
 
 #[derive(Deserialize)]
@@ -182,7 +185,7 @@ fn version(mapping: &Value) -> u64 {
 fn explicit(mapping: &Value) -> Value {
     let mut mapping = mapping.clone();
     if let Some(meta) = mapping["_meta"].as_object_mut() {
-        meta.remove(MARK);
+        meta.remove(INSTALLATION);
     }
     if let Some(fields) = mapping["properties"].as_object_mut() {
         for field in fields.values_mut().filter_map(Value::as_object_mut) {

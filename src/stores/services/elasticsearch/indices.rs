@@ -13,7 +13,7 @@
 //!   refreshed, and the next search waits.
 //! - One shard, which holds 2 billion messages. One replica if there is a second node.
 //! - Nothing is mapped by guess (`strict`).
-//! - `_meta.installation` is added at creation: see [`super::ownership`].
+//! - `_meta.installation` is added at creation: see `ownership.rs`.
 //! - `_meta.version` is raised with every change of it, or of the tokens: an index of an older version is
 //!   replaced by a new one.
 
@@ -26,7 +26,7 @@ use elasticsearch::indices::{IndicesCreateParts, IndicesGetAliasParts, IndicesRe
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{SearchIndex, failed, ownership::MARK, response::Rejection, unavailable};
+use super::{SearchIndex, failed, response::Rejection, unavailable};
 use crate::stores::{
     Error, IndexState, Result,
     call::{Call, call},
@@ -64,6 +64,9 @@ struct Refreshed {
 struct Shards {
     failed: u32,
 }
+
+/// Member of `_meta` with the ID of the installation: see `ownership.rs`.
+pub(super) const INSTALLATION: &str = "installation";
 
 /// Returns the permanent alias of an index. Writes to the index use it, because a write to its name would create the
 /// index again if it had been deleted meanwhile.
@@ -112,7 +115,7 @@ impl SearchIndex {
     /// of two processes that do this at once, Elasticsearch refuses the second, which takes the first's.
     pub async fn create(&self, installation: &str) -> Result<String> {
         let mut definition: Value = serde_json::from_str(DEFINITION).map_err(failed)?;
-        definition["mappings"]["_meta"][MARK] = installation.into();
+        definition["mappings"]["_meta"][INSTALLATION] = installation.into();
         let unused = self.in_use().await?.is_none();
         let now = millis();
         let mut rejection = None;

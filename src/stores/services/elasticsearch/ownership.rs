@@ -11,11 +11,11 @@ use elasticsearch::indices::{
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{SearchIndex, indices::own_alias};
+use super::{
+    SearchIndex,
+    indices::{INSTALLATION, own_alias},
+};
 use crate::stores::{Result, call::call};
-
-/// Member of `_meta` with the ID of the installation.
-pub(super) const MARK: &str = "installation";
 
 /// Definition of an index, as far as it is requested.
 #[derive(Default, Deserialize)]
@@ -46,7 +46,7 @@ impl SearchIndex {
             let is_confabs = [&own, &self.alias]
                 .into_iter()
                 .any(|alias| index.aliases.contains_key(alias));
-            if self.is_named(name) && is_confabs && !meta.contains_key(MARK) {
+            if self.is_named(name) && is_confabs && !meta.contains_key(INSTALLATION) {
                 self.mark(name, meta, installation).await?;
             }
         }
@@ -59,7 +59,7 @@ impl SearchIndex {
         mut meta: Map<String, Value>,
         installation: &str,
     ) -> Result<()> {
-        meta.insert(MARK.to_owned(), installation.into());
+        meta.insert(INSTALLATION.to_owned(), installation.into());
         let parts = [index];
         let indices = self.client.indices();
         let put = indices
@@ -85,7 +85,9 @@ impl SearchIndex {
     /// Deletes every index of `installation` but `kept`.
     pub(super) async fn delete_others(&self, kept: &str, installation: &str) -> Result<()> {
         for (other, meta) in self.marks().await? {
-            let is_ours = meta.get(MARK).is_some_and(|mark| mark == installation);
+            let is_ours = meta
+                .get(INSTALLATION)
+                .is_some_and(|mark| mark == installation);
             if other == kept || !self.is_named(&other) || !is_ours {
                 continue;
             }

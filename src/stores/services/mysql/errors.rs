@@ -10,9 +10,8 @@ use diesel::{
     sql_query,
     sql_types::{BigInt, Text},
 };
-use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection};
 
-use super::pool::Connection;
 use crate::stores::Error;
 
 /// Name of this store in errors.
@@ -55,7 +54,7 @@ struct Condition {
 
 /// Asks for the cause of the statement that just failed on this connection. Warnings may precede the error, which is the
 /// last condition.
-pub(super) async fn diagnose(connection: &mut Connection, error: &DieselError) -> Cause {
+pub(super) async fn diagnose(connection: &mut AsyncMysqlConnection, error: &DieselError) -> Cause {
     if !matches!(error, DieselError::DatabaseError(..)) {
         return Cause::Client;
     }
@@ -88,6 +87,14 @@ fn is_read_only(number: i64) -> bool {
     matches!(number, 1290 | 1836 | 1792 | 1874 | 3032)
 }
 
+/// Numbers of missing rights, and of users that the schema names. A connection keeps the rights that it began with.
+fn is_about_rights(number: i64) -> bool {
+    matches!(
+        number,
+        1044 | 1045 | 1142 | 1143 | 1227 | 1370 | 1410 | 1449
+    )
+}
+
 /// Tells whether an error is no fault of the data: the same statement succeeds once the server, its schema or the
 /// rights on it are repaired. Everything else is the data's fault.
 fn is_outage(number: i64, state: &str) -> bool {
@@ -98,6 +105,7 @@ fn is_outage(number: i64, state: &str) -> bool {
         return true;
     }
     is_read_only(number)
+        || is_about_rights(number)
         || matches!(
             number,
             // Files, disk, memory and storage engine.
@@ -105,8 +113,6 @@ fn is_outage(number: i64, state: &str) -> bool {
             | 1194 | 1195 | 3675
             // Locks held by others, and limits on connections, transactions and time.
             | 1036 | 1099 | 1203 | 1205 | 1206 | 1213 | 1223 | 1226 | 1637 | 3024 | 3572
-            // Rights, and users that the schema names.
-            | 1044 | 1045 | 1142 | 1143 | 1227 | 1370 | 1410 | 1449
             // Shutdown, replication and clients that the server disconnected.
             | 1053 | 1317 | 3098 | 3100 | 3101 | 3168 | 3169 | 4031
         )
@@ -129,7 +135,7 @@ pub(super) fn classify(error: &DieselError, cause: Cause) -> (Error, Effect) {
         (DieselError::DeserializationError(_), _) => (failed(detail), Effect::Reuse),
         (DieselError::DatabaseError(..), Cause::Server { number, state }) => {
             let detail = format!("{detail} (error {number}, SQLSTATE {state})");
-            if is_read_only(number) {
+            if is_read_only(number) || is_about_rights(number) {
                 (unavailable(&detail), Effect::ReplaceAll)
             } else if is_outage(number, &state) {
                 (unavailable(&detail), Effect::Reuse)
@@ -204,12 +210,11 @@ mod tests {
             (1040, "08004"),
             (1317, "70100"),
             (1146, "42S02"),
-            (1142, "42000"),
             (1114, "HY000"),
         ] {
             assert_eq!(server(number, state), (true, Effect::Reuse), "{number}");
         }
-        for number in [1290, 1836, 1792] {
+        for number in [1290, 1836, 1792, 1142] {
             assert_eq!(
                 server(number, "HY000"),
                 (true, Effect::ReplaceAll),

@@ -140,19 +140,13 @@ impl Pool {
     }
 
     /// Runs statements that may change something, each committed by itself, within the pool's time limit.
-    pub async fn write<T: Send>(
-        &self,
-        write: impl Statements<T>,
-    ) -> Result<T> {
+    pub async fn write<T: Send>(&self, write: impl Statements<T>) -> Result<T> {
         let outcome = self.run(self.timeout, Mode::AutoCommit, &write).await;
         outcome.map_err(|(error, _)| error)
     }
 
     /// Runs statements as one transaction, within the pool's time limit. An error rolls it back.
-    pub async fn transaction<T: Send>(
-        &self,
-        statements: impl Statements<T>,
-    ) -> Result<T> {
+    pub async fn transaction<T: Send>(&self, statements: impl Statements<T>) -> Result<T> {
         let outcome = self.run(self.timeout, Mode::Transaction, &statements).await;
         outcome.map_err(|(error, _)| error)
     }
