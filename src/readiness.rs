@@ -41,13 +41,13 @@ impl Status {
 
 /// State of the stores and workers.
 pub struct Report {
-    /// What follows from it.
+    /// Readiness that results from the stores and workers.
     pub status: Status,
     /// Result of each store's last probe.
     pub stores: [Probe; 3],
     /// Status of each worker.
     pub workers: Vec<WorkerStatus>,
-    /// What an operator must know although requests succeed: the database has lost rows, for example.
+    /// Faults that an operator must know of although requests succeed, such as rows that the database lost.
     pub alarms: Vec<String>,
 }
 

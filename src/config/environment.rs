@@ -36,8 +36,8 @@ impl Environment {
         std::env::vars_os().collect()
     }
 
-    /// Names of variables that begin with `CONFAB_` but are no settings. Kubernetes sets such variables for a Service of
-    /// that name: `CONFAB_PORT=tcp://…`.
+    /// Names of variables that begin with `CONFAB_` but are no settings. For a Service named
+    /// `confab`, Kubernetes sets such variables: `CONFAB_PORT=tcp://…`.
     pub fn ignored(&self) -> &[String] {
         &self.ignored
     }

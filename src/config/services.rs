@@ -16,7 +16,7 @@ struct Store<'a> {
     url: &'a Url,
     /// Schemes of the URL.
     schemes: &'static [&'static str],
-    /// What the URL must have for the files to be used; `None` if it has it.
+    /// The part of the URL that is missing, without which the files would not be used; `None` if none is.
     missing_tls: Option<&'static str>,
     files: [&'a Path; 3],
 }

@@ -1,4 +1,4 @@
-//! What reverse proxies say of a request: `X-Forwarded-For`, `X-Forwarded-Host` and `Forwarded` (RFC 7239).
+//! Headers in which reverse proxies describe a request: `X-Forwarded-For`, `X-Forwarded-Host` and `Forwarded` (RFC 7239).
 
 use std::net::IpAddr;
 

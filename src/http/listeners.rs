@@ -9,7 +9,7 @@ use crate::{
     listener::bind::{self, SocketFile},
 };
 
-/// What the server listens on.
+/// Sockets of the API, before the server uses them.
 pub struct Listeners {
     pub(super) tcp: Vec<TcpListener>,
     pub(super) unix: Option<UnixListener>,

@@ -116,7 +116,7 @@ where
     Ok(builder.run())
 }
 
-/// What the HTTP service takes: a connection, and the address of its peer.
+/// Makes the input of the HTTP service: a connection, and the address of its peer.
 async fn accepted<T: AsyncRead + AsyncWrite + AsFd + Unpin>(
     stream: T,
     peer: impl Fn(&T) -> Option<SocketAddr>,

@@ -19,7 +19,7 @@ pub trait Merge: Item + Sized {
 impl Merge for Chat {
     fn merge(pending: Self, stored: Self) -> Self {
         let messages_count = stored.messages_count;
-        // What is queued is the creation itself; a row can be made from its messages.
+        // The queued write is the creation itself; a row can be made from its messages.
         let created_at = pending.created_at;
         let newer = if pending.revision > stored.revision {
             pending

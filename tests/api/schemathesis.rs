@@ -61,14 +61,14 @@ async fn every_response_conforms_to_the_description(fixture: &Fixture) {
 }
 
 #[test]
-#[ignore = "wants schemathesis, MySQL, Redis and Elasticsearch: make test"]
+#[ignore = "needs schemathesis, MySQL, Redis and Elasticsearch: make test"]
 fn no_undocumented_response_on_services() {
     let location = StoreLocation::Services(Servers::shared());
     run_at(location, LIMIT, every_response_conforms_to_the_description);
 }
 
 #[test]
-#[ignore = "wants schemathesis: make test"]
+#[ignore = "needs schemathesis: make test"]
 fn no_undocumented_response_on_embedded() {
     run_at(
         StoreLocation::Embedded,

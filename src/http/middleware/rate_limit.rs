@@ -86,7 +86,7 @@ pub async fn check(
     next.call(request).await
 }
 
-/// What the rate limit counts by: the address of the client, or its network. Clients without an address, behind a proxy on
+/// Returns the address that the rate limit counts by: that of the client, or that of its network. Clients without an address, behind a proxy on
 /// a unix socket that does not name them, count as one.
 fn client(peer: Option<SocketAddr>, forwarded: Option<IpAddr>) -> IpAddr {
     let client = forwarded.or_else(|| peer.map(|peer| peer.ip()));

@@ -85,7 +85,7 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// What happened to which file.
+    /// The name of the file, and its fault.
     pub fn check(&self, path: &Path) -> Result<(), String> {
         let Some(main) = self.main.get() else {
             return Ok(());
