@@ -26,11 +26,11 @@ chaos: stores ## run the whole fault suite on the release build (about 45 minute
 benchmark = $(call stores-env,test) && exec cargo bench --locked --features bench --bench bench --
 
 bench: stores ## run the benchmark (15 minutes); ARGS=accept runs a part: benches/README.md
-	@scripts/wrk.sh
+	@scripts/install-package.sh wrk wrk
 	@$(benchmark) $(ARGS)
 
 bench-full: stores ## benchmark growth and several processes (about 20 minutes)
-	@scripts/wrk.sh
+	@scripts/install-package.sh wrk wrk
 	@$(benchmark) growth processes $(ARGS)
 
 direct-dependencies = cargo tree --quiet --locked --depth 1 --prefix none --format '{p} {f}'
@@ -69,10 +69,10 @@ stores: ## start MySQL, Redis and Elasticsearch, and leave them running
 	@scripts/stores.sh up
 
 chromium: ## install Chromium for the browser tests
-	@scripts/chromium.sh
+	@scripts/install-package.sh chromium chromium fonts-dejavu-core
 
 nginx: ## install nginx for the tests behind a reverse proxy
-	@scripts/nginx.sh
+	@scripts/install-package.sh nginx nginx-light
 
 stores-down: ## stop the stores; their data stays
 	@scripts/stores.sh down

@@ -87,7 +87,9 @@ impl Load {
                 .args(checks)
                 .output()
         })
-        .context("wrk cannot be run: scripts/wrk.sh installs it")?;
+        .context(
+            "wrk cannot be run: install it from the package wrk, or from https://github.com/wg/wrk",
+        )?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let Some(line) = text.lines().find_map(|line| line.strip_prefix("DONE ")) else {
             bail!("wrk: {text}{}", String::from_utf8_lossy(&output.stderr));

@@ -47,7 +47,7 @@ impl Browser {
                 Err(error) => last = error,
             }
         }
-        panic!("Chromium does not start (scripts/chromium.sh installs it): {last}");
+        panic!("Chromium does not start (`make chromium` installs it): {last}");
     }
 
     async fn launch(arguments: &[&str]) -> Result<Self, String> {

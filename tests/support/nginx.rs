@@ -60,7 +60,7 @@ impl Nginx {
             .stdout(Stdio::null())
             .stderr(File::create(&log).expect("the folder takes files"))
             .spawn()
-            .expect("nginx can be started (scripts/nginx.sh installs it)");
+            .expect("nginx can be started (`make nginx` installs it)");
         let nginx = Self {
             child,
             client: Client::new(port),
