@@ -32,12 +32,16 @@ async fn create_messages(fixture: &Fixture, api: &Client, chat: &Chat, first: u6
     .await;
 }
 
+async fn two_servers(fixture: &Fixture) -> (DedicatedRedis, DedicatedRedis) {
+    (
+        DedicatedRedis::durable(fixture).await,
+        DedicatedRedis::durable(fixture).await,
+    )
+}
+
 #[apply(on_services!)]
 async fn numbers_continue_after_redis_fails_back(fixture: &Fixture) {
-    let (first, second) = (
-        DedicatedRedis::durable(fixture).await,
-        DedicatedRedis::durable(fixture).await,
-    );
+    let (first, second) = two_servers(fixture).await;
     let mut proxy = Proxy::refusing(&first.url);
     proxy.open().await;
     let api = fixture.start_with(&[(REDIS_URL, &proxy.url())]).await;
@@ -52,10 +56,7 @@ async fn numbers_continue_after_redis_fails_back(fixture: &Fixture) {
 
 #[apply(on_services!)]
 async fn process_leaves_a_demoted_redis_that_still_answers(fixture: &Fixture) {
-    let (first, second) = (
-        DedicatedRedis::durable(fixture).await,
-        DedicatedRedis::durable(fixture).await,
-    );
+    let (first, second) = two_servers(fixture).await;
     let mut proxy = Proxy::refusing(&first.url);
     proxy.open().await;
     let api = fixture.start_with(&[(REDIS_URL, &proxy.url())]).await;
@@ -95,10 +96,7 @@ async fn writes_get_503_while_redis_lacks_replicas(fixture: &Fixture) {
 
 #[apply(on_services!)]
 async fn second_master_takes_no_writes(fixture: &Fixture) {
-    let (first, second) = (
-        DedicatedRedis::durable(fixture).await,
-        DedicatedRedis::durable(fixture).await,
-    );
+    let (first, second) = two_servers(fixture).await;
     let mut proxy = Proxy::refusing(&second.url);
     proxy.open().await;
     let api = fixture.start_with(&[(REDIS_URL, &first.url)]).await;

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    Chat, Client, Fixture, apply, concurrently, eventually_eq, on_each_backend, on_services,
+    Chat, Client, Fixture, Process, apply, concurrently, eventually_eq, on_each_backend,
+    on_services,
 };
 
 /// The number of messages in a page of a rebuild.
@@ -121,9 +122,8 @@ async fn reconciler_completes_a_killed_rebuild(fixture: &Fixture) {
     fixture.confab(&["search", "verify"]).await.expect_code(0);
 }
 
-/// Other programs and installations may name an index as this one does.
-#[apply(on_services!)]
-async fn rebuild_deletes_only_indices_of_this_installation(fixture: &Fixture) {
+/// Starts a process without the reconciler, on an index that holds one message.
+async fn start_with_an_indexed_message(fixture: &Fixture) -> (Process, Chat) {
     let api = fixture.start_with(&[NO_RECONCILER]).await;
     let chat = api.new_app_and_chat().await;
     api.create_message(&chat, "hello").await;
@@ -132,6 +132,13 @@ async fn rebuild_deletes_only_indices_of_this_installation(fixture: &Fixture) {
     })
     .await;
     fixture.no_rebuild_is_unfinished().await;
+    (api, chat)
+}
+
+/// Other programs and installations may name an index as this one does.
+#[apply(on_services!)]
+async fn rebuild_deletes_only_indices_of_this_installation(fixture: &Fixture) {
+    let (api, chat) = start_with_an_indexed_message(fixture).await;
     let elasticsearch = fixture.services().elasticsearch();
     let [old] = &elasticsearch.indices().await.expect("a response")[..] else {
         panic!("there is one index");
@@ -163,14 +170,7 @@ async fn rebuild_deletes_only_indices_of_this_installation(fixture: &Fixture) {
 /// An installation that was made before indices carried its mark takes over its present ones, once.
 #[apply(on_services!)]
 async fn unmarked_indices_of_an_older_version_are_taken_over_once(fixture: &Fixture) {
-    let api = fixture.start_with(&[NO_RECONCILER]).await;
-    let chat = api.new_app_and_chat().await;
-    api.create_message(&chat, "hello").await;
-    eventually_eq("it is found", vec![1], async || {
-        api.search_numbers(&chat, "hello").await
-    })
-    .await;
-    fixture.no_rebuild_is_unfinished().await;
+    let (api, chat) = start_with_an_indexed_message(fixture).await;
     drop(api);
     let elasticsearch = fixture.services().elasticsearch();
     let [old] = &elasticsearch.indices().await.expect("a response")[..] else {
