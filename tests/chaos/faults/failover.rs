@@ -104,6 +104,17 @@ impl Stored {
     }
 }
 
+/// Lets the replica lag, then cuts the processes off both servers. Returns the writes that must exist if the master's
+/// newest data is lost then.
+async fn cut_off_with_lag(trial: &mut Trial<'_>, pair: &mut Pair, load: &Load) -> DurableWrites {
+    pair.lag();
+    load.wait_for_successes(300).await;
+    let stored = Stored::now(trial).await;
+    trial.inject(load);
+    pair.proxy.cut().await;
+    stored.or_since(Instant::now())
+}
+
 /// Kills and replaces a random process in every second round.
 async fn kill_a_process(trial: &mut Trial<'_>, round: usize) {
     if round % 2 == 1 {
@@ -148,12 +159,7 @@ pub async fn replica_lags(trial: &mut Trial<'_>) {
     trial.start(2).await;
     for round in 0..rounds(2, 6) {
         let load = trial.load_with(THINK_TIME).await;
-        pair.lag();
-        load.wait_for_successes(300).await;
-        let stored = Stored::now(trial).await;
-        trial.inject(&load);
-        pair.proxy.cut().await;
-        let now = Instant::now();
+        let durable = cut_off_with_lag(trial, &mut pair, &load).await;
         let former = pair.master;
         pair.servers[former].kill();
         pair.promote().await;
@@ -162,7 +168,7 @@ pub async fn replica_lags(trial: &mut Trial<'_>) {
         load.wait_for_successes(100).await;
         pair.servers[former].start_again().await;
         pair.follow().await;
-        finish_lossy(trial, load, &stored.or_since(now)).await;
+        finish_lossy(trial, load, &durable).await;
     }
 }
 
@@ -178,18 +184,13 @@ pub async fn fails_back_with_resynchronisation(trial: &mut Trial<'_>) {
         pair.follow().await;
         pair.open().await;
         load.wait_for_successes(100).await;
-        pair.lag();
-        load.wait_for_successes(300).await;
-        let stored = Stored::now(trial).await;
-        trial.inject(&load);
-        pair.proxy.cut().await;
-        let now = Instant::now();
+        let durable = cut_off_with_lag(trial, &mut pair, &load).await;
         pair.promote().await;
         kill_a_process(trial, round).await;
         pair.open().await;
         load.wait_for_successes(100).await;
         pair.follow().await;
-        finish_lossy(trial, load, &stored.or_since(now)).await;
+        finish_lossy(trial, load, &durable).await;
     }
 }
 
@@ -200,12 +201,7 @@ pub async fn fails_back_before_it_is_noticed(trial: &mut Trial<'_>) {
     trial.start(2).await;
     for round in 0..rounds(2, 6) {
         let load = trial.load_with(THINK_TIME).await;
-        pair.lag();
-        load.wait_for_successes(300).await;
-        let stored = Stored::now(trial).await;
-        trial.inject(&load);
-        pair.proxy.cut().await;
-        let now = Instant::now();
+        let durable = cut_off_with_lag(trial, &mut pair, &load).await;
         pair.promote().await;
         pair.follow().await;
         pair.promote().await;
@@ -213,7 +209,7 @@ pub async fn fails_back_before_it_is_noticed(trial: &mut Trial<'_>) {
         kill_a_process(trial, round).await;
         pair.open().await;
         load.wait_for_successes(100).await;
-        finish_lossy(trial, load, &stored.or_since(now)).await;
+        finish_lossy(trial, load, &durable).await;
     }
 }
 
