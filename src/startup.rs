@@ -101,6 +101,7 @@ fn services(settings: &Settings, clock: Clock) -> stores::Result<Services> {
         queue_depth: settings.limits.queue_depth,
         dead_letters: settings.limits.dead_letters,
         clock,
+        idle: services.redis_idle,
     };
     let redis = Redis::new(
         services.redis_url.expose(),

@@ -16,7 +16,7 @@ const PAUSE: RangeInclusive<i64> = 0..=DAY;
 const PORT: RangeInclusive<i64> = 0..=65_535;
 
 /// Range of every setting that is a number.
-const NUMBERS: [(&str, RangeInclusive<i64>); 30] = [
+const NUMBERS: [(&str, RangeInclusive<i64>); 31] = [
     ("server.port", PORT),
     ("server.creation_port", PORT),
     ("server.connections", 1..=1_000_000),
@@ -28,6 +28,7 @@ const NUMBERS: [(&str, RangeInclusive<i64>); 30] = [
     ("embedded.timeout_ms", TIMEOUT),
     ("services.mysql_connections", 2..=1000),
     ("services.redis_connections", 1..=1000),
+    ("services.redis_idle_s", 60..=8_640_000),
     ("services.timeout_ms", TIMEOUT),
     ("services.elasticsearch_write_timeout_ms", TIMEOUT),
     // Lua passes a batch on as arguments, of which it takes some 8,000.

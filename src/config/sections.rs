@@ -103,6 +103,9 @@ pub struct ServicesSettings {
     pub redis_connections: usize,
     /// Prefix of all keys.
     pub redis_prefix: String,
+    /// Time after which an unused counter is evicted from Redis, 60 s to 100 days.
+    #[serde(rename = "redis_idle_s", deserialize_with = "seconds")]
+    pub redis_idle: Duration,
     /// `http(s)://[user:password@]host[:port]`
     pub elasticsearch_url: SecretUrl,
     /// Files for TLS to Elasticsearch.
@@ -233,6 +236,10 @@ impl LogLevel {
             Self::Trace => "trace",
         }
     }
+}
+
+fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_secs)
 }
 
 pub(super) fn millis<'de, D: serde::Deserializer<'de>>(

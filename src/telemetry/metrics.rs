@@ -69,6 +69,7 @@ metrics! {
     gauge INDEX_LAG_SECONDS = "confab_index_lag_seconds": "Age of the oldest stored message that the search index does not hold yet.";
     counter DRIFT = "confab_drift_found_total": "Differences that the reconciler found and repairs.";
     gauge REDIS_MASTERS = "confab_redis_masters": "Redis servers that processes of this installation use as master: more than 1 stops writes.";
+    counter EVICTED_COUNTERS = "confab_redis_counters_evicted_total": "Counters of idle chats and applications that were removed from Redis.";
     counter WORKER_RESTARTS = "confab_worker_restarts_total": "Restarts of workers after a panic.";
     gauge WORKER_STALLED = "confab_worker_stalled_seconds": "Duration of a stalled step, longer than workers.stall_ms; else 0.";
     counter LOG_DROPPED = "confab_log_lines_dropped_total": "Log lines dropped because standard error was too slow.";
@@ -145,6 +146,11 @@ pub fn store_errors(store: &'static str) -> Counter {
 /// Gauge: 1 if the store responded to the last probe and would accept a write.
 pub fn store_up(store: &'static str) -> Gauge {
     gauge!(STORE_UP, "store" => store)
+}
+
+/// Counters that were removed from Redis.
+pub fn evicted_counters() -> Counter {
+    counter!(EVICTED_COUNTERS)
 }
 
 /// Gauge: number of Redis servers that processes use as master.

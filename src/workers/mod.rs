@@ -4,6 +4,7 @@
 //! nothing to do, it waits for a notification or its polling interval.
 
 mod counts;
+mod evict_idle;
 mod index_messages;
 mod persist;
 mod reconcile;
@@ -16,8 +17,8 @@ use std::sync::Arc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    counts::UpdateCounts, index_messages::IndexMessages, persist::Persist, reconcile::Reconcile,
-    recover::Recover, runner::Worker, watch_redis::WatchRedis,
+    counts::UpdateCounts, evict_idle::EvictIdle, index_messages::IndexMessages, persist::Persist,
+    reconcile::Reconcile, recover::Recover, runner::Worker, watch_redis::WatchRedis,
 };
 use crate::{
     config::Workers as Settings,
@@ -58,6 +59,7 @@ pub fn start(context: &Context) -> TaskTracker {
             start_for(&tasks, context, services, UpdateCounts::of_chats);
             start_for(&tasks, context, services, UpdateCounts::of_messages);
             start_for(&tasks, context, services, IndexMessages::new);
+            start_for(&tasks, context, services, EvictIdle::new);
         }
     }
     if let Backend::Services(services) = &context.backend {

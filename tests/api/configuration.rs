@@ -35,6 +35,11 @@ async fn invalid_environment_setting_stops_startup_and_is_named(fixture: &Fixtur
         ("CONFAB_WORKERS__BATCH", "0", "workers.batch"),
         ("CONFAB_LIMITS__QUEUE_DEPTH", "lots", "limits.queue_depth"),
         ("CONFAB_LIMITS__BURST", "0", "limits.burst"),
+        (
+            "CONFAB_SERVICES__REDIS_IDLE_S",
+            "59",
+            "services.redis_idle_s",
+        ),
     ] {
         let finished = fixture.confab_with(&["serve"], &[(variable, value)]).await;
         println!("{variable}={value}");

@@ -23,6 +23,7 @@ mod doctor;
 mod durability;
 mod error_order;
 mod errors;
+mod eviction;
 mod failover;
 mod file;
 mod file_access;

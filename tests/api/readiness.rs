@@ -77,6 +77,7 @@ async fn readiness_lists_each_store_and_each_worker(fixture: &Fixture) {
         "update_messages_count",
         "index_messages",
         "watch_redis",
+        "evict_idle",
     ];
     let workers = match fixture.backend_kind() {
         BackendKind::Services => [&of_both[..], &of_services].concat(),

@@ -7,6 +7,7 @@ mod support;
 
 mod admin;
 mod epochs;
+mod eviction;
 mod health;
 mod index;
 mod model;

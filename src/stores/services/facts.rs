@@ -1,7 +1,7 @@
 //! Facts that only the rows hold: looked up in MySQL after Redis requested them, then given to Redis.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -40,7 +40,7 @@ impl Facts {
 
     /// Looks up a fact and gives it to Redis; false if the entity does not exist, neither queued nor stored.
     pub async fn learn(&self, fact: Fact) -> Result<bool> {
-        if self.unknown.contains(&fact, Instant::now()) {
+        if self.unknown.contains(fact, Instant::now()) {
             return Ok(false);
         }
         // Before the query, so that the entry expires early rather than late.
@@ -55,12 +55,14 @@ impl Facts {
 
 /// Looks up each fact once for all that need it.
 async fn learn_all(redis: &Redis, mysql: &Mysql, facts: &[Fact]) -> Vec<Result<bool>> {
-    let needed: HashSet<Fact> = facts.iter().copied().collect();
+    // All were requested before this look-up, so the time of any request will do.
+    let needed: HashMap<Fact, Fact> = facts.iter().map(|fact| (fact.timeless(), *fact)).collect();
     let learn = needed
         .into_iter()
-        .map(async |fact| (fact, learn(redis, mysql, fact).await));
+        .map(async |(key, fact)| (key, learn(redis, mysql, fact).await));
     let known: HashMap<Fact, Result<bool>> = join_all(learn).await.into_iter().collect();
-    facts.iter().map(|fact| known[fact].clone()).collect()
+    let outcomes = facts.iter().map(|fact| known[&fact.timeless()].clone());
+    outcomes.collect()
 }
 
 async fn learn(redis: &Redis, mysql: &Mysql, fact: Fact) -> Result<bool> {
@@ -73,8 +75,8 @@ async fn learn(redis: &Redis, mysql: &Mysql, fact: Fact) -> Result<bool> {
 
 /// Facts about entities that did not exist a moment ago.
 ///
-/// An entry cannot hide a new entity: Redis has a counter of whatever it accepted in this epoch and requests no fact
-/// about it, and a fact of an older epoch is another key. An entry only hides rows that something else than Confab adds.
+/// An entry cannot hide a new entity: Redis has a counter of whatever it accepted in this epoch, for longer than an entry
+/// holds, and requests no fact about it. A fact of an older epoch is another key. An entry only hides rows that something else than Confab adds.
 #[derive(Default)]
 struct Unknown(Mutex<HashMap<Fact, Instant>>);
 
@@ -85,10 +87,10 @@ impl Unknown {
     /// Maximum number of entries: about 1 MB.
     const ENTRIES: usize = 10_000;
 
-    fn contains(&self, fact: &Fact, now: Instant) -> bool {
+    fn contains(&self, fact: Fact, now: Instant) -> bool {
         let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         entries
-            .get(fact)
+            .get(&fact.timeless())
             .is_some_and(|asked| now.duration_since(*asked) < Self::HOLDS)
     }
 
@@ -98,28 +100,30 @@ impl Unknown {
             // Most are expired, and the others cost one more query.
             entries.clear();
         }
-        entries.insert(fact, asked);
+        entries.insert(fact.timeless(), asked);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::AppId;
+    use crate::{domain::AppId, stores::services::redis::Stamp};
 
     fn fact(app: u32, epoch: u64) -> Fact {
         let app = AppId(app);
-        Fact::HighestChat { app, epoch }
+        let at = rand::random();
+        let stamp = Stamp { epoch, at };
+        Fact::HighestChat { app, stamp }
     }
 
     #[test]
     fn unknown_facts_expire_belong_to_an_epoch_and_are_bounded() {
         let (unknown, now) = (Unknown::default(), Instant::now());
         unknown.insert(fact(0, 1), now);
-        assert!(unknown.contains(&fact(0, 1), now));
-        assert!(!unknown.contains(&fact(0, 2), now));
-        assert!(!unknown.contains(&fact(1, 1), now));
-        assert!(!unknown.contains(&fact(0, 1), now + Unknown::HOLDS));
+        assert!(unknown.contains(fact(0, 1), now));
+        assert!(!unknown.contains(fact(0, 2), now));
+        assert!(!unknown.contains(fact(1, 1), now));
+        assert!(!unknown.contains(fact(0, 1), now + Unknown::HOLDS));
         for app in 0..100_000 {
             unknown.insert(fact(app, 1), now);
             assert!(unknown.0.lock().unwrap().len() <= Unknown::ENTRIES);

@@ -15,23 +15,49 @@ pub enum CounterKey {
     Messages(ChatKey),
 }
 
-/// Fact that Redis needs from the rows. It is valid for the epoch in which Redis requested it.
+/// Fact that Redis needs from the rows. It is valid for the epoch in which Redis requested it, and for 30 s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fact {
     /// The highest chat number of an application.
     HighestChat {
         /// The application.
         app: AppId,
-        /// The epoch.
-        epoch: u64,
+        /// Epoch and time of the request.
+        stamp: Stamp,
     },
     /// The highest message number of a chat.
     HighestMessage {
         /// The chat.
         chat: ChatKey,
-        /// The epoch.
-        epoch: u64,
+        /// Epoch and time of the request.
+        stamp: Stamp,
     },
+}
+
+impl Fact {
+    /// The fact without the time of its request: equal for all requests of it in an epoch.
+    pub fn timeless(self) -> Self {
+        let timeless = |stamp| Stamp { at: 0, ..stamp };
+        match self {
+            Self::HighestChat { app, stamp } => Self::HighestChat {
+                app,
+                stamp: timeless(stamp),
+            },
+            Self::HighestMessage { chat, stamp } => Self::HighestMessage {
+                chat,
+                stamp: timeless(stamp),
+            },
+        }
+    }
+}
+
+/// When Redis requested a fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Stamp {
+    /// The epoch.
+    pub epoch: u64,
+    /// Redis' time in milliseconds.
+    pub at: u64,
 }
 
 /// A counter of the current epoch.
@@ -51,13 +77,16 @@ impl CounterKey {
         }
     }
 
-    /// The fact that this counter needs in `epoch`, as Redis writes it.
-    pub(super) fn fact(self, epoch: &str) -> Fact {
-        // An epoch that cannot be read is none: Redis refuses the fact.
-        let epoch = epoch.parse().unwrap_or_default();
+    /// The fact that this counter needs, requested in `epoch` and at the time `at`, as Redis writes them.
+    pub(super) fn fact(self, epoch: &str, at: &str) -> Fact {
+        // A stamp that cannot be read is none: Redis refuses the fact.
+        let stamp = Stamp {
+            epoch: epoch.parse().unwrap_or_default(),
+            at: at.parse().unwrap_or_default(),
+        };
         match self {
-            Self::Chats(app) => Fact::HighestChat { app, epoch },
-            Self::Messages(chat) => Fact::HighestMessage { chat, epoch },
+            Self::Chats(app) => Fact::HighestChat { app, stamp },
+            Self::Messages(chat) => Fact::HighestMessage { chat, stamp },
         }
     }
 }
@@ -75,7 +104,7 @@ impl Redis {
             .timed(self.run(ConnectionClass::Shared, &command))
             .await?;
         match response.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            ["counter", epoch] => Ok(Err(key.fact(epoch))),
+            ["counter", epoch, at] => Ok(Err(key.fact(epoch, at))),
             ["ok", number, id, payload] => Ok(Ok(Counter {
                 number: number.parse().map_err(failed)?,
                 creation: match id.is_empty() {
@@ -87,16 +116,17 @@ impl Redis {
         }
     }
 
-    /// Raises a counter to what is stored, `None` if nothing is; false if its owner does not exist. A fact of an older
-    /// epoch changes nothing: the next attempt requests it again.
+    /// Raises a counter to what is stored, `None` if nothing is; false if its owner does not exist. An outdated fact
+    /// changes nothing: the next attempt requests it again.
     pub async fn learn(&self, fact: Fact, highest: Option<Number>) -> Result<bool> {
-        let (key, epoch) = match fact {
-            Fact::HighestChat { app, epoch } => (CounterKey::Chats(app), epoch),
-            Fact::HighestMessage { chat, epoch } => (CounterKey::Messages(chat), epoch),
+        let (key, stamp) = match fact {
+            Fact::HighestChat { app, stamp } => (CounterKey::Chats(app), stamp),
+            Fact::HighestMessage { chat, stamp } => (CounterKey::Messages(chat), stamp),
         };
         let highest = highest.map_or_else(|| "-1".to_owned(), |number| number.to_string());
         let mut command = ScriptCall::new(|scripts| &scripts.learn);
-        command.arg(key.key()).arg(epoch).arg(&highest);
+        command.arg(key.key()).arg(stamp.epoch);
+        command.arg(&highest).arg(stamp.at);
         let scripts = self.scripts().await?;
         let response = self
             .eval(ConnectionClass::Shared, &command, &scripts)

@@ -83,7 +83,7 @@ fn read(write: &EncodedWrite, response: &[String]) -> Offered {
         "taken" => Ok(Enqueued::Taken),
         "full" => Err(Error::Full(response[1].clone())),
         "counter" => match write.counter() {
-            Some(counter) => return Offered::Needs(counter.fact(&response[1])),
+            Some(counter) => return Offered::Needs(counter.fact(&response[1], &response[2])),
             None => Err(failed("an application needs no counter")),
         },
         other => Err(failed(format!("enqueueing returned {other:?}"))),

@@ -8,6 +8,7 @@ mod counter;
 mod diagnose;
 mod enqueue;
 mod epoch;
+mod eviction;
 mod job_admin;
 mod jobs;
 mod masters;
@@ -25,8 +26,9 @@ use url::Url;
 
 use self::{connection::Connections, masters::Watch, scripts::EpochScripts};
 pub use self::{
-    counter::{Counter, CounterKey, Fact},
+    counter::{Counter, CounterKey, Fact, Stamp},
     enqueue::{EncodedWrite, Offered},
+    eviction::Evicted,
 };
 use super::{
     mysql::Mysql,
@@ -55,6 +57,8 @@ pub struct RedisSettings {
     pub dead_letters: usize,
     /// Clock of leases, retries and dates. Its offset is added to the time of the Redis server.
     pub clock: Clock,
+    /// Time after which an unused counter is evicted.
+    pub idle: Duration,
 }
 
 /// The queue.

@@ -117,4 +117,5 @@ scripts! {
     retry: ALLOW_OOM;
     discard: ALLOW_OOM;
     pause: ALLOW_OOM;
+    evict: ALLOW_OOM;
 }

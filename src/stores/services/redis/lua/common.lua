@@ -4,8 +4,11 @@
 --   epoch                      raised whenever this Redis may have lost data; missing: it was emptied
 --   master                     epoch and server on which it began: <epoch> <replication ID>
 --   revision                   counter of accepted writes
---   app:<app>                  hash: epoch, n = chats given out, job = its creation while that is not stored
---   chat:<app>:<chat>          hash: epoch, n = messages given out
+--   app:<app>                  hash: epoch, n = chats given out, job = its creation while that is not stored; keep, idle: see
+--                              below
+--   chat:<app>:<chat>          hash: epoch, n = messages given out; keep = 1: MySQL does not hold that number, because an
+--                              operator discarded a job; idle = since when, and with which epoch and n, it was not used
+--   eviction                   hash: cursor and due time of the next call of evict.lua
 --   jobs                       hash: id -> payload, for every accepted write that is not stored yet
 --   pending:<app>              sorted set: ids of chats not stored yet, by chat number
 --   pending:<app>:<chat>       sorted set: ids of writes to messages not stored yet, by message number

@@ -51,7 +51,7 @@ local function enqueue(kind, app, chat, target, members)
       counter = {read[1], tonumber(read[2]), false}
       counters[counter_key] = counter
     end
-    if counter[1] ~= EPOCH then return 'counter', EPOCH end
+    if counter[1] ~= EPOCH then return 'counter', EPOCH, at end
     if action == 'update' and tonumber(target) > counter[2] then return 'missing', '' end
   end
 

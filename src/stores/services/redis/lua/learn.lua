@@ -1,7 +1,9 @@
 -- Raises the counter of an application or chat to what is stored, once an epoch.
--- ARGV: the key without prefix, the epoch that the highest number was read in, that number or -1 if nothing is stored
+-- ARGV: the key without prefix, the epoch in which the highest number was requested, that number or -1 if nothing is stored,
+-- the time at which it was requested
 local key, highest = p .. ARGV[1], tonumber(ARGV[3])
-if EPOCH ~= ARGV[2] then return {'epoch'} end
+-- Meanwhile the counter may have been used and evicted, which takes longer than 30 s.
+if EPOCH ~= ARGV[2] or math.abs(now() - ARGV[4]) > 30000 then return {'outdated'} end
 local own = redis.call('HMGET', key, 'epoch', 'n')
 if not own[1] and highest < 0 then return {'missing'} end
 if own[1] ~= EPOCH then
