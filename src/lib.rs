@@ -9,6 +9,7 @@
 //! | `listener` | sockets and connections, names of hosts, protection from pages of other sites |
 //! | [`telemetry`], [`systemd`] | log, metrics, worker status; notifications to systemd |
 //! | [`stores`] | queue, rows and search index of both backends, behind [`stores::Backend`] |
+//! | [`auth`] | credentials: who is let in |
 //! | [`service`], [`maintenance`] | use cases of the API; those of operators |
 //! | `readiness` | readiness of the process |
 //! | [`workers`], [`http`], [`admin`] | background jobs; server of the API; dashboard and metrics |
@@ -18,6 +19,7 @@
 //! [`stores::Backend::enqueue`] to [`workers`], and see `ARCHITECTURE.md` for the design.
 
 pub mod admin;
+pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod domain;

@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 use self::lasting::Lasting;
 use crate::{
     admin::{self, AdminState},
+    auth::{Auth, AuthMode, Keys, read_first_key},
     config::{self, BackendKind, Settings},
     domain::time::Clock,
     failpoints,
@@ -66,6 +67,11 @@ pub fn backend_with_clock(settings: &Settings, clock: Clock) -> stores::Result<B
         BackendKind::Embedded => Backend::Embedded(Arc::new(embedded(settings, clock)?)),
         BackendKind::Services => Backend::Services(Arc::new(services(settings, clock)?)),
     })
+}
+
+/// Keys and revocations in these stores.
+pub fn keys(settings: &Settings, backend: &Backend) -> Keys {
+    Keys::new(backend.clone(), &settings.limits, failpoints::clock())
 }
 
 fn embedded(settings: &Settings, clock: Clock) -> stores::Result<Embedded> {
@@ -158,12 +164,21 @@ pub async fn start(settings: &Settings, migrate: bool) -> anyhow::Result<Running
         Arc::<WriteCounters>::default(),
     );
     let stop = CancellationToken::new();
+    let first_key = read_first_key(&settings.auth.first_key_file)?;
+    let keys = keys(settings, &backend);
+    let auth = Arc::new(Auth::new(&settings.auth, keys, first_key));
     let service = Arc::new(Service::new(backend.clone(), counters.clone()));
     let readiness = Arc::new(Readiness::new(backend.clone(), process.clone()));
     let mut listeners = Listeners::bind(&settings.server).context("cannot listen")?;
     let socket = listeners.file.take();
-    let server =
-        http::serve(settings, listeners, service, readiness.clone()).context("cannot listen")?;
+    let server = http::serve(
+        settings,
+        listeners,
+        service,
+        readiness.clone(),
+        auth.clone(),
+    )
+    .context("cannot listen")?;
     let state = AdminState::new(
         maintenance.clone(),
         process.clone(),
@@ -194,6 +209,13 @@ pub async fn start(settings: &Settings, migrate: bool) -> anyhow::Result<Running
     if let Some(server) = admin {
         lasting.spawn("the admin listener's server", server);
         tokio::spawn(state.keep_history());
+    }
+    if auth.mode() == AuthMode::Required {
+        let run = auth.run(stop.clone());
+        lasting.spawn("the reader of revocations", async move {
+            run.await;
+            Ok::<(), Infallible>(())
+        });
     }
     let notifier = Notifier::new(process.clone());
     // Ready to serve requests, even if a store is still unavailable, which /readyz reports.

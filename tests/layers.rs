@@ -7,7 +7,8 @@ use std::{
 };
 
 /// Modules that each top-level module may use, besides itself.
-const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 18] = [
+const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 19] = [
+    ("auth", &["config", "domain", "stores"]),
     ("config", &["listener"]),
     ("domain", &[]),
     ("failpoints", &["domain"]),
@@ -35,6 +36,7 @@ const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 18] = [
     (
         "http",
         &[
+            "auth",
             "config",
             "domain",
             "failpoints",
@@ -47,6 +49,7 @@ const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 18] = [
     (
         "admin",
         &[
+            "auth",
             "config",
             "domain",
             "failpoints",
@@ -60,6 +63,7 @@ const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 18] = [
         "startup",
         &[
             "admin",
+            "auth",
             "config",
             "domain",
             "failpoints",
@@ -78,6 +82,7 @@ const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 18] = [
     (
         "cli",
         &[
+            "auth",
             "config",
             "domain",
             "http",

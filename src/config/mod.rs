@@ -1,5 +1,6 @@
 //! Settings: `config/default.toml`, then a file, then the environment; checked once, at the start.
 
+mod auth;
 mod environment;
 mod layers;
 mod rules;
@@ -15,8 +16,10 @@ use serde::Deserialize;
 
 use self::layers::Layers;
 pub use self::{
+    auth::{Auth, AuthMode},
     environment::Environment,
     layers::ConfigError,
+    rules::MAX_TOKEN_TTL_S,
     secret::{Secret, SecretUrl},
     sections::{
         Admin, EmbeddedSettings, Limits, Log, LogFormat, LogLevel, ProxyHeader, ServicesSettings,
@@ -35,6 +38,8 @@ pub struct Settings {
     pub server: Server,
     /// The operators' listener.
     pub admin: Admin,
+    /// Who is let in.
+    pub auth: Auth,
     /// Settings of [`BackendKind::Embedded`].
     pub embedded: EmbeddedSettings,
     /// Settings of [`BackendKind::Services`].
@@ -76,6 +81,7 @@ impl Settings {
         }
         self.admin.check(layers)?;
         self.server.check(layers)?;
+        self.auth.check(&self.server, layers)?;
         self.embedded.check(layers)
     }
 }

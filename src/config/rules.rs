@@ -13,10 +13,14 @@ const TIMEOUT: RangeInclusive<i64> = 10..=DAY;
 /// Range of intervals in milliseconds that may be zero.
 const PAUSE: RangeInclusive<i64> = 0..=DAY;
 
+/// Upper bound of `auth.token_max_ttl_s`. The revocation of a user is kept for this time, so that no setting brings a
+/// revoked token back.
+pub const MAX_TOKEN_TTL_S: i64 = 86_400;
+
 const PORT: RangeInclusive<i64> = 0..=65_535;
 
 /// Range of every setting that is a number.
-const NUMBERS: [(&str, RangeInclusive<i64>); 31] = [
+const NUMBERS: [(&str, RangeInclusive<i64>); 36] = [
     ("server.port", PORT),
     ("server.creation_port", PORT),
     ("server.connections", 1..=1_000_000),
@@ -42,6 +46,8 @@ const NUMBERS: [(&str, RangeInclusive<i64>); 31] = [
     ("workers.retry_max_ms", PAUSE),
     ("workers.reconcile_page", 1..=5000),
     ("workers.reconcile_pause_ms", PAUSE),
+    ("auth.grace_s", 1..=86_400),
+    ("auth.token_max_ttl_s", 1..=MAX_TOKEN_TTL_S),
     ("limits.queue_depth", 1..=1_000_000_000),
     ("limits.dead_letters", 1..=1_000_000),
     ("limits.page_bytes", 128 << 10..=64 << 20),
@@ -49,10 +55,14 @@ const NUMBERS: [(&str, RangeInclusive<i64>); 31] = [
     ("limits.requests_per_second", 0..=1_000_000),
     ("limits.burst", 1..=1_000_000),
     ("limits.proxies", 0..=10),
+    ("limits.keys", 1..=1_000_000),
+    ("limits.keys_per_application", 1..=100_000),
+    ("limits.user_revocations", 1..=1_000_000),
 ];
 
 /// Words of every setting that is one of a few, in lower case. They are accepted in any case.
-pub(super) const WORDS: [(&str, &[&str]); 4] = [
+pub(super) const WORDS: [(&str, &[&str]); 5] = [
+    ("auth.mode", &["open", "required"]),
     ("backing", &["embedded", "services"]),
     ("limits.proxy_header", &["x-forwarded-for", "forwarded"]),
     ("log.format", &["text", "json"]),
@@ -74,6 +84,8 @@ pub(super) fn check(key: &str, value: ValueKind) -> Result<ValueKind, String> {
             _ => Ok(ValueKind::I64(number)),
         },
         ValueKind::String(text) => match find(&WORDS, key) {
+            // Not set.
+            _ if text.is_empty() => Ok(ValueKind::String(text)),
             None => Ok(ValueKind::String(text)),
             Some(words) => {
                 let word = text.to_lowercase();

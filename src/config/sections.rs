@@ -178,6 +178,12 @@ pub struct Limits {
     pub proxies: usize,
     /// Header in which the proxies name their clients.
     pub proxy_header: ProxyHeader,
+    /// Keys of the installation and of all applications, 1–1,000,000.
+    pub keys: usize,
+    /// Keys of one application, 1–100,000.
+    pub keys_per_application: usize,
+    /// Users of one application whose tokens were revoked within a day, 1–1,000,000.
+    pub user_revocations: usize,
 }
 
 /// Header in which reverse proxies name their clients.
@@ -238,7 +244,10 @@ impl LogLevel {
     }
 }
 
-fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+/// Whole seconds.
+pub(super) fn seconds<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Duration, D::Error> {
     u64::deserialize(deserializer).map(Duration::from_secs)
 }
 

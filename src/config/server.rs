@@ -9,6 +9,7 @@ use super::{
     layers::{ConfigError, Layers},
     sections::millis,
 };
+use crate::listener::host::is_loopback;
 
 /// Settings of the HTTP server.
 #[derive(Debug, Clone, Deserialize)]
@@ -46,6 +47,13 @@ pub struct Server {
 }
 
 impl Server {
+    /// Returns an address that other machines may reach; `None` if all are loopback addresses. A unix socket counts as
+    /// one: only users of this machine reach it, as far as its permissions let them.
+    pub fn reachable_address(&self) -> Option<&str> {
+        let mut addresses = self.addresses.iter().map(String::as_str);
+        addresses.find(|address| !is_loopback(address))
+    }
+
     pub(super) fn check(&self, layers: &Layers) -> Result<(), ConfigError> {
         self.check_addresses(layers)?;
         self.check_ports(layers)?;

@@ -17,6 +17,9 @@ pub enum Error {
     /// The entity that the request names does not exist.
     #[error("{0} not found")]
     NotFound(Entity),
+    /// The key that the request names does not exist, or was revoked.
+    #[error("Key not found")]
+    KeyNotFound,
     /// A store that is needed cannot be reached just now. A write may or may not have been accepted.
     #[error("{store} is unavailable: {detail}")]
     Unavailable {
@@ -86,6 +89,9 @@ pub enum Invalid {
     /// Half of a surrogate pair, which no text in UTF-8 can hold.
     #[error("{0} must not contain an unpaired surrogate")]
     Surrogate(&'static str),
+    /// More keys than `limits.keys_per_application`, or than `limits.keys` in all.
+    #[error("There are already {0} keys: revoke one first")]
+    TooManyKeys(usize),
     /// The body is no JSON, or no UTF-8.
     #[error("Body must be valid JSON in UTF-8")]
     NotJson,

@@ -82,7 +82,7 @@ impl From<Invalid> for HttpError {
 /// Text of an error without the details, which are for the log.
 fn text(error: &Error) -> String {
     match error {
-        Error::Invalid(_) | Error::NotFound(_) => error.to_string(),
+        Error::Invalid(_) | Error::NotFound(_) | Error::KeyNotFound => error.to_string(),
         Error::Unavailable { .. } => "Try again shortly: a store is out of reach".into(),
         Error::Full { .. } => "Try again shortly: the queue is full".into(),
         Error::Internal { .. } => "Internal error".into(),
@@ -113,7 +113,7 @@ impl ResponseError for HttpError {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::Domain(Error::Invalid(_)) | Self::BodyUnreadable => StatusCode::BAD_REQUEST,
-            Self::Domain(Error::NotFound(_)) | Self::NoSuchPath => StatusCode::NOT_FOUND,
+            Self::Domain(Error::NotFound(_) | Error::KeyNotFound) | Self::NoSuchPath => StatusCode::NOT_FOUND,
             Self::Domain(Error::Unavailable { .. } | Error::Full { .. })
             | Self::TooManyResponses => StatusCode::SERVICE_UNAVAILABLE,
             Self::Domain(Error::Internal { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -155,6 +155,6 @@ pub fn log<B>(response: &ServiceResponse<B>) {
             warn!(request, %error, "Request rejected with 503; the client may retry")
         }
         Error::Internal { .. } => error!(request, %error, "Request failed with 500"),
-        Error::Invalid(_) | Error::NotFound(_) => {}
+        Error::Invalid(_) | Error::NotFound(_) | Error::KeyNotFound => {}
     }
 }

@@ -37,6 +37,7 @@ use self::{
     routes::openapi::Json,
 };
 use crate::{
+    auth::Auth,
     config, failpoints,
     listener::server,
     readiness::Readiness,
@@ -54,6 +55,7 @@ pub fn serve(
     listeners: Listeners,
     service: Arc<Service>,
     readiness: Arc<Readiness>,
+    auth: Arc<Auth>,
 ) -> io::Result<Server> {
     let rate_limit = Data::new(RateLimit::new(&settings.limits));
     let wait = settings.server.client_timeout;
@@ -62,6 +64,7 @@ pub fn serve(
     let settings = &settings.server;
     let origins = settings.cors_origins.clone();
     let (service, readiness) = (Data::from(service), Data::from(readiness));
+    let auth = Data::from(auth);
     let description = Data::new(Json::new(|| {
         openapi::document().to_json().unwrap_or_default().into()
     }));
@@ -92,6 +95,7 @@ pub fn serve(
             .app_data(sites.clone())
             .app_data(service.clone())
             .app_data(readiness.clone())
+            .app_data(auth.clone())
             .app_data(description.clone())
             .app_data(body_timeout)
             .app_data(Template::unmatched())

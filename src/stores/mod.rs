@@ -24,6 +24,7 @@ mod call;
 mod check;
 mod circuit_breaker;
 mod coalescer;
+mod credentials;
 mod enqueue;
 mod error;
 mod health;
@@ -43,6 +44,9 @@ use std::sync::Arc;
 pub use self::{
     audit::{RowCounts, ScanPage, WrongCount},
     check::{Check, Severity},
+    credentials::{
+        CredentialChanges, KeyCreation, KeyLimits, KeyPage, StoredKey, UserRevocation,
+    },
     enqueue::Enqueued,
     error::{Error, Result},
     health::{LockGuard, Probe},

@@ -8,6 +8,7 @@ mod build;
 mod claim;
 mod connection;
 mod counts;
+mod credentials;
 mod diagnose;
 mod enqueue;
 mod error;

@@ -30,7 +30,8 @@ pub(super) fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
-fn app_id(text: &str) -> Result<AppId> {
+/// Parses a column of application IDs.
+pub(super) fn app_id(text: &str) -> Result<AppId> {
     AppId::parse(text)
         .ok_or_else(|| failed(format!("{text:?} in a column of application ids is none")))
 }

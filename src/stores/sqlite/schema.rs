@@ -112,3 +112,35 @@ diesel::table! {
         done -> BigInt,
     }
 }
+
+diesel::table! {
+    access_keys (id) {
+        id -> Text,
+        app -> Nullable<Text>,
+        name -> Text,
+        read_only -> Bool,
+        hash -> Binary,
+        signing_secret -> Nullable<Binary>,
+        created_at -> BigInt,
+        expires_at -> Nullable<BigInt>,
+        revoked_at -> Nullable<BigInt>,
+        last_used -> Nullable<Text>,
+        change_number -> BigInt,
+    }
+}
+
+diesel::table! {
+    user_revocations (app, user) {
+        app -> Text,
+        user -> Text,
+        issued_until -> BigInt,
+        change_number -> BigInt,
+    }
+}
+
+diesel::table! {
+    credential_changes (id) {
+        id -> BigInt,
+        number -> BigInt,
+    }
+}

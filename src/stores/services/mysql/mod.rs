@@ -3,6 +3,7 @@
 mod build;
 mod connect;
 mod counts;
+mod credentials;
 mod diagnose;
 mod epoch;
 mod errors;

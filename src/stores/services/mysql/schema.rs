@@ -64,5 +64,37 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    access_keys (id) {
+        id -> Text,
+        app -> Nullable<Text>,
+        name -> Text,
+        read_only -> Bool,
+        hash -> Binary,
+        signing_secret -> Nullable<Binary>,
+        created_at -> Timestamp,
+        expires_at -> Nullable<Timestamp>,
+        revoked_at -> Nullable<Timestamp>,
+        last_used -> Nullable<Date>,
+        change_number -> BigInt,
+    }
+}
+
+diesel::table! {
+    user_revocations (app, user) {
+        app -> Text,
+        user -> Binary,
+        issued_until -> BigInt,
+        change_number -> BigInt,
+    }
+}
+
+diesel::table! {
+    credential_changes (id) {
+        id -> BigInt,
+        number -> BigInt,
+    }
+}
+
 diesel::joinable!(index_build -> index_build_progress (target));
 diesel::allow_tables_to_appear_in_same_query!(index_build, index_build_progress);

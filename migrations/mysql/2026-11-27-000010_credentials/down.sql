@@ -1,0 +1,3 @@
+DROP TABLE IF EXISTS credential_changes;
+DROP TABLE IF EXISTS user_revocations;
+DROP TABLE IF EXISTS access_keys;

@@ -1,0 +1,3 @@
+DROP TABLE credential_changes;
+DROP TABLE user_revocations;
+DROP TABLE access_keys;

@@ -1,0 +1,177 @@
+//! Keys and revocations, as the stores keep them.
+//!
+//! Every change takes a number from one counter row in the same transaction. The row's lock makes numbers visible in
+//! their order, so a process that has seen a number misses no change up to it.
+
+use std::fmt;
+
+use super::{Backend, Error, Result};
+use crate::domain::{AppId, Key, KeyId, KeyText, Timestamp};
+
+/// A key with what it is recognized by.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredKey {
+    /// The key.
+    pub key: Key,
+    /// Hash of its text.
+    pub hash: [u8; 32],
+    /// Secret with which user tokens are signed, of an application key.
+    pub signing_secret: Option<[u8; 32]>,
+    /// Tells whether it was revoked.
+    pub is_revoked: bool,
+}
+
+impl StoredKey {
+    /// What is stored of a new key.
+    pub fn new(key: Key, text: &KeyText) -> Self {
+        Self {
+            hash: text.hash(),
+            signing_secret: key.app.map(|_| text.signing_secret()),
+            key,
+            is_revoked: false,
+        }
+    }
+}
+
+impl fmt::Debug for StoredKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let revoked = if self.is_revoked { ", revoked" } else { "" };
+        write!(f, "{:?}{revoked}", self.key)
+    }
+}
+
+/// Revocation of a user's tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserRevocation {
+    /// The application.
+    pub app: AppId,
+    /// The user.
+    pub user: String,
+    /// Tokens that were issued up to this second are revoked.
+    pub issued_until: i64,
+}
+
+/// Changes of keys and revocations since a number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialChanges {
+    /// The number to continue from.
+    pub number: u64,
+    /// True if this is everything that is valid, and not only what changed.
+    pub is_everything: bool,
+    /// Keys, also revoked ones among the changes.
+    pub keys: Vec<StoredKey>,
+    /// Revocations of users.
+    pub revocations: Vec<UserRevocation>,
+}
+
+/// Maximum numbers of keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyLimits {
+    /// In all.
+    pub total: usize,
+    /// Of one application.
+    pub per_application: usize,
+}
+
+/// Outcome of [`Backend::create_key`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyCreation {
+    /// The key is stored.
+    Created,
+    /// The same key is stored already, possibly revoked.
+    Exists {
+        /// Tells whether it was revoked.
+        is_revoked: bool,
+    },
+    /// Another key has this ID.
+    Taken,
+    /// This limit is reached.
+    Full(usize),
+}
+
+/// Part of the list of keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyPage {
+    /// Only keys of this application.
+    pub app: Option<AppId>,
+    /// Only keys after this one.
+    pub after: Option<KeyId>,
+    /// Maximum number of keys.
+    pub limit: usize,
+}
+
+/// A key is *known* until it is revoked, or has been expired for [`EXPIRED_KEPT`](crate::domain::key::EXPIRED_KEPT). Rows of
+/// other keys are kept, so that no ID is used twice and a revoked first key stays revoked. `now` is the caller's time.
+impl Backend {
+    /// Reads the changes after `number`. Reads everything if `number` is `None` or unknown here, because the database was
+    /// restored from a backup.
+    pub async fn credential_changes(
+        &self,
+        number: Option<u64>,
+        now: Timestamp,
+    ) -> Result<CredentialChanges> {
+        dispatch!(self.credential_changes(number, now), services: mysql.credential_changes)
+    }
+
+    /// Stores a key. Repeated calls with the same key change nothing.
+    pub async fn create_key(&self, key: &StoredKey, limits: KeyLimits) -> Result<KeyCreation> {
+        dispatch!(self.create_key(key, limits), services: mysql.create_key)
+    }
+
+    /// Lists known keys in the order of their creation.
+    pub async fn keys(&self, page: KeyPage, now: Timestamp) -> Result<Vec<Key>> {
+        dispatch!(self.keys(page, now), services: mysql.keys)
+    }
+
+    /// Sets the end of a known key and returns the key. `None` if there is no such key, or if it is of another application
+    /// than `app`.
+    pub async fn expire_key(
+        &self,
+        id: KeyId,
+        app: Option<AppId>,
+        expires_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Option<Key>> {
+        dispatch!(self.expire_key(id, app, expires_at, now), services: mysql.expire_key)
+    }
+
+    /// Revokes a key and erases its signing secret. False if there is no such key, if it was revoked, or if it is of
+    /// another application than `app`.
+    pub async fn revoke_key(&self, id: KeyId, app: Option<AppId>, now: Timestamp) -> Result<bool> {
+        dispatch!(self.revoke_key(id, app, now), services: mysql.revoke_key)
+    }
+
+    /// Revokes the tokens of a user that were issued up to the second `issued_until`, and returns the second up to which
+    /// they are revoked: an earlier call may have named a later one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`] if this many other users of the application were revoked since `kept_since`.
+    pub async fn revoke_user(
+        &self,
+        revocation: &UserRevocation,
+        limit: usize,
+        kept_since: i64,
+    ) -> Result<i64> {
+        dispatch!(self.revoke_user(revocation, limit, kept_since), services: mysql.revoke_user)
+    }
+
+    /// Deletes up to 1,000 revocations of tokens that were issued before the second `kept_since`.
+    pub async fn prune_revocations(&self, kept_since: i64) -> Result<()> {
+        dispatch!(self.prune_revocations(kept_since), services: mysql.prune_revocations)
+    }
+
+    /// Records that keys were used on the day of `now`.
+    pub async fn record_key_uses(&self, keys: &[KeyId], now: Timestamp) -> Result<()> {
+        dispatch!(self.record_key_uses(keys, now), services: mysql.record_key_uses)
+    }
+}
+
+impl Error {
+    /// Error of [`Backend::revoke_user`] beyond the limit.
+    pub(super) fn too_many_revocations(limit: usize) -> Self {
+        Self::Full(format!(
+            "tokens of {limit} users of the application were revoked within a day (limits.user_revocations)"
+        ))
+    }
+}
