@@ -1,7 +1,7 @@
 # Commands for developers. `make` alone lists them. ARGS are passed on: make run ARGS='jobs stats', make test ARGS='--test api'.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test upgrade-test chaos bench bench-full lint fmt deny doc dist unit-check image-test stores chromium nginx stores-down stores-wipe compose-check
+.PHONY: help run test upgrade-test chaos bench bench-full lint fmt deny doc dist unit-check image-test stores chromium nginx node stores-down stores-wipe compose-check
 
 # The stores' URLs, without the variables of the stores' scripts, because confab rejects unknown settings.
 stores-env = eval "$$(scripts/stores.sh env $(1))" && unset MYSQL_PASSWORD $${!CONFAB_STORES_@}
@@ -12,7 +12,7 @@ help: ## print this list
 run: stores ## run the release build on the real stores
 	@$(call stores-env,run) && exec cargo run --release --locked -- $(ARGS)
 
-test: stores chromium nginx ## run all tests: real stores, a real browser, a real reverse proxy (plain cargo test: those that need none)
+test: stores chromium nginx node ## run all tests: real stores, a real browser, a real reverse proxy (plain cargo test: those that need none)
 	@$(call stores-env,test) && export CONFAB_TEST_SCHEMATHESIS="$$(scripts/schemathesis.sh)" && \
 	  exec cargo test --locked --features breakpoints $(or $(ARGS),--all-targets) -- --include-ignored
 
@@ -73,6 +73,9 @@ chromium: ## install Chromium for the browser tests
 
 nginx: ## install nginx for the tests behind a reverse proxy
 	@scripts/install-package.sh nginx nginx-light
+
+node: ## install Node.js for the test of the examples in docs/security.md
+	@scripts/install-package.sh node nodejs
 
 stores-down: ## stop the stores; their data stays
 	@scripts/stores.sh down

@@ -110,7 +110,7 @@ eventually() { # WHAT COMMAND…
   done
 }
 
-request() { curl -fsS --max-time 10 "$@"; }
+request() { curl -fsS --max-time 10 ${key:+-H "Authorization: Bearer $key"} "$@"; } # with the key, if one is set
 post() { request -H 'Content-Type: application/json' -d "$2" "$api$1"; } # PATH BODY
 up() { request "$api/up"; }
 healthy() { podman healthcheck run "$name"; }
@@ -157,8 +157,10 @@ one_file() {
 
   say 'one file: upgraded to this version'
   podman rm "$name" >/dev/null
-  run confab
+  run confab # which needs a key
   eventually 'the health check passes' healthy
+  if request "$api$chat" >/dev/null 2>&1; then die 'a request without a key is let in'; fi
+  key=$(podman exec "$name" confab keys create)
   expect 'messages after the upgrade' "$(count "$chat")" 20
   eventually 'search finds them' found "$chat" former 20
   expect 'the next number' "$(post "$chat/message" '{"message":"new"}' | grep -o '"MessageID":[0-9]*')" '"MessageID":21'
@@ -198,6 +200,7 @@ one_file() {
   expect 'exit code of a stop' "$(podman inspect -f '{{.State.ExitCode}}' "$name")" 0
   podman rm "$name" >/dev/null
   podman volume rm image-test-data >/dev/null
+  key=
 }
 
 services() {
@@ -207,6 +210,7 @@ services() {
   "${compose[@]}" up -d --no-build >"$work/compose.log" 2>&1 || { tail -20 "$work/compose.log" >&2; die 'compose failed'; }
   api=http://127.0.0.1:3001
   for name in image-test_{mysql,redis,elasticsearch,confab}_1; do eventually "$name is healthy" healthy; done
+  key=$(podman exec "$name" confab keys create)
   new_chat
   api=http://127.0.0.1:8000 # creations go here, too
   for _ in $(seq 20); do post "$chat/message" '{"message":"to the services"}' >/dev/null; done
@@ -224,6 +228,7 @@ services() {
   expect 'messages after it' "$(count "$chat")" 20
   eventually 'search finds them' found "$chat" services 20
   "${compose[@]}" down -v >>"$work/compose.log" 2>&1
+  key=
 }
 
 clean() {
@@ -238,7 +243,7 @@ install_missing
 engine
 trap clean EXIT
 clean
-build=()
+build=() key=
 base_images
 if ! podman image exists "confab:$FORMER"; then
   git cat-file -e "$FORMER^{commit}" 2>/dev/null || die "$FORMER is not in this clone's history (git fetch --unshallow)"

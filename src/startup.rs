@@ -1,5 +1,6 @@
 //! Starts the process: chooses the backend, wires everything up, and shuts it down in order.
 
+mod backend;
 mod lasting;
 mod open_files;
 mod work;
@@ -12,121 +13,23 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use self::lasting::Lasting;
+pub use self::backend::{backend, backend_with_clock, keys, maintenance};
+use self::{backend::keys_in, lasting::Lasting};
 use crate::{
-    admin::{self, AdminState},
-    auth::{Auth, AuthMode, Keys, read_first_key},
-    config::{self, BackendKind, Settings},
-    domain::time::Clock,
-    failpoints,
+    admin::{self, AdminState, ApiAccess},
+    auth::{Auth, AuthMode, read_first_key},
+    config::{self, Settings},
     http::{self, Listeners},
     listener::bind::SocketFile,
     maintenance::Maintenance,
     readiness::Readiness,
     service::Service,
     shutdown,
-    stores::{
-        self, Backend, Embedded, Services,
-        services::{
-            elasticsearch::{ElasticsearchAccess, SearchIndex},
-            mysql::Mysql,
-            redis::{Redis, RedisSettings},
-        },
-        sqlite::{SqliteSettings, default_file},
-    },
+    stores::{self, Backend},
     systemd::Notifier,
     telemetry::{logging, metrics, worker_status::ProcessStatus, write_counters::WriteCounters},
     workers,
 };
-
-/// Prepares the stores of the chosen backend; nothing is reached or opened yet.
-///
-/// # Errors
-///
-/// Settings that a store cannot use.
-pub fn maintenance(settings: &Settings) -> stores::Result<Maintenance> {
-    backend(settings).map(Maintenance::new)
-}
-
-/// The stores of the chosen backend.
-///
-/// # Errors
-///
-/// Same as [`maintenance`].
-pub fn backend(settings: &Settings) -> stores::Result<Backend> {
-    backend_with_clock(settings, failpoints::clock())
-}
-
-/// The stores of the chosen backend, whose leases, retries and dates follow a clock.
-///
-/// # Errors
-///
-/// Same as [`maintenance`].
-pub fn backend_with_clock(settings: &Settings, clock: Clock) -> stores::Result<Backend> {
-    Ok(match settings.backend {
-        BackendKind::Embedded => Backend::Embedded(Arc::new(embedded(settings, clock)?)),
-        BackendKind::Services => Backend::Services(Arc::new(services(settings, clock)?)),
-    })
-}
-
-/// Keys and revocations in these stores.
-pub fn keys(settings: &Settings, backend: &Backend) -> Keys {
-    Keys::new(backend.clone(), &settings.limits, failpoints::clock())
-}
-
-fn embedded(settings: &Settings, clock: Clock) -> stores::Result<Embedded> {
-    let configured = &settings.embedded.path;
-    let file = match configured.as_os_str().is_empty() {
-        true => default_file(|name| std::env::var_os(name)),
-        false => Some(configured.clone()),
-    };
-    Embedded::new(SqliteSettings {
-        file: file.ok_or_else(|| stores::Error::Unavailable {
-            store: "SQLite",
-            detail: "there is no home folder for the file: set embedded.path".into(),
-        })?,
-        timeout: settings.embedded.timeout,
-        queue_depth: settings.limits.queue_depth,
-        dead_letters: settings.limits.dead_letters,
-        clock,
-    })
-}
-
-fn services(settings: &Settings, clock: Clock) -> stores::Result<Services> {
-    let services = &settings.services;
-    let mysql = Arc::new(Mysql::new(
-        services.mysql_url.expose(),
-        &services.mysql_files().into(),
-        services.mysql_connections,
-        services.timeout,
-    )?);
-    let redis = RedisSettings {
-        prefix: services.redis_prefix.clone(),
-        pool_size: services.redis_connections,
-        timeout: services.timeout,
-        queue_depth: settings.limits.queue_depth,
-        dead_letters: settings.limits.dead_letters,
-        clock,
-        idle: services.redis_idle,
-    };
-    let redis = Redis::new(
-        services.redis_url.expose(),
-        &services.redis_files().into(),
-        redis,
-        mysql.clone(),
-    )?;
-    let elasticsearch = SearchIndex::new(
-        &ElasticsearchAccess {
-            url: services.elasticsearch_url.expose(),
-            files: &services.elasticsearch_files().into(),
-            api_key: services.elasticsearch_api_key.expose(),
-        },
-        &services.elasticsearch_index,
-        services.timeout,
-        services.elasticsearch_write_timeout,
-    )?;
-    Ok(Services::new(mysql, redis, elasticsearch))
-}
 
 /// A process that serves requests and runs the workers.
 pub struct Running {
@@ -165,8 +68,8 @@ pub async fn start(settings: &Settings, migrate: bool) -> anyhow::Result<Running
     );
     let stop = CancellationToken::new();
     let first_key = read_first_key(&settings.auth.first_key_file)?;
-    let keys = keys(settings, &backend);
-    let auth = Arc::new(Auth::new(&settings.auth, keys, first_key));
+    let keys = keys_in(settings, &backend);
+    let auth = Arc::new(Auth::new(&settings.auth, keys.clone(), first_key));
     let service = Arc::new(Service::new(backend.clone(), counters.clone()));
     let readiness = Arc::new(Readiness::new(backend.clone(), process.clone()));
     let mut listeners = Listeners::bind(&settings.server).context("cannot listen")?;
@@ -184,6 +87,11 @@ pub async fn start(settings: &Settings, migrate: bool) -> anyhow::Result<Running
         process.clone(),
         readiness,
         counters.clone(),
+        ApiAccess {
+            keys,
+            mode: auth.mode(),
+            reachable_address: settings.server.reachable_address().map(str::to_owned),
+        },
         stop.clone(),
     );
     let admin =

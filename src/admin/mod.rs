@@ -26,6 +26,7 @@ use tracing_actix_web::TracingLogger;
 
 use self::{access::AccessPolicy, collector::Collector, history::History};
 use crate::{
+    auth::{AuthMode, Keys},
     config, failpoints,
     listener::{bind, server},
     maintenance::Maintenance,
@@ -43,6 +44,16 @@ const CONNECTIONS: usize = 256;
 /// Time limit for open requests at shutdown.
 const SHUTDOWN: Duration = Duration::from_secs(5);
 
+/// Who is let in to the API, as the dashboard shows it.
+pub struct ApiAccess {
+    /// The keys.
+    pub keys: Keys,
+    /// Who is let in.
+    pub mode: AuthMode,
+    /// Address of the API that other machines may reach, if there is one.
+    pub reachable_address: Option<String>,
+}
+
 /// State that pages and routes share.
 #[derive(Clone)]
 pub struct AdminState {
@@ -50,6 +61,7 @@ pub struct AdminState {
     process: Arc<ProcessStatus>,
     readiness: Arc<Readiness>,
     counters: Arc<WriteCounters>,
+    api_access: Arc<ApiAccess>,
     history: Arc<History>,
     collector: Arc<Collector>,
     /// Cancelled when the process is to end.
@@ -63,6 +75,7 @@ impl AdminState {
         process: Arc<ProcessStatus>,
         readiness: Arc<Readiness>,
         counters: Arc<WriteCounters>,
+        api_access: ApiAccess,
         stop: CancellationToken,
     ) -> Self {
         Self {
@@ -71,6 +84,7 @@ impl AdminState {
             process,
             readiness,
             counters,
+            api_access: Arc::new(api_access),
             history: Arc::default(),
             stop,
         }

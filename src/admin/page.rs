@@ -11,6 +11,8 @@ pub enum MenuItem {
     Jobs,
     /// Dead letters.
     Dead,
+    /// Keys.
+    Keys,
     /// No entry of the menu.
     Elsewhere,
 }
@@ -21,6 +23,7 @@ pub fn page(title: &str, item: MenuItem, body: &Markup) -> Markup {
         (MenuItem::Overview, "/", "Overview"),
         (MenuItem::Jobs, "/jobs?state=waiting", "Jobs"),
         (MenuItem::Dead, "/jobs?state=dead", "Dead letters"),
+        (MenuItem::Keys, "/keys", "Keys"),
     ];
     html! {
         (DOCTYPE)

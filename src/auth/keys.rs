@@ -94,8 +94,8 @@ impl Keys {
     }
 
     /// Lists keys that are not revoked, in the order of their creation.
-    pub async fn list(&self, page: KeyPage) -> Result<Vec<Key>> {
-        Ok(self.backend.keys(page, self.now()).await?)
+    pub async fn list(&self, page: KeyPage) -> stores::Result<Vec<Key>> {
+        self.backend.keys(page, self.now()).await
     }
 
     /// Sets the end of a key, of this application if one is given.

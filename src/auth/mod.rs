@@ -27,12 +27,12 @@ pub use self::{
     first_key::read_first_key,
     keys::{Keys, NewKey},
 };
-pub use crate::config::AuthMode;
 use crate::{
     config,
     domain::{AppId, Key, KeyId, KeyText, Result, Timestamp},
-    stores::{self, KeyPage},
+    stores,
 };
+pub use crate::{config::AuthMode, stores::KeyPage};
 
 /// Maximum number of keys that are listed: the highest value of `limits.keys_per_application`.
 const MAX_LISTED: usize = 100_000;
@@ -181,7 +181,7 @@ impl Auth {
             after: None,
             limit: MAX_LISTED,
         };
-        self.keys.list(page).await
+        Ok(self.keys.list(page).await?)
     }
 
     /// Sets the end of an application's key.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::output::Output;
 use crate::{
-    config::{BackendKind, Settings},
+    config::{AuthMode, BackendKind, Settings},
     maintenance::{Check, Maintenance, Severity},
 };
 
@@ -34,9 +34,37 @@ pub async fn run(
         variables => format!("{backend}; ignored, as they are no settings: {variables}"),
     };
     let mut checks = vec![Check::ok("configuration", found)];
+    checks.push(check_access(settings));
     let batch = settings.workers.batch_bytes;
     checks.extend(maintenance.doctor(batch).await);
     print(&checks, output)
+}
+
+/// Examines who is let in, and who can reach the API.
+fn check_access(settings: &Settings) -> Check {
+    let name = "access";
+    let exposure = match settings.server.reachable_address() {
+        Some(address) => format!("server.host has {address}, which other machines may reach"),
+        None if settings.limits.proxies > 0 => {
+            "limits.proxies says that proxies lead to the API".to_owned()
+        }
+        None => return Check::ok(name, mode_in_words(settings.auth.mode())),
+    };
+    match settings.auth.mode() {
+        AuthMode::Required => Check::ok(name, mode_in_words(AuthMode::Required)),
+        AuthMode::Open => Check::warning(
+            name,
+            format!("{}, and {exposure}", mode_in_words(AuthMode::Open)),
+            "set auth.mode = \"required\" and create keys (docs/security.md), or let only trusted clients reach the API",
+        ),
+    }
+}
+
+fn mode_in_words(mode: AuthMode) -> &'static str {
+    match mode {
+        AuthMode::Open => "every request is let in",
+        AuthMode::Required => "every request needs a key or a user token",
+    }
 }
 
 /// Reports settings that cannot be used.

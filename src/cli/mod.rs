@@ -1,8 +1,10 @@
 //! The command line.
 
+mod applications;
 mod doctor;
 mod health;
 mod jobs;
+mod keys;
 mod output;
 mod progress;
 mod retry;
@@ -19,7 +21,9 @@ use clap_complete::Shell;
 use tracing::warn;
 
 use self::{
+    applications::ApplicationsCommand,
     jobs::JobsCommand,
+    keys::KeysCommand,
     output::{Output, complain},
     progress::Meter,
     retry::{retry, retry_long},
@@ -96,6 +100,12 @@ enum Command {
     /// Inspect and manage the job queues.
     #[command(subcommand)]
     Jobs(JobsCommand),
+    /// Create, list, expire and revoke keys, the credentials of servers.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// List applications.
+    #[command(subcommand)]
+    Applications(ApplicationsCommand),
     /// Verify or rebuild the search index.
     #[command(subcommand)]
     Search(Search),
@@ -140,7 +150,14 @@ impl Cli {
             return Ok(ExitCode::SUCCESS);
         }
         let output = Output { json: self.json };
-        let diagnosed = matches!(self.command, Some(Command::Doctor));
+        let command = match self.command {
+            Some(Command::Keys(keys)) => match keys.generate(&output)? {
+                Some(keys) => Some(Command::Keys(keys)),
+                None => return Ok(ExitCode::SUCCESS),
+            },
+            command => command,
+        };
+        let diagnosed = matches!(command, Some(Command::Doctor));
         let environment = Environment::of_process();
         let settings = match Settings::read(self.config.as_deref(), &environment) {
             Err(error) if diagnosed => return doctor::unusable(&error, &output),
@@ -149,7 +166,7 @@ impl Cli {
         logging::start(&settings.log);
         metrics::start();
         // Boxed: the futures of whole commands nest deeper than the compiler follows.
-        let command = self.command.unwrap_or(Command::Serve { no_migrate: false });
+        let command = command.unwrap_or(Command::Serve { no_migrate: false });
         if let Command::Serve { no_migrate } = command {
             warn_of_ignored(&environment);
             logging::follow_signals()?;
@@ -160,6 +177,11 @@ impl Cli {
         if let Command::Health = command {
             health::check(&settings.server).await?;
             output.done("healthy")?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        if let Command::Keys(command) = command {
+            let keys = startup::keys(&settings)?;
+            Box::pin(command.run(&keys, &output)).await?;
             return Ok(ExitCode::SUCCESS);
         }
         let maintenance = match startup::maintenance(&settings) {
@@ -178,9 +200,11 @@ impl Command {
     async fn run(self, maintenance: &Maintenance, output: &Output) -> anyhow::Result<ExitCode> {
         match self {
             // Done above.
-            Self::Serve { .. } | Self::Completions { .. } | Self::Doctor | Self::Health => {
-                Ok(ExitCode::SUCCESS)
-            }
+            Self::Serve { .. }
+            | Self::Completions { .. }
+            | Self::Doctor
+            | Self::Health
+            | Self::Keys(_) => Ok(ExitCode::SUCCESS),
             Self::Openapi => {
                 let description = openapi::document().to_pretty_json()?;
                 output::print(format!("{description}\n").as_bytes())?;
@@ -192,6 +216,10 @@ impl Command {
                 Ok(ExitCode::SUCCESS)
             }
             Self::Jobs(command) => {
+                command.run(maintenance, output).await?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Self::Applications(command) => {
                 command.run(maintenance, output).await?;
                 Ok(ExitCode::SUCCESS)
             }

@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::progress::Meter;
-use crate::maintenance::{JobError, StoreError};
+use crate::{
+    domain::Error as DomainError,
+    maintenance::{JobError, StoreError},
+};
 
 /// Time limits for retries of a command and of one that reports progress, and the pause between two attempts.
 const RETRY_LIMIT: Duration = Duration::from_secs(10);
@@ -19,6 +22,12 @@ pub trait MaybeOutage {
 impl MaybeOutage for StoreError {
     fn is_outage(&self) -> bool {
         self.is_outage()
+    }
+}
+
+impl MaybeOutage for DomainError {
+    fn is_outage(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
     }
 }
 

@@ -1,7 +1,10 @@
 //! Applications, the clients of this service.
 
+mod list;
+
 use std::fmt;
 
+pub use self::list::{ApplicationsListing, ApplicationsPage, ListedApplication, Position};
 use super::{Invalid, Revision, Timestamp, error::check_text};
 
 /// The longest username, in characters.

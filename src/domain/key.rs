@@ -40,6 +40,15 @@ impl KeyId {
         valid.then_some(Self(bytes))
     }
 
+    /// The ID at this place of a key's text, which was checked.
+    fn at(text: &str, start: usize) -> Self {
+        let mut id = [0; Self::CHARS];
+        if let Some(bytes) = text.as_bytes().get(start..start + Self::CHARS) {
+            id.copy_from_slice(bytes);
+        }
+        Self(id)
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         // All bytes are ASCII.

@@ -1,5 +1,6 @@
 //! Maintenance by operators, on the command line and on the admin listener: diagnose, verify, rebuild, manage jobs.
 
+mod applications;
 mod counts;
 mod doctor;
 mod jobs;

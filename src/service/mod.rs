@@ -6,6 +6,7 @@ use crate::{
     domain::{
         AppId, Application, Chat, ChatKey, Entity, Error, Message, MessageKey, MessageText, Number,
         Page, RequestId, Result, Username, Write,
+        application::{ApplicationsListing, ApplicationsPage},
         page::{Listing, Part},
         text::Query,
     },
@@ -115,6 +116,14 @@ impl Service {
     /// An application, and how many chats it has been given.
     pub async fn application(&self, id: AppId) -> Result<Read<(Application, u64)>> {
         found(self.backend.application(id).await?, Entity::Application)
+    }
+
+    /// A page of all applications, in the order in which they were accepted.
+    pub async fn applications(
+        &self,
+        page: &ApplicationsPage,
+    ) -> Result<Read<ApplicationsListing>> {
+        Ok(self.backend.applications(page).await?)
     }
 
     /// A chat.

@@ -2,7 +2,10 @@
 
 use super::{Backend, Result};
 use crate::domain::{
-    AppId, Application, Chat, ChatKey, Message, MessageKey, Page, page::Listing, text::Query,
+    AppId, Application, Chat, ChatKey, Message, MessageKey, Page,
+    application::{ApplicationsListing, ApplicationsPage},
+    page::Listing,
+    text::Query,
 };
 
 /// A result, and whether writes that are not stored yet may be missing from it.
@@ -46,6 +49,14 @@ impl Backend {
         match self {
             Self::Services(services) => services.has_chat(key).await,
             Self::Embedded(embedded) => embedded.has_chat(key).await.map(Read::fresh),
+        }
+    }
+
+    /// A page of all applications, in the order in which they were accepted.
+    pub async fn applications(&self, page: &ApplicationsPage) -> Result<Read<ApplicationsListing>> {
+        match self {
+            Self::Services(services) => services.applications(page).await,
+            Self::Embedded(embedded) => embedded.applications(page).await.map(Read::fresh),
         }
     }
 

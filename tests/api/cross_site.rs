@@ -166,7 +166,10 @@ async fn loopback_addresses_answer_only_to_their_own_names(fixture: &Fixture) {
     drop(api);
     // On other addresses names are not known.
     let api = fixture
-        .start_with(&[("CONFAB_SERVER__HOST", "0.0.0.0")])
+        .start_with(&[
+            ("CONFAB_SERVER__HOST", "0.0.0.0"),
+            ("CONFAB_AUTH__MODE", "open"),
+        ])
         .await;
     expect(&api, "evil.example", true).await;
 }

@@ -52,7 +52,11 @@ async fn server_listens_on_each_configured_address(fixture: &Fixture) {
         ("::", &["127.0.0.1", "::1"]),
         ("0.0.0.0,::", &["127.0.0.1", "127.0.0.2", "::1"]),
     ] {
-        let api = fixture.launch(&["serve"], &[("CONFAB_SERVER__HOST", hosts)]);
+        let settings = [
+            ("CONFAB_SERVER__HOST", hosts),
+            ("CONFAB_AUTH__MODE", "open"),
+        ];
+        let api = fixture.launch(&["serve"], &settings);
         for address in addresses {
             answers_at(&api, address).await;
         }
@@ -124,7 +128,11 @@ async fn addresses_that_cannot_be_listened_on_stop_the_start(fixture: &Fixture) 
             &["/nowhere/s", "server.unix_socket"],
         ),
     ] {
-        let ports = [("CONFAB_SERVER__PORT", "0"), ("CONFAB_ADMIN__PORT", "0")];
+        let ports = [
+            ("CONFAB_AUTH__MODE", "open"),
+            ("CONFAB_SERVER__PORT", "0"),
+            ("CONFAB_ADMIN__PORT", "0"),
+        ];
         let settings = [settings, &ports].concat();
         let finished = fixture.confab_with(&["serve"], &settings).await;
         assert_ne!(finished.code, Some(0), "{finished:#?}");

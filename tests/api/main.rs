@@ -30,6 +30,7 @@ mod file_access;
 mod file_loss;
 mod http;
 mod jobs;
+mod keys;
 mod limits;
 mod listeners;
 mod lists;
@@ -49,6 +50,7 @@ mod repair;
 mod schemathesis;
 mod search;
 mod shutdown;
+mod signing;
 mod slow_readers;
 // Planned failures need the tests' build.
 #[cfg(feature = "breakpoints")]

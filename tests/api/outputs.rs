@@ -155,6 +155,7 @@ async fn health_is_whether_the_server_of_the_settings_responds(fixture: &Fixture
     let settings = [
         ("CONFAB_SERVER__PORT", port.as_str()),
         ("CONFAB_SERVER__HOST", "0.0.0.0"),
+        ("CONFAB_AUTH__MODE", "open"),
         // A proxy is for other hosts.
         ("http_proxy", "http://127.0.0.1:1"),
     ];
@@ -168,7 +169,7 @@ async fn health_is_whether_the_server_of_the_settings_responds(fixture: &Fixture
 
     let api = fixture.start().await;
     let port = api.port.to_string();
-    let settings = [("CONFAB_SERVER__PORT", port.as_str()), settings[2]];
+    let settings = [("CONFAB_SERVER__PORT", port.as_str()), settings[3]];
     let healthy = fixture.confab_with(&["health"], &settings).await;
     healthy.expect_code(0);
     assert_eq!(healthy.stdout, "healthy\n");

@@ -6,6 +6,9 @@ mod search_table;
 mod support;
 
 mod admin;
+mod applications;
+mod auth;
+mod credentials;
 mod epochs;
 mod eviction;
 mod health;

@@ -1,12 +1,13 @@
 //! The stores of a fixture, opened in the test process.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use confab::{
+    auth::Auth,
     config::Settings,
     domain::{
-        AppId, Change, ChatKey, Job, Kind, Message, MessageKey, Page, Revision, Write, text::Query,
-        time::Clock,
+        AppId, Change, ChatKey, Job, KeyText, Kind, Message, MessageKey, Page, Revision, Write,
+        text::Query, time::Clock,
     },
     maintenance::Maintenance,
     startup,
@@ -14,6 +15,7 @@ use confab::{
         Backend, Batch, ClaimLimits, Enqueued, IndexState, Lease, Result, Services,
         services::mysql::{CHATS, MESSAGES},
     },
+    telemetry::metrics,
 };
 
 use crate::support::Fixture;
@@ -42,6 +44,8 @@ impl TestStores {
 
     /// Opens the stores with additional settings.
     pub async fn with(fixture: &Fixture, settings: &[(&str, &str)]) -> Self {
+        // Before the first call, whose metrics are lost otherwise.
+        metrics::start();
         let mut variables: Vec<(String, String)> = fixture
             .settings()
             .into_iter()
@@ -94,6 +98,20 @@ impl TestStores {
                 .collect::<Vec<_>>(),
             Clock::default(),
         )
+    }
+
+    /// Credentials as another process knows them, with additional settings.
+    pub fn auth(&self, settings: &[(&str, &str)]) -> Arc<Auth> {
+        let others = settings
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()));
+        let variables: Vec<_> = self.fixture.iter().cloned().chain(others).collect();
+        auth(&variables, None)
+    }
+
+    /// Credentials as another process knows them, which starts with an `auth.first_key_file`.
+    pub fn auth_with_first_key(&self, text: &KeyText) -> Arc<Auth> {
+        auth(&self.fixture, Some(text.clone()))
     }
 
     /// The services; `None` on the embedded backend.
@@ -255,10 +273,19 @@ pub fn services(backend: &Backend) -> Option<&Services> {
     }
 }
 
-fn open(variables: &[(String, String)], clock: Clock) -> Backend {
+fn read(variables: &[(String, String)]) -> Settings {
     let environment = variables.iter().cloned().collect();
-    let settings = Settings::read(None, &environment).expect("valid settings");
-    startup::backend_with_clock(&settings, clock).expect("stores can be prepared")
+    Settings::read(None, &environment).expect("valid settings")
+}
+
+fn auth(variables: &[(String, String)], first_key: Option<KeyText>) -> Arc<Auth> {
+    let settings = read(variables);
+    let keys = startup::keys(&settings).expect("stores can be prepared");
+    Arc::new(Auth::new(&settings.auth, keys, first_key))
+}
+
+fn open(variables: &[(String, String)], clock: Clock) -> Backend {
+    startup::backend_with_clock(&read(variables), clock).expect("stores can be prepared")
 }
 
 pub fn texts(jobs: &[Job]) -> Vec<String> {

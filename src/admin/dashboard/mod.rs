@@ -4,6 +4,7 @@ mod actions;
 mod chart;
 mod job;
 mod jobs;
+mod keys;
 mod overview;
 
 mod format;
@@ -29,6 +30,7 @@ pub fn routes(app: &mut ServiceConfig) {
         .route("/jobs/{id}/retry", web::post().to(actions::retry))
         .route("/jobs/{id}/kill", web::get().to(actions::ask_discard))
         .route("/jobs/{id}/kill", web::post().to(actions::discard))
+        .route("/keys", web::get().to(keys::show))
         .route("/kinds/{kind}/pause", web::post().to(actions::pause))
         .route("/kinds/{kind}/resume", web::post().to(actions::resume));
     for (path, kind, text) in [

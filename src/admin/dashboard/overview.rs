@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::{
     super::{
-        AdminState,
+        AdminState, ApiAccess,
         history::Interval,
         page::{MenuItem, page},
     },
@@ -18,6 +18,7 @@ use super::{
     jobs::in_state,
 };
 use crate::{
+    auth::AuthMode,
     maintenance::{JobState, KindStats, Probe, StoreError},
     telemetry::worker_status::WorkerStatus,
 };
@@ -36,6 +37,7 @@ pub async fn show(request: HttpRequest, state: Data<AdminState>) -> HttpResult {
         (actions::notice(&request)?)
         div.live-part data-live {
             (troubles(&stats, &stores, &workers, state.process.is_ending()))
+            (open_mode(&state.api_access))
             @if let Ok(stats) = &stats { (tiles(stats, &lag)) }
             div.pair { (rates(&intervals)) (depth(&intervals)) }
             @if let Ok(stats) = &stats { (kinds(stats)) }
@@ -66,6 +68,19 @@ fn troubles(
             p.note.bad { "Failed to read the jobs: " (error) }
         }
         @if !stalled.is_empty() { p.note.bad { "Stalled: " (stalled.join(", ")) } }
+    }
+}
+
+fn open_mode(access: &ApiAccess) -> Markup {
+    html! {
+        @if access.mode == AuthMode::Open {
+            @match &access.reachable_address {
+                Some(address) => {
+                    p.note.warn { "Every request is let in (auth.mode is \"open\"), and the API listens on " (address) ", which other machines may reach." }
+                }
+                None => { p.soft.small { "Every request is let in (auth.mode is \"open\")." } }
+            }
+        }
     }
 }
 

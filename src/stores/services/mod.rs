@@ -3,6 +3,7 @@
 //! Operations on one store are methods of that store. Operations on several are here, in one file per role. Redis uses
 //! MySQL; no other store uses another one.
 
+mod applications;
 pub mod elasticsearch;
 mod enqueue;
 mod facts;

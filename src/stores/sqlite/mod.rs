@@ -4,7 +4,10 @@
 //! transaction, so they are always consistent. One process serves a file; commands run concurrently, each with its own
 //! connections.
 
+mod access_keys;
+mod applications;
 mod build;
+mod change_number;
 mod claim;
 mod connection;
 mod counts;

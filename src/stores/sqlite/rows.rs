@@ -63,7 +63,7 @@ pub(super) fn span(chat_id: i64, page: &Page) -> Range<i64> {
 }
 
 /// A row of `applications`.
-#[derive(Queryable, Selectable, Insertable)]
+#[derive(Queryable, QueryableByName, Selectable, Insertable)]
 #[diesel(table_name = applications)]
 pub(super) struct ApplicationRow {
     pub id: String,

@@ -1,6 +1,9 @@
 //! The rows, in MySQL.
 
+mod access_keys;
+mod applications;
 mod build;
+mod change_number;
 mod connect;
 mod counts;
 mod credentials;

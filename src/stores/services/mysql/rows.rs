@@ -29,7 +29,7 @@ pub fn app_id(text: &str) -> Result<AppId> {
 }
 
 /// A row of `applications`.
-#[derive(Queryable, Selectable, Insertable)]
+#[derive(Queryable, QueryableByName, Selectable, Insertable)]
 #[diesel(table_name = applications)]
 pub struct ApplicationRow {
     id: String,

@@ -2,6 +2,7 @@
 //!
 //! Every step is one Lua script; `lua/common.lua` describes the keys.
 
+mod applications;
 mod call;
 mod connection;
 mod counter;

@@ -105,6 +105,8 @@ scripts! {
     counter: READ_ONLY;
     pending: READ_ONLY;
     newest: READ_ONLY;
+    applications: READ_ONLY;
+    chat_counts: READ_ONLY;
     claim: ALLOW_OOM;
     extend: ALLOW_OOM;
     acknowledge: ALLOW_OOM;

@@ -15,6 +15,7 @@ for k, id in ipairs(ids) do
     done[#done + 1] = id
     if number == '0' then
       if redis.call('HGET', pending, 'job') == id then redis.call('HDEL', pending, 'job') end
+      redis.call('ZREM', p .. 'pending_applications', id)
     else
       local superseded = found_by[pending] or {}
       found_by[pending] = superseded

@@ -12,6 +12,7 @@
 --   jobs                       hash: id -> payload, for every accepted write that is not stored yet
 --   pending:<app>              sorted set: ids of chats not stored yet, by chat number
 --   pending:<app>:<chat>       sorted set: ids of writes to messages not stored yet, by message number
+--   pending_applications       sorted set: ids of creations of applications not stored yet, all of score 0
 --   queue:<kind>               list of ids, the oldest at the right end
 --   alone:<kind>               list of ids whose claimers crashed twice, claimed one at a time
 --   delayed:<kind>             sorted set: ids to retry, by due time

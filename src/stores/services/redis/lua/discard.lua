@@ -8,6 +8,7 @@ local kind = kind_of(payload)
 local counter = kind == 'create_chat' and p .. 'app:' .. app or kind == 'create_message' and p .. 'chat:' .. app .. ':' .. (chat or '')
 if counter and redis.call('EXISTS', counter) == 1 then redis.call('HSET', counter, 'keep', 1) end
 if kind == 'create_application' then
+  redis.call('ZREM', p .. 'pending_applications', id)
   if redis.call('HGET', p .. 'app:' .. app, 'job') == id then redis.call('HDEL', p .. 'app:' .. app, 'job') end
 else
   redis.call('ZREM', p .. 'pending:' .. app .. (chat and ':' .. chat or ''), id)

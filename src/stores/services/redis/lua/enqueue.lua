@@ -62,6 +62,7 @@ local function enqueue(kind, app, chat, target, members)
   if entity == 'application' then
     redis.call('HSET', counter_key, 'epoch', EPOCH, 'n', 0, 'job', id)
     number = '0'
+    add(pending, p .. 'pending_applications', 0, id)
   elseif action == 'update' then
     -- Readers of this write before it is stored need the creation time of the message.
     flush()

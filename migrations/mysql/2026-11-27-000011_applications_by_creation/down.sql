@@ -1,1 +1,0 @@
-ALTER TABLE applications DROP INDEX by_creation;

@@ -1,0 +1,2 @@
+DROP INDEX jobs_applications;
+DROP INDEX applications_by_revision;
