@@ -72,6 +72,20 @@ pub enum Invalid {
     /// Not a JSON string.
     #[error("{0} must be a string")]
     NotAString(&'static str),
+    /// Given, but without a character.
+    #[error("{0} must not be empty")]
+    Empty(&'static str),
+    /// A member of the body is no JSON object.
+    #[error("{0} must be a JSON object")]
+    NotAnObjectMember(&'static str),
+    /// Larger than its limit, in bytes.
+    #[error("{field} must be at most {limit} bytes as compact JSON")]
+    TooLarge {
+        /// The field's name.
+        field: &'static str,
+        /// The limit.
+        limit: usize,
+    },
     /// Longer than its limit, in characters.
     #[error("{field} must be at most {limit} characters")]
     TooLong {

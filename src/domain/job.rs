@@ -4,7 +4,9 @@
 
 use std::fmt;
 
-use super::{AppId, Application, Chat, ChatKey, Entity, Message, MessageKey, Number, Revision};
+use super::{
+    AppId, Application, Chat, ChatKey, Entity, Message, MessageData, MessageKey, Number, Revision,
+};
 
 /// Kinds of jobs. Each has its own queue and worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -79,6 +81,10 @@ pub struct Write {
     pub target: Target,
     /// Content to store: a username, or the text of a message.
     pub text: Option<String>,
+    /// Data of a message, as compact JSON.
+    pub data: Option<String>,
+    /// Sender of a new message.
+    pub sender: Option<String>,
 }
 
 impl Write {
@@ -98,7 +104,7 @@ impl Write {
         Self::new(Kind::CreateMessage, chat.app, chat.number, 0, text)
     }
 
-    /// A new text for a message.
+    /// A new text for a message, whose data is removed.
     pub fn update_message(
         MessageKey { chat, number }: MessageKey,
         text: impl Into<String>,
@@ -109,7 +115,25 @@ impl Write {
 
     fn new(kind: Kind, app: AppId, chat: Number, number: Number, text: Option<String>) -> Self {
         let target = Target { app, chat, number };
-        Self { kind, target, text }
+        Self {
+            kind,
+            target,
+            text,
+            data: None,
+            sender: None,
+        }
+    }
+
+    /// Adds the data of a message.
+    pub fn with_data(self, data: Option<&MessageData>) -> Self {
+        let data = data.map(|data| data.as_str().to_owned());
+        Self { data, ..self }
+    }
+
+    /// Adds the sender of a new message.
+    pub fn with_sender(self, sender: Option<&str>) -> Self {
+        let sender = sender.map(str::to_owned);
+        Self { sender, ..self }
     }
 }
 

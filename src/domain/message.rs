@@ -1,11 +1,14 @@
 //! Messages, numbered within their chat. They are the only entity that can be changed.
 
+mod content;
+
 use std::{cmp::Reverse, fmt};
 
-use super::{AppId, ChatKey, Invalid, Number, Revision, Timestamp, error::check_text, page::Item};
-
-/// The longest message, in characters: at 4 bytes each it still fits MySQL's `TEXT` (65,535 bytes).
-pub const MAX_MESSAGE_CHARS: usize = 16_000;
+pub use self::content::{
+    MAX_DATA_BYTES, MAX_MESSAGE_CHARS, MAX_SENDER_CHARS, MessageContent, MessageData, MessageText,
+    NewMessage, Sender,
+};
+use super::{AppId, ChatKey, Number, Revision, Timestamp, page::Item};
 
 /// Key of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,23 +37,6 @@ impl fmt::Display for MessageKey {
     }
 }
 
-/// Valid text: at least one visible character, at most [`MAX_MESSAGE_CHARS`] characters, no U+0000.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MessageText(String);
-
-impl MessageText {
-    /// Checks a text.
-    pub fn parse(text: String) -> Result<Self, Invalid> {
-        check_text("Message", &text, MAX_MESSAGE_CHARS)?;
-        Ok(Self(text))
-    }
-
-    /// The checked text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 /// A message as one write left it, or as it is read back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -58,7 +44,11 @@ pub struct Message {
     pub key: MessageKey,
     /// Latest text.
     pub text: String,
-    /// The revision of the write that `text` comes from.
+    /// Latest data, as compact JSON.
+    pub data: Option<String>,
+    /// Sender, which never changes. An update that does not know it has none here.
+    pub sender: Option<String>,
+    /// The revision of the write that `text` and `data` come from.
     pub revision: Revision,
     /// Time at which its creation was accepted. An update that does not know it has its own time here.
     pub created_at: Timestamp,
@@ -67,26 +57,30 @@ pub struct Message {
 }
 
 impl Message {
-    /// Merges two writes to the same message, in any order: the newer text wins. The creation time is that of the
-    /// creation; without it that of a write that knows it, the oldest of several. It never depends on which time is
-    /// earlier, because clocks are set back.
+    /// Merges two writes to the same message, in any order: the newer text and data win. Creation time and sender are
+    /// those of the creation; without it those of a write that knows them, the oldest of several. They never depend on
+    /// which time is earlier, because clocks are set back.
     pub fn merge(self, other: Self) -> Self {
         let rank = |message: &Self| {
             let is_creation = message.updated_at.is_none();
             let knows_creation = message.updated_at != Some(message.created_at);
             (is_creation, knows_creation, Reverse(message.revision))
         };
-        let created_at = match rank(&self) >= rank(&other) {
-            true => self.created_at,
-            false => other.created_at,
+        let (mut origin, mut other) = match rank(&self) >= rank(&other) {
+            true => (self, other),
+            false => (other, self),
         };
-        let newer = if self.revision >= other.revision {
-            self
+        let created_at = origin.created_at;
+        // There is only one, so it does not matter which write knows it.
+        let sender = origin.sender.take().or(other.sender.take());
+        let newer = if origin.revision >= other.revision {
+            origin
         } else {
             other
         };
         Self {
             created_at,
+            sender,
             ..newer
         }
     }
@@ -98,9 +92,10 @@ impl Item for Message {
     }
 
     fn size(&self) -> usize {
-        /// Upper bound of the other fields.
+        /// Upper bound of the other fields, and of the names of all.
         const OTHER_FIELDS: usize = 256;
-        json_length(&self.text) + OTHER_FIELDS
+        let sender = self.sender.as_deref().map_or(0, json_length);
+        json_length(&self.text) + sender + self.data.as_ref().map_or(0, String::len) + OTHER_FIELDS
     }
 }
 
@@ -127,6 +122,8 @@ mod tests {
                 number: 1,
             },
             text: format!("text {revision}"),
+            data: Some(format!("{{\"revision\":{revision}}}")),
+            sender: updated.is_none().then(|| "alice".to_owned()),
             revision: Revision(revision),
             created_at: from_millis(created),
             updated_at: updated.map(from_millis),
@@ -154,6 +151,67 @@ mod tests {
         let merged = later.merge(unknowing.clone());
         assert_eq!(merged.created_at, unknowing.created_at);
         assert_eq!(merged.updated_at, Some(from_millis(1500)));
+    }
+
+    #[test]
+    fn merging_in_any_order_gives_the_same_sender_and_data() {
+        let creation = message(1, 9000, None);
+        // Queued while the creation was pending, so it knows its time and sender.
+        let knowing = Message {
+            sender: creation.sender.clone(),
+            ..message(2, 9000, Some(9500))
+        };
+        // As fast as the creation, so that its times do not show that it knows them.
+        let fast = Message {
+            sender: creation.sender.clone(),
+            ..message(2, 9000, Some(9000))
+        };
+        let unknowing = message(3, 9700, Some(9700));
+        let without_data = Message {
+            data: None,
+            ..message(4, 9700, Some(9700))
+        };
+        let writes = [creation, knowing, fast, unknowing, without_data];
+        for one in &writes {
+            for two in writes.iter().filter(|two| two.revision != one.revision) {
+                for three in writes.iter().filter(|three| {
+                    three.revision != one.revision && three.revision != two.revision
+                }) {
+                    let [one, two, three] = [one, two, three].map(Clone::clone);
+                    let knows = [&one, &two, &three].map(|write| write.sender.clone());
+                    let newest = [&one, &two, &three]
+                        .into_iter()
+                        .max_by_key(|write| write.revision);
+                    let (text, data) = newest
+                        .map(|write| (write.text.clone(), write.data.clone()))
+                        .unwrap();
+                    let merged = one.clone().merge(two.clone()).merge(three.clone());
+                    assert_eq!(merged, one.merge(two.merge(three)));
+                    assert_eq!((&merged.text, &merged.data), (&text, &data));
+                    assert_eq!(merged.sender, knows.into_iter().flatten().next());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn size_is_an_upper_bound_of_the_item_in_a_list() {
+        let text = "\"\u{1}é😀".repeat(100);
+        let data = r#"{"a":"\u0001"}"#.to_owned();
+        let message = Message {
+            text: text.clone(),
+            data: Some(data.clone()),
+            sender: Some(text.clone()),
+            ..message(1, 9000, Some(9000))
+        };
+        let time = "2026-11-23T22:02:53.218Z";
+        let number = crate::domain::number::MAX_NUMBER;
+        let item = serde_json::json!({
+            "appID": "dec969c6", "chatID": number, "messageID": number, "message": text,
+            "createdAt": time, "updatedAt": time, "sender": text, "data": 0,
+        });
+        let length = item.to_string().len() + data.len();
+        assert!((length..length + 100).contains(&message.size()), "{length}");
     }
 
     #[test]

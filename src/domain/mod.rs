@@ -17,7 +17,9 @@ pub use chat::{Chat, ChatKey};
 pub use error::{Entity, Error, Invalid, Result};
 pub use job::{Action, Change, Job, Kind, Target, Write};
 pub use key::{Key, KeyId, KeyName, KeyText};
-pub use message::{Message, MessageKey, MessageText};
+pub use message::{
+    Message, MessageContent, MessageData, MessageKey, MessageText, NewMessage, Sender,
+};
 pub use number::{Number, Revision};
 pub use page::Page;
 pub use request_id::RequestId;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::{
     domain::{
-        AppId, Application, Chat, ChatKey, Entity, Error, Message, MessageKey, MessageText, Number,
-        Page, RequestId, Result, Username, Write,
+        AppId, Application, Chat, ChatKey, Entity, Error, Message, MessageContent, MessageKey,
+        NewMessage, Number, Page, RequestId, Result, Sender, Username, Write,
         application::{ApplicationsListing, ApplicationsPage},
         page::{Listing, Part},
         text::Query,
@@ -76,27 +76,32 @@ impl Service {
         Ok(ChatKey { app, number })
     }
 
-    /// Accepts the next message of a chat.
+    /// Accepts the next message of a chat. A `user` is its sender, whatever the message states.
     pub async fn create_message(
         &self,
         chat: ChatKey,
-        text: &MessageText,
+        message: &NewMessage,
+        user: Option<&str>,
         request: &RequestId,
     ) -> Result<MessageKey> {
-        let write = Write::create_message(chat, text.as_str());
+        let NewMessage { content, sender } = message;
+        let write = Write::create_message(chat, content.text.as_str())
+            .with_data(content.data.as_ref())
+            .with_sender(user.or(sender.as_ref().map(Sender::as_str)));
         let number = self.enqueue(&write, request).await?;
         let number = number.ok_or(Error::NotFound(Entity::Chat))?;
         Ok(MessageKey { chat, number })
     }
 
-    /// Accepts a new text for a message.
+    /// Accepts a new text and new data for a message. The sender stays.
     pub async fn update_message(
         &self,
         message: MessageKey,
-        text: &MessageText,
+        content: &MessageContent,
         request: &RequestId,
     ) -> Result<()> {
-        let write = Write::update_message(message, text.as_str());
+        let write = Write::update_message(message, content.text.as_str())
+            .with_data(content.data.as_ref());
         let number = self.enqueue(&write, request).await?;
         number.ok_or(Error::NotFound(Entity::Message))?;
         Ok(())

@@ -9,15 +9,19 @@ use crate::domain::{
     RequestId, Revision, Target, Write, job::Action, time::from_millis,
 };
 
-/// The version that this program writes, and the only one so far.
-pub const VERSION: u32 = 1;
+/// The version that this program writes. It reads all earlier ones: messages of version 1 have no sender and no data.
+/// A program that knows only that version must not store later ones, as it would lose both.
+const VERSION: u32 = 2;
 
-/// Beginning of the last member. No text contains it, as quotes in a text are escaped.
+/// Beginning of the first of the members that may be long. No earlier member contains it, as quotes in a text are
+/// escaped.
 const TEXT: &str = ",\"text\":";
 
 /// The part of a payload that is known before the write is accepted.
 #[derive(Serialize)]
 struct Members<'a> {
+    #[serde(rename = "v")]
+    version: u32,
     kind: &'static str,
     app: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -26,7 +30,12 @@ struct Members<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    sender: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'a str>,
+    /// A string that holds JSON: what an author nests or spells in it does not matter to those who read the payload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a str>,
 }
 
 /// A whole payload.
@@ -47,23 +56,43 @@ struct Payload {
     chat: Number,
     /// ID of the request; absent in jobs that older programs queued.
     request: Option<String>,
+    /// Sender of a message; of an update only if the queue knew it.
+    sender: Option<String>,
     #[serde(default)]
     text: String,
+    /// Data of a message, as compact JSON.
+    data: Option<String>,
 }
 
 /// The JSON members that the queue puts its own before: an object without its opening brace.
 pub fn members(write: &Write, request: Option<&RequestId>) -> String {
     let Target { app, chat, .. } = write.target;
     let members = Members {
+        version: VERSION,
         kind: write.kind.name(),
         app: app.to_string(),
         chat: (chat != 0).then_some(chat),
         request: request.map(RequestId::as_str),
+        sender: write.sender.as_deref(),
         text: write.text.as_deref(),
+        data: write.data.as_deref(),
     };
     // A struct of strings and numbers always serialises.
     let json = serde_json::to_string(&members).unwrap_or_default();
     json[1.min(json.len())..].to_owned()
+}
+
+/// The members of an update that say what the queue knows of the message's creation; nothing or with a comma at the end.
+pub fn origin(created_at: Option<i64>, sender: Option<&str>) -> String {
+    let mut members = String::new();
+    if let Some(at) = created_at {
+        members.push_str(&format!("\"created\":{at},"));
+    }
+    // A text always serialises.
+    if let Some(sender) = sender.and_then(|sender| serde_json::to_string(sender).ok()) {
+        members.push_str(&format!("\"sender\":{sender},"));
+    }
+    members
 }
 
 /// A claimed job that failed `tries` times.
@@ -88,10 +117,10 @@ pub fn read(revision: Revision, payload: &str) -> Result<Change, String> {
 fn parse(revision: Revision, payload: &str) -> Result<(Change, Option<String>), String> {
     let payload: Payload = serde_json::from_str(payload)
         .map_err(|error| format!("job {revision} has an unreadable payload: {error}"))?;
-    if payload.version != VERSION {
+    if !(1..=VERSION).contains(&payload.version) {
         return Err(format!(
-            "job {revision} has a payload of version {}; this program reads version {VERSION}: run the newer program, \
-             then retry the job",
+            "job {revision} has a payload of version {}; this program reads versions up to {VERSION}: run the newer \
+             program, then retry the job",
             payload.version
         ));
     }
@@ -120,6 +149,8 @@ fn parse(revision: Revision, payload: &str) -> Result<(Change, Option<String>), 
                 number: payload.number,
             },
             text: payload.text,
+            data: payload.data,
+            sender: payload.sender,
             revision,
             created_at: payload.created.map_or(at, from_millis),
             updated_at: (kind.action() == Action::Update).then_some(at),
@@ -170,7 +201,10 @@ pub fn target(app: &str, chat: Number, number: Number) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::value::RawValue;
+
     use super::*;
+    use crate::domain::MessageData;
 
     #[test]
     fn what_is_drafted_and_completed_is_read_back() {
@@ -178,18 +212,25 @@ mod tests {
             app: AppId(0xdec9_69c6),
             number: 5,
         };
-        let write = Write::update_message(MessageKey { chat, number: 3 }, "Guess \"what\"?");
+        let data: &RawValue = serde_json::from_str(r#"{"text":",\"text\":","n":1.0}"#).unwrap();
+        let data = MessageData::parse(data).unwrap();
+        let write = Write::update_message(MessageKey { chat, number: 3 }, "Guess \"what\"?")
+            .with_data(Some(&data));
         let payload = format!(
-            "{{\"v\":1,\"at\":1000,\"number\":3,\"created\":500,{}",
+            "{{\"at\":1000,\"number\":3,{}{}",
+            origin(Some(500), Some("alice")),
             members(&write, None)
         );
         let Ok(Change::Message(message)) = read(Revision(7), &payload) else {
             panic!("{payload}");
         };
         assert_eq!(message.text, "Guess \"what\"?");
+        assert_eq!(message.data.as_deref(), Some(data.as_str()));
+        assert_eq!(message.sender.as_deref(), Some("alice"));
         assert_eq!(message.key, MessageKey { chat, number: 3 });
         assert_eq!(message.created_at, from_millis(500));
         assert_eq!(message.updated_at, Some(from_millis(1000)));
+        assert_eq!(Head::read(&payload).target(), "dec969c6:5:3");
     }
 
     #[test]
@@ -202,14 +243,14 @@ mod tests {
         let write = Write::create_message(chat, "hello");
         for given in [Some(&id), None] {
             let (members, request) = (members(&write, given), given.map(RequestId::as_str));
-            let payload = format!("{{\"v\":1,\"at\":1000,\"number\":3,{members}");
+            let payload = format!("{{\"at\":1000,\"number\":3,{members}");
             let read = job(Revision(7), 2, &payload);
             assert_eq!(read.request.as_deref(), request, "{payload}");
             assert!(read.change.is_ok());
             let head = Head::read(&payload);
             assert_eq!(head.request.as_deref(), request, "{payload}");
             assert_eq!((head.chat, head.number), (5, 3));
-            let newer = payload.replace("\"v\":1", "\"v\":2");
+            let newer = payload.replace("\"v\":2", "\"v\":3");
             let refused = job(Revision(7), 2, &newer);
             assert!(refused.change.is_err());
             assert_eq!(refused.request.as_deref(), request, "{newer}");
@@ -228,8 +269,8 @@ mod tests {
     fn a_newer_version_is_refused_and_not_guessed_at() {
         let refused = read(
             Revision(7),
-            r#"{"v":2,"at":1,"kind":"create_chat","app":"dec969c6"}"#,
+            r#"{"v":3,"at":1,"kind":"create_chat","app":"dec969c6"}"#,
         );
-        assert!(refused.is_err_and(|error| error.contains("version 2")));
+        assert!(refused.is_err_and(|error| error.contains("version 3")));
     }
 }

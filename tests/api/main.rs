@@ -49,6 +49,7 @@ mod rejections;
 mod repair;
 mod schemathesis;
 mod search;
+mod sender;
 mod shutdown;
 mod signing;
 mod slow_readers;

@@ -10,10 +10,11 @@ mod steps;
 use std::{env, time::Duration};
 
 use confab::{
-    domain::{AppId, ChatKey, Job, Kind, MessageKey, Revision, Write},
+    domain::{AppId, ChatKey, Job, Kind, MessageData, MessageKey, Revision, Write},
     stores::{Backend, Batch, ClaimLimits, Enqueued, Error, JobState, Result},
 };
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
+use serde_json::value::RawValue;
 use tokio::{runtime::Handle, task::block_in_place};
 
 use self::{
@@ -38,6 +39,12 @@ struct Case<'a> {
     model: ReferenceModel,
     claims: Vec<Batch>,
     revisions: Vec<Revision>,
+}
+
+/// Parses the data of a message.
+fn data(json: &str) -> MessageData {
+    let json: Box<RawValue> = serde_json::from_str(json).expect("JSON");
+    MessageData::parse(&json).expect("valid data")
 }
 
 /// Checks the outcome of a call with a lease that may have ended.
@@ -75,6 +82,10 @@ impl Case<'_> {
             number,
         };
         let text = format!("text {n}");
+        // Some messages have a sender, some data, some both.
+        let sender = (n % 2 == 0).then(|| format!("sender/\"{n}\" é\u{7f}😀"));
+        let data =
+            (n % 3 == 0).then(|| data(&format!(r#"{{"text":",\"kind\":\"x\"","n":{n}.0}}"#)));
         match *step {
             Step::CreateApplication(app) => {
                 self.accept(Write::create_application(AppId(app), text))
@@ -83,14 +94,16 @@ impl Case<'_> {
             Step::CreateChat(app) => self.accept(Write::create_chat(AppId(app))).await,
             Step::CreateMessage(app, number) => {
                 let chat = chat(app, number);
-                self.accept(Write::create_message(chat, text)).await
+                let write = Write::create_message(chat, text).with_data(data.as_ref());
+                self.accept(write.with_sender(sender.as_deref())).await
             }
             Step::UpdateMessage(app, in_chat, number) => {
                 let message = MessageKey {
                     chat: chat(app, in_chat),
                     number,
                 };
-                self.accept(Write::update_message(message, text)).await
+                let write = Write::update_message(message, text);
+                self.accept(write.with_data(data.as_ref())).await
             }
             Step::Claim(kind, jobs) => self.claim(kind, jobs).await,
             Step::Extend(claim) => {

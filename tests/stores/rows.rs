@@ -30,16 +30,24 @@ async fn claimed(stores: &TestStores) -> (Lease, Message) {
 async fn newest_write_wins_in_any_storing_order(fixture: &Fixture) {
     let stores = TestStores::new(fixture).await;
     let (lease, created) = claimed(&stores).await;
+    let created = Message {
+        sender: Some("alice".into()),
+        data: Some("{}".into()),
+        ..created
+    };
     let updated = |by: i64| Message {
         text: format!("update {by}"),
+        data: (by > 1).then(|| format!("{{\"by\":{by}}}")),
+        sender: None,
         revision: revision(&created, by),
         updated_at: Some(created.created_at + TimeDelta::seconds(by)),
-        // An update alone does not tell when its message was created.
+        // An update alone does not tell when and by whom its message was created.
         created_at: created.created_at + TimeDelta::seconds(by),
         ..created.clone()
     };
     let expected = Message {
         created_at: created.created_at,
+        sender: created.sender.clone(),
         ..updated(3)
     };
     for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1], [3, 3, 0, 0]] {

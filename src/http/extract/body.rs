@@ -38,8 +38,16 @@ pub struct JsonBody<T>(pub T);
 
 /// JSON object of known members. Others are ignored.
 pub trait Body: Sized {
-    /// Members that are texts.
+    /// Members that are required texts.
     const TEXTS: &'static [TextMember];
+
+    /// Keys of further members.
+    const FURTHER: &'static [&'static str] = &[];
+
+    /// Errors of the further members, for the description of the API.
+    fn further_errors() -> Vec<Invalid> {
+        Vec::new()
+    }
 
     /// Parses the members.
     fn parse(members: &Members<'_>) -> Result<Self, Invalid>;
@@ -67,6 +75,22 @@ impl Members<'_> {
             _ => Err(Invalid::NotAString(field)),
         }
     }
+
+    /// Returns the text of a member that may be missing or `null`.
+    ///
+    /// # Errors
+    ///
+    /// The member is no text, or its text has an unpaired surrogate.
+    pub fn optional_text(&self, member: &TextMember) -> Result<Option<String>, Invalid> {
+        let given = self.json(member.0);
+        given.map(|_| self.text(member)).transpose()
+    }
+
+    /// Returns the JSON of a member; `None` if it is missing or `null`.
+    pub fn json(&self, key: &str) -> Option<&RawValue> {
+        let value = self.0.get(key).copied();
+        value.filter(|value| value.get() != "null")
+    }
 }
 
 impl<T: Body> FromRequest for JsonBody<T> {
@@ -81,7 +105,7 @@ impl<T: Body> FromRequest for JsonBody<T> {
                 [] => Members::default(),
                 _ if !is_json(&request) => return Err(HttpError::NotDeclaredJson),
                 _ if is_encoded(&request) => return Err(HttpError::Encoded),
-                json => parse(json, T::TEXTS)?,
+                json => parse(json, &Known::of::<T>())?,
             };
             Ok(Self(T::parse(&members)?))
         }
@@ -99,6 +123,7 @@ impl<T: Body> IntoResponses for JsonBody<T> {
             errors.push(Invalid::Nul(field).into());
             errors.push(Invalid::Surrogate(field).into());
         }
+        errors.extend(T::further_errors().into_iter().map(HttpError::from));
         errors.push(Invalid::NotJson.into());
         errors.push(Invalid::NotAnObject.into());
         errors.push(HttpError::BodyUnreadable);
@@ -156,10 +181,26 @@ fn is_json(request: &HttpRequest) -> bool {
     }
 }
 
-/// Visitor of an object that skips unknown members, whatever their number, size and depth.
-struct MembersVisitor(&'static [TextMember]);
+/// Keys of the known members.
+struct Known(&'static [TextMember], &'static [&'static str]);
 
-impl<'de> Visitor<'de> for MembersVisitor {
+impl Known {
+    fn of<T: Body>() -> Self {
+        Self(T::TEXTS, T::FURTHER)
+    }
+
+    /// Returns the known key that this JSON text of a key stands for.
+    fn find(&self, json: &str) -> Option<&'static str> {
+        let texts = self.0.iter().map(|text| text.0);
+        let mut keys = texts.chain(self.1.iter().copied());
+        keys.find(|known| is_key(json, known))
+    }
+}
+
+/// Visitor of an object that skips unknown members, whatever their number, size and depth.
+struct MembersVisitor<'a>(&'a Known);
+
+impl<'de> Visitor<'de> for MembersVisitor<'_> {
     type Value = Members<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -170,8 +211,8 @@ impl<'de> Visitor<'de> for MembersVisitor {
         let mut members = Members::default();
         // Not parsed, because an unknown key may have unpaired surrogates.
         while let Some(key) = map.next_key::<&RawValue>()? {
-            match self.0.iter().find(|known| is_key(key.get(), known.0)) {
-                Some(known) => drop(members.0.insert(known.0, map.next_value()?)),
+            match self.0.find(key.get()) {
+                Some(known) => drop(members.0.insert(known, map.next_value()?)),
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
         }
@@ -188,7 +229,7 @@ fn is_key(json: &str, name: &str) -> bool {
 }
 
 /// Parses an object without the values of its members.
-fn parse<'a>(body: &'a [u8], known: &'static [TextMember]) -> Result<Members<'a>, Invalid> {
+fn parse<'a>(body: &'a [u8], known: &Known) -> Result<Members<'a>, Invalid> {
     // The whole body is checked here, because serde_json does not check the UTF-8 of values that it skips.
     let body = str::from_utf8(body).map_err(|_| Invalid::NotJson)?;
     let mut json = serde_json::Deserializer::from_str(body);

@@ -5,44 +5,23 @@ use actix_web::{
     web::{Data, ReqData},
 };
 use serde::Serialize;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::listed_message::ListedMessage;
+use super::{
+    listed_message::{ListedMessage, raw_json},
+    message_body::{Creation, Replacement},
+};
 use crate::{
-    domain::{
-        ChatKey, Invalid, MessageKey, MessageText, Number, RequestId, message::MAX_MESSAGE_CHARS,
-        time::rfc3339,
-    },
+    domain::{ChatKey, MessageKey, NewMessage, Number, RequestId, time::rfc3339},
     http::{
         error::HttpResult,
-        extract::{
-            JsonBody, PageQuery,
-            body::{Body, Members, TextMember},
-            page::List,
-        },
+        extract::{JsonBody, PageQuery, page::List},
         memory::ResponseMemory,
         response,
     },
     service::Service,
 };
-
-/// The text of a message.
-#[derive(ToSchema)]
-#[schema(as = Text, example = json!({"message": "Hello, World!"}))]
-pub struct NewMessage {
-    /// At least one visible character, and no U+0000.
-    #[schema(value_type = String, min_length = 1, max_length = 16000, pattern = r"^[^\u0000]*[^\s\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8][^\u0000]*$")]
-    message: MessageText,
-}
-
-impl Body for NewMessage {
-    const TEXTS: &'static [TextMember] = &[TextMember("message", "Message", MAX_MESSAGE_CHARS)];
-
-    fn parse(members: &Members<'_>) -> Result<Self, Invalid> {
-        let message = MessageText::parse(members.text(&Self::TEXTS[0])?)?;
-        Ok(Self { message })
-    }
-}
 
 /// A message that was created.
 #[derive(Serialize, ToSchema)]
@@ -72,6 +51,7 @@ struct MessageCreated {
 #[schema(example = json!({
     "Application": "dec969c6", "Chat": 5, "MessageID": "3", "Message": "Guess what?",
     "CreatedAt": "2026-11-23T22:02:53.218Z", "UpdatedAt": "2026-11-23T22:03:11.040Z",
+    "Sender": "alice", "Data": {"replyTo": 3},
 }))]
 struct Message {
     /// Its application's id.
@@ -93,6 +73,14 @@ struct Message {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime, nullable = false)]
     updated_at: Option<String>,
+    /// Its sender; only if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255, nullable = false)]
+    sender: Option<String>,
+    /// Its newest data; only if it has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, nullable = false)]
+    data: Option<Box<RawValue>>,
 }
 
 /// A change that was accepted.
@@ -107,23 +95,24 @@ struct Updated {
 #[utoipa::path(
     post, path = "/application/{app}/chat/{chat}/message", operation_id = "createMessage", tag = "Messages",
     params(ChatKey),
-    request_body(content = NewMessage, description = "JSON in UTF-8, up to 256 KiB."),
-    responses((status = 201, description = "The message was created.", body = MessageCreated), JsonBody<NewMessage>, ChatKey),
+    request_body(content = Creation, description = "JSON in UTF-8, up to 256 KiB."),
+    responses((status = 201, description = "The message was created.", body = MessageCreated), JsonBody<Creation>, ChatKey),
 )]
 pub async fn create(
     chat: ChatKey,
     request_id: ReqData<RequestId>,
     service: Data<Service>,
-    JsonBody(new): JsonBody<NewMessage>,
+    JsonBody(new): JsonBody<Creation>,
 ) -> HttpResult {
+    let message = NewMessage::from(new);
     let key = service
-        .create_message(chat, &new.message, &request_id)
+        .create_message(chat, &message, None, &request_id)
         .await?;
     let body = MessageCreated {
         application: chat.app.to_string(),
         chat: chat.number,
         number: key.number,
-        message: new.message.as_str().to_owned(),
+        message: message.content.text.as_str().to_owned(),
     };
     Ok(response::created(format!("message/{}", key.number), body))
 }
@@ -144,24 +133,28 @@ pub async fn show(key: MessageKey, service: Data<Service>) -> HttpResult {
         message: message.text,
         created_at: rfc3339(message.created_at),
         updated_at: message.updated_at.map(rfc3339),
+        sender: message.sender,
+        data: message.data.and_then(raw_json),
     }))
 }
 
 /// Update a message
+///
+/// Replaces text and data, never the sender.
 #[utoipa::path(
     put, path = "/application/{app}/chat/{chat}/message/{message}", operation_id = "updateMessage", tag = "Messages",
     params(MessageKey),
-    request_body(content = NewMessage, description = "JSON in UTF-8, up to 256 KiB."),
-    responses((status = 200, description = "The message has the new text.", body = Updated), JsonBody<NewMessage>, MessageKey),
+    request_body(content = Replacement, description = "JSON in UTF-8, up to 256 KiB."),
+    responses((status = 200, description = "The message has the new text and data.", body = Updated), JsonBody<Replacement>, MessageKey),
 )]
 pub async fn update(
     key: MessageKey,
     request_id: ReqData<RequestId>,
     service: Data<Service>,
-    JsonBody(new): JsonBody<NewMessage>,
+    JsonBody(new): JsonBody<Replacement>,
 ) -> HttpResult {
     service
-        .update_message(key, &new.message, &request_id)
+        .update_message(key, &new.into(), &request_id)
         .await?;
     Ok(HttpResponse::Ok().json(Updated { status: "success" }))
 }

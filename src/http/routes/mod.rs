@@ -5,6 +5,7 @@ mod chats;
 pub mod docs;
 mod health;
 mod listed_message;
+mod message_body;
 mod messages;
 pub mod openapi;
 pub mod root;

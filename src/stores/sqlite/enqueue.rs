@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use super::{
     Embedded, QueueSettings,
     error::{Failure, Outcome},
-    pending,
+    pending::{self, Origin},
     rows::{MAX_MESSAGES, signed, unsigned},
     schema::{app_numbers, chat_numbers, job_counts, jobs, state},
 };
@@ -205,13 +205,13 @@ impl Transaction {
         let Some(number) = number else {
             return Ok(Enqueued::Missing);
         };
-        let created = match action {
-            Action::Create => None,
+        let origin = match action {
+            Action::Create => Origin::default(),
             Action::Update => {
-                pending::created_at(connection, &write.app, write.chat, write.number)?
+                pending::origin(connection, &write.app, write.chat, write.number)?
             }
         };
-        self.queue(connection, write, number, created)
+        self.queue(connection, write, number, &origin)
     }
 
     /// Tells whether what is written into exists.
@@ -234,13 +234,12 @@ impl Transaction {
         connection: &mut SqliteConnection,
         write: &NewJob,
         number: i64,
-        created: Option<i64>,
+        origin: &Origin,
     ) -> Outcome<Enqueued> {
-        let created = created.map_or_else(String::new, |at| format!("\"created\":{at},"));
         let payload = format!(
-            "{{\"v\":{},\"at\":{},\"number\":{number},{created}{}",
-            payload::VERSION,
+            "{{\"at\":{},\"number\":{number},{}{}",
             self.now,
+            payload::origin(origin.created_at, origin.sender.as_deref()),
             write.members
         );
         let id = self.revision + 1;

@@ -96,23 +96,36 @@ fn read(id: i64, payload: &str) -> Result<Change> {
     payload::read(Revision(unsigned(id)), payload).map_err(failed)
 }
 
-/// Returns the creation time of the message, if the queue knows it, for readers of the update before it is stored.
-pub(super) fn created_at(
+/// What the queue knows of a message's creation, for readers of an update before it is stored.
+#[derive(Default)]
+pub(super) struct Origin {
+    /// Time of the creation.
+    pub created_at: Option<i64>,
+    /// Sender of the message.
+    pub sender: Option<String>,
+}
+
+/// Returns what the queue knows of a message's creation.
+pub(super) fn origin(
     connection: &mut SqliteConnection,
     app: &str,
     chat: i64,
     number: i64,
-) -> QueryResult<Option<i64>> {
-    let since: Option<Option<i64>> = jobs::table
+) -> QueryResult<Origin> {
+    let oldest: Option<(Option<i64>, Option<String>)> = jobs::table
         .filter(jobs::app.eq(app))
         .filter(jobs::chat.eq(chat))
         .filter(jobs::number.eq(number))
         .filter(jobs::superseded.eq(0))
         .order(jobs::id)
-        .select(sql::<Nullable<BigInt>>(
-            "COALESCE(json_extract(payload, '$.created'), CASE kind WHEN 'create_message' THEN accepted_at END)",
+        .select((
+            sql::<Nullable<BigInt>>(
+                "COALESCE(json_extract(payload, '$.created'), CASE kind WHEN 'create_message' THEN accepted_at END)",
+            ),
+            sql::<Nullable<Text>>("json_extract(payload, '$.sender')"),
         ))
         .first(connection)
         .optional()?;
-    Ok(since.flatten())
+    let (created_at, sender) = oldest.unwrap_or_default();
+    Ok(Origin { created_at, sender })
 }

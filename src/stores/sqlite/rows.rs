@@ -124,6 +124,8 @@ pub(super) struct MessageRow {
     revision: i64,
     created_at: i64,
     updated_at: Option<i64>,
+    sender: Option<String>,
+    data: Option<String>,
 }
 
 impl MessageRow {
@@ -138,6 +140,8 @@ impl MessageRow {
             revision: signed(message.revision.0),
             created_at: millis(message.created_at),
             updated_at: message.updated_at.map(millis),
+            sender: message.sender.clone(),
+            data: message.data.clone(),
         }
     }
 
@@ -153,6 +157,8 @@ impl MessageRow {
                 number: unsigned(self.number),
             },
             text: self.text,
+            data: self.data,
+            sender: self.sender,
             revision: Revision(unsigned(self.revision)),
             created_at: from_millis(self.created_at),
             updated_at: self.updated_at.map(from_millis),

@@ -30,6 +30,8 @@ diesel::table! {
         revision -> BigInt,
         created_at -> BigInt,
         updated_at -> Nullable<BigInt>,
+        sender -> Nullable<Text>,
+        data -> Nullable<Text>,
     }
 }
 

@@ -180,8 +180,8 @@ fn upsert_messages(connection: &mut SqliteConnection, new: &[TokenizedMessage]) 
     Ok(())
 }
 
-/// Updates a row: the newer text wins, and only the creation itself, which has no update time, sets the creation time.
-/// Returns true if the text changed.
+/// Updates a row: the newer text and data win, and only the creation itself, which has no update time, sets the creation
+/// time. The sender is set by whatever write knows it. Returns true if text and data changed.
 fn update(
     connection: &mut SqliteConnection,
     id: i64,
@@ -195,12 +195,18 @@ fn update(
             .set(messages::created_at.eq(created))
             .execute(connection)?;
     }
+    if message.sender.is_some() {
+        diesel::update(row.filter(messages::sender.is_null()))
+            .set(messages::sender.eq(&message.sender))
+            .execute(connection)?;
+    }
     if signed(message.revision.0) <= revision {
         return Ok(false);
     }
     diesel::update(row)
         .set((
             messages::text.eq(&message.text),
+            messages::data.eq(&message.data),
             messages::updated_at.eq(message.updated_at.map(millis)),
             messages::revision.eq(signed(message.revision.0)),
         ))

@@ -172,6 +172,8 @@ impl ReferenceModel {
                 Change::Message(Message {
                     key: MessageKey { chat, number },
                     text,
+                    data: write.data.clone(),
+                    sender: write.sender.clone(),
                     revision,
                     created_at: at,
                     updated_at: None,
@@ -179,10 +181,14 @@ impl ReferenceModel {
             }
             Kind::UpdateMessage => {
                 let key = MessageKey { chat, number };
-                since = self.writes_to(key).next().and_then(|first| first.since);
+                let first = self.writes_to(key).next();
+                since = first.and_then(|first| first.since);
+                let first = first.and_then(|first| first.change.clone().into_message());
                 Change::Message(Message {
                     key,
                     text,
+                    data: write.data.clone(),
+                    sender: first.and_then(|first| first.sender),
                     revision,
                     created_at: since.unwrap_or(at),
                     updated_at: Some(at),

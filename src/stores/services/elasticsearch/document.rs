@@ -20,6 +20,11 @@ pub(super) struct MessageDocument<'a> {
     created_at: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     updated_at: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender: Option<&'a str>,
+    /// JSON within a string: Elasticsearch would change an object, and would map its members.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a str>,
 }
 
 impl<'a> MessageDocument<'a> {
@@ -31,6 +36,8 @@ impl<'a> MessageDocument<'a> {
             text: &message.text,
             created_at: message.created_at.timestamp_millis(),
             updated_at: message.updated_at.map(|time| time.timestamp_millis()),
+            sender: message.sender.as_deref(),
+            data: message.data.as_deref(),
         }
     }
 }
@@ -42,6 +49,8 @@ pub(super) struct Stored {
     text: String,
     created_at: i64,
     updated_at: Option<i64>,
+    sender: Option<String>,
+    data: Option<String>,
 }
 
 impl Stored {
@@ -52,6 +61,8 @@ impl Stored {
                 number: self.number,
             },
             text: self.text,
+            data: self.data,
+            sender: self.sender,
             revision: Revision(version),
             created_at: from_millis(self.created_at),
             updated_at: self.updated_at.map(from_millis),

@@ -12,7 +12,9 @@
 //! - `refresh_interval` is explicit, though it is the default: otherwise an index without searches for 30 s is not
 //!   refreshed, and the next search waits.
 //! - One shard, which holds 2 billion messages. One replica if there is a second node.
-//! - Nothing is mapped by guess (`strict`).
+//! - Nothing is mapped by guess (`strict`). [`NEW_FIELDS`] are added to an index of an older version, which answers until
+//!   its successor is complete.
+//! - `sender` is a term, and not searched yet. `data` is answered and nothing else.
 //! - `_meta.installation` is added at creation: see `ownership.rs`.
 //! - `_meta.version` is raised with every change of it, or of the tokens: an index of an older version is
 //!   replaced by a new one.
@@ -22,9 +24,11 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use elasticsearch::indices::{IndicesCreateParts, IndicesGetAliasParts, IndicesRefreshParts};
+use elasticsearch::indices::{
+    IndicesCreateParts, IndicesGetAliasParts, IndicesPutMappingParts, IndicesRefreshParts,
+};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{SearchIndex, failed, response::Rejection, unavailable};
 use crate::stores::{
@@ -33,6 +37,9 @@ use crate::stores::{
 };
 
 pub(super) const DEFINITION: &str = include_str!("mapping.json");
+
+/// Fields that an index of an older version may lack.
+const NEW_FIELDS: [&str; 2] = ["sender", "data"];
 
 /// Number of names to try for a new index.
 const NAMES: u64 = 10;
@@ -160,6 +167,23 @@ impl SearchIndex {
         )
         .await
         .map(drop)
+    }
+
+    /// Adds the fields of this version to an index of an older one.
+    pub(super) async fn add_fields(&self, index: &str) -> Result<()> {
+        let definition: Value = serde_json::from_str(DEFINITION).map_err(failed)?;
+        let properties = &definition["mappings"]["properties"];
+        let fields = NEW_FIELDS.map(|name| (name.to_owned(), properties[name].clone()));
+        let parts = [index];
+        let indices = self.client.indices();
+        let put = indices
+            .put_mapping(IndicesPutMappingParts::Index(&parts))
+            .body(json!({ "properties": Map::from_iter(fields) }))
+            .send();
+        let added = self.send_write::<Value>(call!("search", "add_fields"), put);
+        added.await.map_err(|rejection| rejection.error(index))?;
+        tracing::info!(index, "Added fields to a search index of an older version");
+        Ok(())
     }
 
     /// Puts `index` into use, in one step, and deletes every other one of `installation`.

@@ -59,6 +59,11 @@ impl Outcome {
     }
 }
 
+/// Tells whether a document was refused because an older program created the index, without a field that it has.
+fn lacks_field(outcome: &std::result::Result<(), Rejection>) -> bool {
+    matches!(outcome, Err(rejection) if rejection.is_kind("strict_dynamic_mapping_exception"))
+}
+
 impl SearchIndex {
     /// An outage ends it with that error, whatever was done until then: it can all be put again.
     pub async fn put(
@@ -71,13 +76,21 @@ impl SearchIndex {
         let mut refused = Vec::new();
         let mut rest = messages;
         let mut max_count = usize::MAX;
+        let mut has_fields = false;
         while !rest.is_empty() {
             let (body, count) = bulk_body(rest, max_count).await?;
             let (sent, later) = rest.split_at(count);
             match self.bulk(call!("search", "put"), &alias, body, count).await {
                 Ok(outcomes) => {
+                    let outcomes: Vec<_> = outcomes.map(Outcome::into_result).collect();
+                    if !has_fields && outcomes.iter().any(lacks_field) {
+                        self.add_fields(&alias).await?;
+                        has_fields = true;
+                        // What was written is refused as not newer.
+                        continue;
+                    }
                     for (message, outcome) in sent.iter().zip(outcomes) {
-                        match outcome.into_result() {
+                        match outcome {
                             Ok(()) => {}
                             Err(rejection)
                                 if rejection.is_missing_index() || rejection.is_outage() =>

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use diesel::{prelude::*, sql_types::Text};
+use diesel::{dsl::sql, expression::SqlLiteral, prelude::*, sql_types::BigInt};
 use diesel_async::RunQueryDsl;
 
 use super::{
@@ -12,7 +12,11 @@ use super::{
     schema::{applications, chats, messages},
 };
 use crate::{
-    domain::{AppId, Application, Chat, ChatKey, Message, MessageKey, Page, page::Part},
+    domain::{
+        AppId, Application, Chat, ChatKey, Message, MessageKey, Page,
+        message::{MAX_DATA_BYTES, MAX_SENDER_CHARS},
+        page::Part,
+    },
     stores::{Result, call::call},
 };
 
@@ -35,13 +39,12 @@ macro_rules! paged {
     }};
 }
 
-/// Maximum size of a text in bytes: that of the column.
-const MAX_TEXT_BYTES: usize = 65_535;
+/// Maximum size in bytes of what authors put into a message: text (that of the column), data and sender.
+const MAX_BYTES: usize = 65_535 + MAX_DATA_BYTES + 4 * MAX_SENDER_CHARS;
 
-#[diesel::declare_sql_function]
-extern "SQL" {
-    /// Length of a text in bytes.
-    fn octet_length(text: Text) -> BigInt;
+/// Size in bytes of what authors put into a message.
+fn content_length() -> SqlLiteral<BigInt> {
+    sql("OCTET_LENGTH(text) + OCTET_LENGTH(COALESCE(data, '')) + OCTET_LENGTH(COALESCE(sender, ''))")
 }
 
 /// Number of messages of these lengths to read for a page: up to the one that exceeds its size, and whether one does.
@@ -111,8 +114,8 @@ impl Mysql {
             let mut page = *page;
             let mut more = false;
             // The lengths decide how many messages are read. MySQL would send the others, too, if the query stopped early.
-            if page.limit.saturating_mul(MAX_TEXT_BYTES) > page.bytes {
-                let query = of_chat().select(octet_length(messages::text));
+            if page.limit.saturating_mul(MAX_BYTES) > page.bytes {
+                let query = of_chat().select(content_length());
                 let query = paged!(query, messages::number, page);
                 let lengths: Vec<i64> = query.load(connection).await?;
                 (page.limit, more) = fitting(&lengths, page);
@@ -193,7 +196,7 @@ pub(super) async fn messages(
 /// Loads the rows of messages by key.
 async fn load(connection: &mut Connection, keys: &[MessageKey]) -> QueryResult<Vec<MessageRow>> {
     let query = diesel::sql_query(format!(
-        "SELECT app, chat, number, text, revision, created_at, updated_at, batch FROM messages WHERE {}",
+        "SELECT app, chat, number, text, revision, created_at, updated_at, batch, sender, data FROM messages WHERE {}",
         keys::messages(keys)
     ));
     query.load(connection).await

@@ -115,6 +115,8 @@ pub struct MessageRow {
     created_at: NaiveDateTime,
     updated_at: Option<NaiveDateTime>,
     batch: i64,
+    sender: Option<String>,
+    data: Option<String>,
 }
 
 impl MessageRow {
@@ -129,6 +131,8 @@ impl MessageRow {
             created_at: message.created_at.naive_utc(),
             updated_at: message.updated_at.map(|time| time.naive_utc()),
             batch,
+            sender: message.sender.clone(),
+            data: message.data.clone(),
         }
     }
 
@@ -144,6 +148,8 @@ impl MessageRow {
                 number: unsigned(self.number),
             },
             text: self.text,
+            data: self.data,
+            sender: self.sender,
             revision: Revision(unsigned(self.revision)),
             created_at: self.created_at.and_utc(),
             updated_at: self.updated_at.map(|time| time.and_utc()),

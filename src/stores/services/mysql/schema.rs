@@ -31,6 +31,8 @@ diesel::table! {
         created_at -> Timestamp,
         updated_at -> Nullable<Timestamp>,
         batch -> BigInt,
+        sender -> Nullable<Text>,
+        data -> Nullable<Text>,
     }
 }
 

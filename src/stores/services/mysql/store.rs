@@ -72,6 +72,11 @@ fn new_batch() -> i64 {
     rand::random()
 }
 
+/// Sender of an existing message, set by whatever write knows it: it never changes.
+fn sender() -> SqlLiteral<Nullable<Text>> {
+    sql("COALESCE(sender, VALUES(sender))")
+}
+
 impl Mysql {
     pub(crate) async fn store(&self, lease: &Lease, changes: Vec<Change>) -> Result<()> {
         // A lease without an epoch is none of this queue's.
@@ -182,6 +187,8 @@ impl Mysql {
                 .do_update()
                 .set((
                     messages::text.eq(newer::<Text>("text")),
+                    messages::data.eq(newer::<Nullable<Text>>("data")),
+                    messages::sender.eq(sender()),
                     messages::created_at.eq(created_at_of_message()),
                     messages::updated_at.eq(newer::<Nullable<Timestamp>>("updated_at")),
                     messages::revision.eq(newer::<BigInt>("revision")),

@@ -8,7 +8,7 @@ use crate::{
     stores::{
         Enqueued, Error, Result,
         call::call,
-        payload::{self, VERSION},
+        payload,
     },
 };
 
@@ -58,8 +58,7 @@ impl Redis {
         let mut command = ScriptCall::new(|scripts| &scripts.enqueue);
         command
             .arg(self.settings.queue_depth)
-            .arg(self.settings.dead_letters)
-            .arg(VERSION);
+            .arg(self.settings.dead_letters);
         for EncodedWrite {
             kind,
             target,

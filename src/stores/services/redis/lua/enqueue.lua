@@ -1,5 +1,5 @@
 -- Accepts writes, one after the other: checks that the parent exists, assigns a number, queues the job.
--- ARGV: queue depth, dead letters, version of the payload, then for each write: kind, app, chat, message number (of an
+-- ARGV: queue depth, dead letters, then for each write: kind, app, chat, message number (of an
 -- update), the payload's members without the opening brace. A kind is named <action>_<entity>.
 -- Returns three values for each: ok, number, id; or a reason and its details.
 --
@@ -7,8 +7,8 @@
 local dead = redis.call('ZCARD', p .. 'dead')
 local full = dead >= tonumber(ARGV[2]) and 'limits.dead_letters'
 local capacity = tonumber(ARGV[1]) - (redis.call('HLEN', p .. 'jobs') - dead)
-local at, last = int(now()), redis.call('INCRBY', p .. 'revision', (#ARGV - 3) / 5)
-local id_format, left = string.format('%06x', EPOCH) .. '%010x', (#ARGV - 3) / 5
+local at, last = int(now()), redis.call('INCRBY', p .. 'revision', (#ARGV - 2) / 5)
+local id_format, left = string.format('%06x', EPOCH) .. '%010x', (#ARGV - 2) / 5
 
 -- Of each counter {epoch, numbers given out, changed}; of each sorted set number, id …; of all jobs id, payload …; of
 -- each kind its ids.
@@ -64,13 +64,14 @@ local function enqueue(kind, app, chat, target, members)
     number = '0'
     add(pending, p .. 'pending_applications', 0, id)
   elseif action == 'update' then
-    -- Readers of this write before it is stored need the creation time of the message.
+    -- Readers of this write before it is stored need the creation time and the sender of the message.
     flush()
     local first = redis.call('ZRANGEBYSCORE', found_by, target, target, 'LIMIT', 0, 1)[1]
     if first then
       local write = cjson.decode(redis.call('HGET', p .. 'jobs', first))
       local since = write.created or (string.match(write.kind, '^create_') and write.at)
       if since then created = '"created":' .. int(since) .. ',' end
+      if write.sender then created = created .. '"sender":' .. cjson.encode(write.sender) .. ',' end
     end
   else
     counter[2], counter[3] = counter[2] + 1, true
@@ -79,14 +80,14 @@ local function enqueue(kind, app, chat, target, members)
   end
   if found_by then add(pending, found_by, number, id) end
   jobs[#jobs + 1] = id
-  jobs[#jobs + 1] = '{"v":' .. ARGV[3] .. ',"at":' .. at .. ',"number":' .. number .. ',' .. created .. members
+  jobs[#jobs + 1] = '{"at":' .. at .. ',"number":' .. number .. ',' .. created .. members
   add(queues, kind, id)
   capacity = capacity - 1
   return 'ok', number, id
 end
 
 local outcomes = {'ok'}
-for i = 4, #ARGV, 5 do
+for i = 3, #ARGV, 5 do
   local status, number, id = enqueue(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
   outcomes[#outcomes + 1] = status
   outcomes[#outcomes + 1] = number

@@ -1,0 +1,2 @@
+ALTER TABLE messages DROP COLUMN data;
+ALTER TABLE messages DROP COLUMN sender;
