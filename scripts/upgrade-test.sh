@@ -1,16 +1,24 @@
 #!/usr/bin/env bash
-# Builds the program of an earlier version, and runs tests/upgrade with it and this one; arguments filter the tests.
+# Builds the programs of earlier versions, and runs tests/upgrade with each and this one; arguments filter the tests.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 FORMER=faee01a # what upgrades come from: the last version that was released, or given to anybody
+FORMAT_1=daadfac # the last commit before the stores had a format
+FORMERS=${CONFAB_FORMERS:-$FORMER $FORMAT_1}
 
-sources=target/former/$FORMER
-if [ ! -e "$sources/Cargo.toml" ]; then
-  git cat-file -e "$FORMER^{commit}" 2>/dev/null ||
-    { echo "upgrade-test: $FORMER is not in this clone's history (git fetch --unshallow)" >&2; exit 1; }
-  mkdir -p "$sources"
-  git archive "$FORMER" | tar -x -C "$sources"
-fi
-cargo build --locked --manifest-path "$sources/Cargo.toml" --target-dir target/former/target
-CONFAB_TEST_FORMER=$PWD/target/former/target/debug/confab \
-  exec cargo test --locked --features upgrade --test upgrade -- --include-ignored "$@"
+for former in $FORMERS; do
+  sources=target/former/$former
+  if [ ! -e "$sources/Cargo.toml" ]; then
+    git cat-file -e "$former^{commit}" 2>/dev/null ||
+      { echo "upgrade-test: $former is not in this clone's history (git fetch --unshallow)" >&2; exit 1; }
+    mkdir -p "$sources"
+    git archive "$former" | tar -x -C "$sources"
+  fi
+  cargo build --locked --manifest-path "$sources/Cargo.toml" --target-dir target/former/target
+  cp target/former/target/debug/confab "target/former/confab-$former"
+done
+for former in $FORMERS; do
+  echo "upgrade-test: from $former"
+  CONFAB_TEST_FORMER=$PWD/target/former/confab-$former \
+    cargo test --locked --features upgrade --test upgrade -- --include-ignored "$@"
+done

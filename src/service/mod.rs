@@ -31,6 +31,11 @@ impl From<stores::Error> for Error {
         match error {
             stores::Error::Unavailable { store, detail } => Self::Unavailable { store, detail },
             stores::Error::Full(detail) => Self::Full { detail },
+            // Another process can serve the request.
+            stores::Error::Newer { store, .. } => Self::Unavailable {
+                store,
+                detail: error.to_string(),
+            },
             stores::Error::IndexMissing(_) => Self::Unavailable {
                 store: "the search index",
                 detail: error.to_string(),
@@ -100,8 +105,8 @@ impl Service {
         content: &MessageContent,
         request: &RequestId,
     ) -> Result<()> {
-        let write = Write::update_message(message, content.text.as_str())
-            .with_data(content.data.as_ref());
+        let write =
+            Write::update_message(message, content.text.as_str()).with_data(content.data.as_ref());
         let number = self.enqueue(&write, request).await?;
         number.ok_or(Error::NotFound(Entity::Message))?;
         Ok(())

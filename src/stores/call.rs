@@ -51,7 +51,8 @@ impl Call {
             )
         });
         duration.record(began.elapsed());
-        if let Err(Error::Unavailable { .. } | Error::Failed { .. }) = outcome {
+        if let Err(Error::Unavailable { .. } | Error::Newer { .. } | Error::Failed { .. }) = outcome
+        {
             errors.increment(1);
         }
     }

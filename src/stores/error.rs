@@ -33,6 +33,18 @@ pub enum Error {
     /// There is no search index yet, or no more.
     #[error("the search index {0} does not exist: `confab search rebuild` builds it from the rows")]
     IndexMissing(String),
+    /// A newer program changed the format of the stores: this program must not work on them any more.
+    #[error(
+        "{store} has format {found}, which a newer confab introduced, and this program knows formats up to {known}: run the newer version"
+    )]
+    Newer {
+        /// Name of the store.
+        store: &'static str,
+        /// Its format.
+        found: u64,
+        /// This program's format.
+        known: u64,
+    },
     /// Unexpected failure: a bug, or an unexpected response of a store.
     #[error("{store} failed: {detail}")]
     Failed {

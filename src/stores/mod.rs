@@ -27,6 +27,7 @@ mod coalescer;
 mod credentials;
 mod enqueue;
 mod error;
+mod format;
 mod health;
 mod index_build;
 mod job_admin;
@@ -44,9 +45,7 @@ use std::sync::Arc;
 pub use self::{
     audit::{RowCounts, ScanPage, WrongCount},
     check::{Check, Severity},
-    credentials::{
-        CredentialChanges, KeyCreation, KeyLimits, KeyPage, StoredKey, UserRevocation,
-    },
+    credentials::{CredentialChanges, KeyCreation, KeyLimits, KeyPage, StoredKey, UserRevocation},
     enqueue::Enqueued,
     error::{Error, Result},
     health::{LockGuard, Probe},

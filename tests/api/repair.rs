@@ -50,8 +50,8 @@ async fn damaged(fixture: &Fixture) -> Chat {
     let of_chat = format!("app = '{}' AND chat = {}", chat.app, chat.number);
     for sql in [
         format!(
-            "INSERT INTO messages (app, chat, number, text, revision, created_at, batch) \
-             SELECT app, chat, 3, 'hello', revision, created_at, batch FROM messages WHERE {of_chat} AND number = 2"
+            "INSERT INTO messages (app, chat, number, text, revision, created_at, inserted_by) \
+             SELECT app, chat, 3, 'hello', revision, created_at, inserted_by FROM messages WHERE {of_chat} AND number = 2"
         ),
         format!(
             "UPDATE messages SET text = 'hello', revision = revision + 1 WHERE {of_chat} AND number = 1"

@@ -1,10 +1,11 @@
 //! A new version on the stores of an older one, and the reverse. Both at once: `tests/upgrade`.
 
 use deadpool_redis::redis;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{
-    BackendKind, Chat, Fixture, apply, eventually, eventually_eq, on_each_backend, on_services,
+    BackendKind, Chat, Fixture, apply, eventually, eventually_eq, on_each_backend, on_embedded,
+    on_services,
 };
 
 /// Accepts writes and stores nothing.
@@ -194,4 +195,90 @@ async fn index_of_an_older_version_is_replaced_while_search_works(fixture: &Fixt
     })
     .await;
     assert_eq!(elasticsearch.indices().await, Ok(newer));
+}
+
+/// Raises the format of the stores as the migration of a newer version does.
+async fn raise_mysql_format(fixture: &Fixture) {
+    let raise = "UPDATE store_state SET format = 1000";
+    assert_eq!(fixture.execute(raise).await, 1);
+}
+
+/// Raises the format of the queue as the first process of a newer version does.
+async fn raise_redis_format(fixture: &Fixture) {
+    let services = fixture.services();
+    let mut redis = services.redis().await.expect("a connection");
+    let raised: redis::RedisResult<i64> = redis::cmd("HSET")
+        .arg(format!("{}epoch", services.redis_prefix()))
+        .arg(&["format", "1000"])
+        .query_async(&mut redis)
+        .await;
+    assert_eq!(raised.expect("a response"), 0, "there was a format");
+}
+
+#[apply(on_services!)]
+async fn running_process_stops_when_a_newer_version_raises_the_format(fixture: &Fixture) {
+    let api = fixture.start().await;
+    let chat = api.new_app_and_chat().await;
+    api.create_message(&chat, "before").await;
+    eventually_eq("it is found", vec![1], async || {
+        api.search_numbers(&chat, "before").await
+    })
+    .await;
+
+    // The newer version migrates the database first. The queue still accepts writes, which that version will store.
+    raise_mysql_format(fixture).await;
+    eventually("the rows are not read any more", async || {
+        let response = api.get(chat.message(1)).await;
+        if response.status == 503 {
+            Ok(())
+        } else {
+            Err(response)
+        }
+    })
+    .await;
+    raise_redis_format(fixture).await;
+    let message = json!({"message": "after"});
+    for response in [
+        api.post(format!("{chat}/message"), &message).await,
+        api.put(chat.message(1), &message).await,
+        api.post("/application", &json!({"username": "Shetewi"}))
+            .await,
+        api.get(chat.message(1)).await,
+        api.get(format!("{chat}/messages")).await,
+        api.get("/readyz").await,
+    ] {
+        response.expect_status(503);
+    }
+    let stored = "SELECT COUNT(*) FROM messages WHERE text = 'after'";
+    assert_eq!(fixture.stored_number(stored).await, Some(0));
+    assert!(api.output().contains("which a newer confab introduced"));
+}
+
+#[apply(on_services!)]
+async fn start_on_stores_of_a_newer_format_is_refused(fixture: &Fixture) {
+    fixture.confab(&["migrate"]).await.expect_code(0);
+    raise_mysql_format(fixture).await;
+    for command in ["serve", "migrate"] {
+        let finished = fixture.confab(&[command]).await;
+        finished.expect_code(1);
+        let said = format!("{}{}", finished.stdout, finished.stderr);
+        for word in ["format 1000", "newer confab", "run the newer version"] {
+            assert!(said.contains(word), "{command}: {said}");
+        }
+    }
+}
+
+#[apply(on_embedded!)]
+async fn served_file_is_not_migrated_by_another_version(fixture: &Fixture) {
+    let api = fixture.start().await;
+    let chat = api.new_app_and_chat().await;
+    // Without a pending migration, the command has nothing to do.
+    fixture.confab(&["migrate"]).await.expect_code(0);
+    // As if the server were of an older version.
+    let forget = "DELETE FROM __diesel_schema_migrations WHERE version = '20261127000020'";
+    assert_eq!(fixture.execute(forget).await, 1);
+    let finished = fixture.confab(&["migrate"]).await;
+    finished.expect_code(1);
+    assert!(finished.stderr.contains("stop it first"), "{finished:#?}");
+    assert_eq!(api.create_message(&chat, "hello").await, 1);
 }

@@ -103,7 +103,7 @@ async fn database_older_than_redis_is_detected(fixture: &Fixture) {
     let stores = TestStores::new(fixture).await;
     let chat = stores.new_chat().await;
     stores.create_message(chat, "waiting").await;
-    fixture.execute("UPDATE state SET epoch = 0").await;
+    fixture.execute("UPDATE store_state SET epoch = 0").await;
     let batch = stores.claim(Kind::CreateMessage).await;
     let outcome = stores.store(&batch).await;
     assert!(matches!(outcome, Err(Error::Fenced(_))), "{outcome:?}");
@@ -118,4 +118,136 @@ async fn database_older_than_redis_is_detected(fixture: &Fixture) {
     assert_eq!(build, Ok(Some(Build::Wanted)));
     stores.drain().await;
     assert_eq!(stores.create_message(chat, "the next").await.number, 2);
+}
+
+/// Reads from Redis without the program.
+async fn ask_redis<T: redis::FromRedisValue>(
+    fixture: &Fixture,
+    command: &redis::Cmd,
+) -> redis::RedisResult<T> {
+    let mut connection = fixture.services().redis().await.expect("a connection");
+    command.query_async(&mut connection).await
+}
+
+fn epoch_key(fixture: &Fixture) -> String {
+    format!("{}epoch", fixture.services().redis_prefix())
+}
+
+async fn set_redis_format(fixture: &Fixture, format: u64) {
+    let mut command = redis::cmd("HSET");
+    command.arg(epoch_key(fixture)).arg("format").arg(format);
+    tell_redis(fixture, &mut command).await;
+}
+
+async fn set_mysql_format(fixture: &Fixture, format: u64) {
+    let update = format!("UPDATE store_state SET format = {format}");
+    assert_eq!(fixture.execute(&update).await, 1);
+}
+
+async fn epoch(stores: &TestStores) -> u64 {
+    let epoch = stores.backend.epoch().await.expect("a response");
+    epoch.expect("services have epochs")
+}
+
+/// Replaces the epoch in Redis by what programs before format 2 keep.
+async fn put_epoch_of_format_1(fixture: &Fixture) {
+    let key = epoch_key(fixture);
+    let mut read = redis::cmd("HMGET");
+    read.arg(&key).arg(&["epoch", "server"]);
+    let (epoch, server): (u64, String) = ask_redis(fixture, &read).await.expect("an epoch");
+    tell_redis(fixture, redis::cmd("DEL").arg(&key)).await;
+    let master = format!("{}master", fixture.services().redis_prefix());
+    let mut write = redis::cmd("MSET");
+    write.arg(&key).arg(epoch);
+    write.arg(master).arg(format!("{epoch} {server}"));
+    tell_redis(fixture, &mut write).await;
+}
+
+#[apply(on_services!)]
+async fn queue_of_programs_before_format_2_is_taken_over(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let chat = stores.new_chat().await;
+    let first = stores.create_message(chat, "claimed").await;
+    let claimed = stores.claim(Kind::CreateMessage).await;
+    let second = stores.create_message(chat, "dead").await;
+    let dead = stores.claim(Kind::CreateMessage).await;
+    let fail = stores
+        .backend
+        .fail(&dead.lease, &dead.jobs[0], "why not", None);
+    fail.await.expect("a dead letter");
+    let third = stores.create_message(chat, "waiting").await;
+    let before = epoch(&stores).await;
+    put_epoch_of_format_1(fixture).await;
+
+    let fourth = stores.create_message(chat, "the next").await;
+    assert_eq!(fourth.number, 4);
+    assert_eq!(epoch(&stores).await, before + 1);
+    let texts = [
+        (first, "claimed"),
+        (second, "dead"),
+        (third, "waiting"),
+        (fourth, "the next"),
+    ];
+    for (key, text) in texts {
+        assert_eq!(stores.pending(key).await.expect("readable").text, text);
+    }
+    // Scripts of such a program begin with this command, and a batch that it claimed is fenced.
+    let get = ask_redis::<String>(fixture, redis::cmd("GET").arg(epoch_key(fixture))).await;
+    let refused = get.expect_err("another type");
+    assert_eq!(refused.code(), Some("WRONGTYPE"), "{refused}");
+    let outcome = stores.store(&claimed).await;
+    assert!(matches!(outcome, Err(Error::Fenced(_))), "{outcome:?}");
+    let released = stores.backend.release(&claimed.lease).await;
+    released.expect("the lease goes on");
+    let retried = stores.backend.retry(dead.jobs[0].revision).await;
+    assert_eq!(retried, Ok(true));
+    stores.drain().await;
+    for (key, text) in texts {
+        assert_eq!(stores.stored(key).await.expect("stored").text, text);
+    }
+}
+
+#[apply(on_services!)]
+async fn newer_format_stops_a_running_program_at_its_next_call(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let chat = stores.new_chat().await;
+    stores.drain().await;
+    let message = stores.create_message(chat, "before").await;
+    let batch = stores.claim(Kind::CreateMessage).await;
+
+    set_mysql_format(fixture, 1000).await;
+    let outcome = stores.store(&batch).await;
+    assert!(matches!(outcome, Err(Error::Fenced(_))), "{outcome:?}");
+    // What the watch of Redis and the recovery of leases ask every second.
+    let found = stores.backend.epoch().await;
+    let newer = |store| Error::Newer {
+        store,
+        found: 1000,
+        known: 2,
+    };
+    assert_eq!(found, Err(newer("MySQL")));
+    assert_eq!(stores.backend.migrate().await, Err(newer("MySQL")));
+    assert_eq!(stores.backend.chat(chat).await, Err(newer("MySQL")));
+
+    set_redis_format(fixture, 1000).await;
+    let write = confab::domain::Write::create_message(chat, "after");
+    let outcome = stores.backend.enqueue(&write, None).await;
+    assert_eq!(outcome, Err(newer("Redis")));
+    assert_eq!(stores.backend.message(message).await, Err(newer("Redis")));
+    // Another process of this version finds the same.
+    let other = stores.open_again();
+    assert_eq!(other.enqueue(&write, None).await, Err(newer("Redis")));
+
+    // Its format again, as after a restore of backups from before the upgrade.
+    set_redis_format(fixture, 2).await;
+    set_mysql_format(fixture, 2).await;
+    stores.backend.epoch().await.expect("a response");
+    stores
+        .backend
+        .release(&batch.lease)
+        .await
+        .expect("released");
+    stores.drain().await;
+    let stored = stores.stored(message).await.expect("stored");
+    assert_eq!(stored.text, "before");
 }

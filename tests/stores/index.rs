@@ -3,7 +3,7 @@
 use confab::{
     domain::{Message, MessageKey},
     maintenance::{Problem, unwatched},
-    stores::Error,
+    stores::{Error, IndexState},
 };
 
 use crate::{
@@ -41,6 +41,40 @@ async fn update_replaces_the_searchable_text(fixture: &Fixture) {
         .search(key.chat, &query("new"), &WHOLE_LIST)
         .await;
     assert_eq!(hits, Ok(vec![stores.stored(key).await.expect("stored")]));
+}
+
+/// An index of version 1 has neither field, and refuses documents with unknown fields.
+#[apply(on_services!)]
+async fn index_of_an_older_version_gets_sender_and_data(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let key = chat_of(&stores, &["hello"]).await[0];
+    let elasticsearch = fixture.services().elasticsearch();
+    let indices = elasticsearch.indices().await.expect("a response");
+    let mut mapping = elasticsearch.mapping(&indices[0]).await;
+    mapping["_meta"]["version"] = 1.into();
+    let fields = mapping["properties"].as_object_mut().expect("fields");
+    for field in ["sender", "data"] {
+        assert!(fields.remove(field).is_some(), "{field}");
+    }
+    elasticsearch.remove_indices().await.expect("removed");
+    let older = elasticsearch.create_index("-1", &mapping).await;
+    elasticsearch.use_index(&older).await;
+
+    let message = Message {
+        sender: Some("alice".into()),
+        data: Some(r#"{"b":1.0,"a":[]}"#.into()),
+        ..stores.stored(key).await.expect("stored")
+    };
+    let put = [message.clone()];
+    assert_eq!(stores.backend.put_documents(None, &put).await, Ok(vec![]));
+    stores.refresh().await;
+    let hits = stores
+        .backend
+        .search(key.chat, &query("hello"), &WHOLE_LIST)
+        .await;
+    assert_eq!(hits, Ok(vec![message]));
+    let state = stores.backend.index_state().await;
+    assert_eq!(state, Ok(IndexState::Outdated));
 }
 
 #[apply(on_each_backend!)]

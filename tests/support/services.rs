@@ -265,6 +265,18 @@ impl Elasticsearch {
         name
     }
 
+    /// Puts an index into use that the program did not create.
+    pub async fn use_index(&self, index: &str) {
+        let url = format!("{}/_aliases", self.url);
+        let add = json!({"actions": [
+            {"add": {"index": index, "alias": self.index, "is_write_index": true}},
+            {"add": {"index": index, "alias": format!("{index}.put")}},
+        ]});
+        let request = self.http.post(url).json(&add);
+        let response = self.read_response(request).await.expect("a response");
+        assert_eq!(response["acknowledged"], true, "{response}");
+    }
+
     /// Adds a field to the mapping that the program does not know.
     pub async fn add_field(&self, index: &str) {
         let url = format!("{}/{index}/_mapping", self.url);

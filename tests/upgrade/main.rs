@@ -1,12 +1,18 @@
-//! Two versions of the program on the same stores: this one, and the one that `$CONFAB_TEST_FORMER` names. See
+//! This version of the program on the stores of the one that `$CONFAB_TEST_FORMER` names, which is before format 2. See
 //! `make upgrade-test`.
 
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use serde_json::json;
 use support::{
-    Chat, Client, Fixture, Process, apply, concurrently, eventually_eq, on_each_backend,
-    on_services,
+    Chat, Client, Fixture, Process, apply, concurrently, eventually, eventually_eq,
+    on_each_backend, on_embedded, on_services,
 };
 
 /// Number of messages that each of two writers creates.
@@ -18,14 +24,19 @@ const IDLE: [(&str, &str); 1] = [("CONFAB_WORKERS__ENABLED", "false")];
 /// Time after which the jobs of a killed process are recovered. The default is as long as a test waits.
 const SHORT_LEASE: [(&str, &str); 1] = [("CONFAB_WORKERS__LEASE_MS", "2000")];
 
-/// Starts the former program.
-async fn start_former(fixture: &Fixture, settings: &[(&str, &str)]) -> Process {
+/// Launches the former program.
+fn launch_former(fixture: &Fixture, settings: &[(&str, &str)]) -> Process {
     let former = std::env::var("CONFAB_TEST_FORMER").expect("make upgrade-test sets it");
     // It stops at a setting that it does not know.
     let script =
-        r#"unset $(env | sed -n 's/^\(CONFAB_ADMIN__[A-Z_]*\)=.*/\1/p'); shift; exec "$0" "$@""#;
+        r#"unset $(env | sed -n 's/^\(CONFAB_A[A-Z]*__[A-Z_]*\)=.*/\1/p'); shift; exec "$0" "$@""#;
     let wrapper = ["sh", "-c", script, &former];
-    let mut process = fixture.launch_wrapped(&wrapper, &["serve"], settings);
+    fixture.launch_wrapped(&wrapper, &["serve"], settings)
+}
+
+/// Starts the former program and waits until it accepts writes.
+async fn start_former(fixture: &Fixture, settings: &[(&str, &str)]) -> Process {
+    let mut process = launch_former(fixture, settings);
     assert!(process.wait_until_up().await, "{}", process.output());
     process.wait_until_ready().await;
     process
@@ -59,44 +70,103 @@ async fn wait_until_consistent(fixture: &Fixture, api: &Client, chat: &Chat, cou
     assert!(dead.stdout.contains(r#""jobs":[]"#), "{dead:#?}");
 }
 
-/// Also shows that the schema is brought up to date while the former program writes.
-#[apply(on_services!)]
-async fn both_versions_write_and_read_concurrently(fixture: &Fixture) {
-    let old = start_former(fixture, &[]).await;
-    let chat = old.new_app_and_chat().await;
-    let writing = tokio::spawn(create_messages(old.client(), chat.clone()));
-    let new = fixture.start().await;
-    let others = create_messages(new.client(), chat.clone());
-    let (writing, ()) = tokio::join!(writing, others);
-    writing.expect("all responses were correct");
-    // Each sees at once what the other has accepted.
-    let number = old.create_message(&chat, "hello from the old").await;
-    assert_eq!(new.text(&chat, number).await, "hello from the old");
-    new.update_message(&chat, number, "hello from the new")
-        .await;
-    assert_eq!(old.text(&chat, number).await, "hello from the new");
-    for api in [&old, &new] {
-        wait_until_consistent(fixture, api, &chat, 2 * MESSAGES + 1).await;
+/// Creates messages until one is refused; `accepted` counts the others, which must get the next numbers.
+async fn create_until_refused(api: Client, chat: Chat, accepted: Arc<AtomicU64>) {
+    let body = json!({"message": "hello"});
+    loop {
+        let response = api.post(format!("{chat}/message"), &body).await;
+        if response.status >= 500 {
+            return;
+        }
+        response.expect_status(201);
+        let number = response.number_field("MessageID");
+        assert_eq!(number, accepted.fetch_add(1, Ordering::Relaxed) + 1);
     }
-    // The old one is ended, and the new one goes on.
-    old.signal("TERM");
-    new.create_message(&chat, "hello").await;
-    wait_until_consistent(fixture, &new, &chat, 2 * MESSAGES + 2).await;
 }
 
+/// Checks that a process of the former version writes nothing, and shows no row.
+async fn expect_locked_out(old: &Client, chat: &Chat) {
+    let message = json!({"message": "hello from the past"});
+    for response in [
+        old.post(format!("{chat}/message"), &message).await,
+        old.put(chat.message(1), &message).await,
+        old.post(format!("/application/{}/chat", chat.app), &message)
+            .await,
+        old.post("/application", &json!({"username": "Shetewi"}))
+            .await,
+        old.get(chat.message(1)).await,
+        old.get(format!("{chat}/messages")).await,
+        old.get(chat).await,
+        old.get(format!("/application/{}", chat.app)).await,
+    ] {
+        assert!(matches!(response.status, 500 | 503), "{response:?}");
+    }
+}
+
+/// One writes while the other starts. What the former version accepted is stored, and the numbers go on.
 #[apply(on_services!)]
-async fn versions_store_what_the_other_accepted(fixture: &Fixture) {
-    let old = start_former(fixture, &IDLE).await;
+async fn former_processes_are_locked_out_by_the_first_new_one(fixture: &Fixture) {
+    let old = start_former(fixture, &[]).await;
     let chat = old.new_app_and_chat().await;
+    let accepted = Arc::<AtomicU64>::default();
+    let writing = tokio::spawn(create_until_refused(
+        old.client(),
+        chat.clone(),
+        accepted.clone(),
+    ));
+    eventually("the former version writes", async || {
+        let count = accepted.load(Ordering::Relaxed);
+        if count >= MESSAGES as u64 {
+            Ok(())
+        } else {
+            Err(count)
+        }
+    })
+    .await;
+    let new = fixture.start().await;
+    expect_locked_out(&old, &chat).await;
+    writing.await.expect("all responses were correct");
+    let accepted = accepted.load(Ordering::Relaxed) as usize;
+    println!("the former version accepted {accepted} messages until it was locked out");
+
+    let body = json!({"message": "hello", "sender": "alice", "data": {"n": 1}});
+    let created = new.post(format!("{chat}/message"), &body).await;
+    assert_eq!(created.number_field("MessageID"), accepted as u64 + 1);
+    wait_until_consistent(fixture, &new, &chat, accepted + 1).await;
+    expect_locked_out(&old, &chat).await;
+    // A process that is started again finds its way no more.
+    old.kill();
+    let mut old = launch_former(fixture, &[]);
+    if old.wait_until_up().await {
+        for _ in 0..20 {
+            expect_locked_out(&old, &chat).await;
+        }
+    }
+    new.create_message(&chat, "hello").await;
+    wait_until_consistent(fixture, &new, &chat, accepted + 2).await;
+    let last = new.get(chat.message(accepted as u64 + 1)).await;
+    assert_eq!(last.text_field("Sender"), "alice");
+    let stray = "SELECT COUNT(*) FROM messages WHERE text = 'hello from the past'";
+    assert_eq!(fixture.stored_number(stray).await, Some(0));
+}
+
+#[apply(on_embedded!)]
+async fn former_process_keeps_its_file_until_it_ends(fixture: &Fixture) {
+    let old = start_former(fixture, &[]).await;
+    let chat = old.new_app_and_chat().await;
+    for command in ["serve", "migrate"] {
+        let refused = fixture.confab(&[command]).await;
+        refused.expect_code(1);
+        assert!(refused.stderr.contains("stop it"), "{refused:?}");
+    }
     create_messages(old.client(), chat.clone()).await;
+    old.kill();
     let new = fixture.start().await;
     wait_until_consistent(fixture, &new, &chat, MESSAGES).await;
     new.kill();
-    old.kill();
-    let new = fixture.start_with(&IDLE).await;
-    create_messages(new.client(), chat.clone()).await;
-    let old = start_former(fixture, &[]).await;
-    wait_until_consistent(fixture, &old, &chat, 2 * MESSAGES).await;
+    let mut old = launch_former(fixture, &[]);
+    assert!(!old.wait_until_up().await, "{}", old.output());
+    assert!(old.output().contains("newer"), "{}", old.output());
 }
 
 /// On a file one after the other, with jobs that the former left.

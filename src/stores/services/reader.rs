@@ -99,7 +99,10 @@ where
     match pending {
         // With MySQL unreachable, this is newer than what it holds.
         Ok(Some(pending)) => {
-            let stored = stored().await.unwrap_or_default();
+            let stored = match stored().await {
+                Err(error @ Error::Newer { .. }) => return Err(error),
+                stored => stored.unwrap_or_default(),
+            };
             Ok(Read::fresh(merge::one(Some(pending), stored)))
         }
         Ok(None) => Ok(Read::fresh(stored().await?)),

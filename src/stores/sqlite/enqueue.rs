@@ -207,9 +207,7 @@ impl Transaction {
         };
         let origin = match action {
             Action::Create => Origin::default(),
-            Action::Update => {
-                pending::origin(connection, &write.app, write.chat, write.number)?
-            }
+            Action::Update => pending::origin(connection, &write.app, write.chat, write.number)?,
         };
         self.queue(connection, write, number, &origin)
     }

@@ -9,10 +9,12 @@ use super::{
     Embedded,
     connection::{Role, open},
     error::{classify, failed, unavailable},
+    lock::try_lock_serving,
+    path::DataFile,
     permissions::restrict,
     versions::MIGRATIONS,
 };
-use crate::stores::{Result, call::call};
+use crate::stores::{Error, Result, call::call};
 
 /// Time to wait for another process that is migrating.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
@@ -22,7 +24,8 @@ impl Embedded {
     ///
     /// # Errors
     ///
-    /// The file cannot be written, or a migration fails; the file is as it was then.
+    /// The file cannot be written, or a migration fails; or another process serves the file, and would not know the new
+    /// schema. The file is as it was then.
     pub async fn migrate(&self) -> Result<()> {
         call!("records", "migrate")
             .timed(self.run_migrations())
@@ -34,9 +37,16 @@ impl Embedded {
         let Some(_lock) = self.lock("migrate", LOCK_WAIT).await? else {
             return Err(unavailable("another process is migrating"));
         };
-        let file = self.file.clone();
+        let (file, serves) = (self.file.clone(), self.exclusive.get().is_some());
         let migrated = tokio::task::spawn_blocking(move || {
             let mut connection = open(&file, Role::Writes, true)?;
+            let has_pending = connection.has_pending_migration(MIGRATIONS);
+            let has_pending = has_pending.map_err(failed)?;
+            // A process that serves the file checked the schema when it opened it.
+            let _serving = match has_pending && !serves {
+                true => Some(try_lock_serving(&file)?.ok_or_else(|| is_served(&file))?),
+                false => None,
+            };
             // If no migration is pending, a read-only file would be noticed late. This statement writes, unlike BEGIN
             // IMMEDIATE alone, and changes nothing.
             connection
@@ -55,4 +65,11 @@ impl Embedded {
         restrict(&self.file);
         Ok(())
     }
+}
+
+fn is_served(file: &DataFile) -> Error {
+    failed(format!(
+        "a confab serves {file}, perhaps of an older version, which would not know the new schema: stop it first; \
+         `confab serve` migrates the file at its start"
+    ))
 }

@@ -365,7 +365,10 @@ pub async fn two_masters(trial: &mut Trial<'_>) {
 }
 
 async fn epoch(trial: &Trial<'_>) -> Option<i64> {
-    trial.fixture.stored_number("SELECT epoch FROM state").await
+    trial
+        .fixture
+        .stored_number("SELECT epoch FROM store_state")
+        .await
 }
 
 /// Waits until the second of two processes is unavailable because of the other one's server, and both report two

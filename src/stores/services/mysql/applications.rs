@@ -28,7 +28,7 @@ impl Mysql {
         conditions.extend(page.before.map(|before| beyond(before, '<')));
         let order = if page.from_the_end() { "DESC" } else { "ASC" };
         let query = format!(
-            "SELECT id, username, chats_count, revision, created_at FROM applications WHERE {} \
+            "SELECT id, user_name AS username, chats_count, revision, created_at FROM applications WHERE {} \
              ORDER BY revision {order}, id {order} LIMIT {}",
             conditions.join(" AND "),
             page.limit

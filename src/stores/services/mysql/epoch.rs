@@ -17,24 +17,37 @@ use super::{
 use crate::{
     domain::{AppId, ChatKey, Number},
     stores::{
-        Result,
+        Error, Result,
         call::{Call, call},
+        format::FORMAT,
     },
 };
 
+/// Whether something exists, and the highest number in it.
+#[derive(QueryableByName)]
+struct Highest {
+    #[diesel(sql_type = Bool)]
+    found: bool,
+    #[diesel(sql_type = BigInt)]
+    highest: i64,
+}
+
 impl Mysql {
-    /// Begins a new epoch, above `at_least` and every earlier one. Afterwards no batch that was claimed before can be
+    /// Begins a new epoch, above `at_least` and every earlier one, unless the rows have another format. Afterwards no batch that was claimed before can be
     /// stored. An `at_least` above the current epoch means that the database was restored from a backup: then the same
     /// transaction requests a new search index.
     pub async fn raise_epoch(&self, at_least: u64) -> Result<u64> {
         let at_least = signed(at_least);
         let raise = async |connection: &mut Connection| {
             // The row's lock waits for the store transactions that are under way, and those that come wait for it.
-            let current: i64 = state::table
-                .select(state::epoch)
+            let (current, format): (i64, i64) = state::table
+                .select((state::epoch, state::format))
                 .for_update()
                 .first(connection)
                 .await?;
+            if format != signed(FORMAT) {
+                return Ok((0, format));
+            }
             if at_least > current {
                 diesel::replace_into(index_build::table)
                     .values(BuildRow::new(""))
@@ -46,19 +59,42 @@ impl Mysql {
                 .set(state::epoch.eq(epoch))
                 .execute(connection)
                 .await?;
-            Ok(unsigned(epoch))
+            Ok((epoch, format))
         };
-        self.pool.transaction(raise).await
+        let (epoch, format) = self.pool.transaction(raise).await?;
+        self.pool.format.check(unsigned(format))?;
+        Ok(unsigned(epoch))
     }
 
-    /// The epoch that stands.
+    /// The current epoch. Also checks the format of the rows: while a newer program's is found, all calls but this one
+    /// fail.
     pub async fn epoch(&self) -> Result<u64> {
         let read = async |connection: &mut Connection| {
-            let epoch = state::table.select(state::epoch);
-            epoch.first::<i64>(connection).await
+            let state = state::table.select((state::epoch, state::format));
+            state.first::<(i64, i64)>(connection).await
         };
-        let read = self.pool.read(call!("records", "epoch"), read);
-        read.await.map(unsigned)
+        let read = self.pool.read_any_format(call!("records", "epoch"), read);
+        let (epoch, format) = read.await?;
+        self.pool.format.check(unsigned(format))?;
+        Ok(unsigned(epoch))
+    }
+
+    /// Checks that the rows have no newer format. They have none before the migration that introduced formats.
+    pub async fn refuse_newer(&self) -> Result<()> {
+        let read = async |connection: &mut Connection| {
+            let has_format = "SELECT EXISTS (SELECT 1 FROM information_schema.columns WHERE table_schema = DATABASE() \
+                              AND table_name = 'store_state' AND column_name = 'format') AS found, 0 AS highest";
+            let has_format: Highest = sql_query(has_format).get_result(connection).await?;
+            match has_format.found {
+                true => state::table.select(state::format).first(connection).await,
+                false => Ok(0),
+            }
+        };
+        let read = self.pool.read_any_format(call!("records", "format"), read);
+        match self.pool.format.check(unsigned(read.await?)) {
+            Err(error @ Error::Newer { .. }) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Tells whether MySQL is reachable, has its tables and accepts writes. A server that is read-only, or a user that may
@@ -66,7 +102,7 @@ impl Mysql {
     pub async fn probe(&self) -> Result<()> {
         let call = call!("records", "ping");
         let write = async |connection: &mut Connection| {
-            let update = sql_query("UPDATE state SET epoch = epoch WHERE FALSE");
+            let update = sql_query("UPDATE store_state SET format = format WHERE FALSE");
             update.execute(connection).await
         };
         self.pool.read(call, write).await.map(drop)
@@ -97,13 +133,6 @@ impl Mysql {
     }
 
     async fn highest(&self, call: &Call, query: String) -> Result<Option<Number>> {
-        #[derive(QueryableByName)]
-        struct Highest {
-            #[diesel(sql_type = Bool)]
-            found: bool,
-            #[diesel(sql_type = BigInt)]
-            highest: i64,
-        }
         let read = async |connection: &mut Connection| {
             sql_query(&query).get_result::<Highest>(connection).await
         };

@@ -19,7 +19,7 @@ impl Mysql {
     ///
     /// # Errors
     ///
-    /// MySQL is unreachable, or another process migrates; or a migration fails.
+    /// MySQL is unreachable, or another process migrates; or a migration fails; or the rows have a newer format.
     pub async fn migrate(&self) -> Result<()> {
         call!("records", "migrate")
             .timed(self.run_migrations())
@@ -30,6 +30,7 @@ impl Mysql {
         let Some(_lock) = self.lock("migrate", LOCK_WAIT).await? else {
             return Err(unavailable(&"another process is migrating"));
         };
+        self.refuse_newer().await?;
         let connection = self.pool.dedicated().await?;
         // In its own task, because the harness blocks the calling thread and takes the wake-ups of other futures there.
         let run = tokio::spawn(async move {

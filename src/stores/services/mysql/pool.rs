@@ -22,7 +22,9 @@ use super::{
     connect::Connector,
     errors::{self, Cause, Effect, STORE, unavailable},
 };
-use crate::stores::{Error, Result, call::Call, circuit_breaker::CircuitBreaker};
+use crate::stores::{
+    Error, Result, call::Call, circuit_breaker::CircuitBreaker, format::FoundFormat,
+};
 
 /// A checked-out connection.
 pub type Connection = Object<AsyncMysqlConnection>;
@@ -44,6 +46,8 @@ pub struct Pool {
     /// Time at which a connection was last found closed or its server read-only. Older connections are not reused: a
     /// server that restarted closed all of them, and after a failover all of them may lead to the demoted server.
     replace_before: Arc<Mutex<Option<Instant>>>,
+    /// Format of the rows. While it is a newer program's, calls fail.
+    pub format: FoundFormat,
 }
 
 impl Pool {
@@ -83,6 +87,7 @@ impl Pool {
             timeout,
             breaker: CircuitBreaker::new(STORE, timeout),
             replace_before,
+            format: FoundFormat::new(STORE),
         })
     }
 
@@ -129,6 +134,25 @@ impl Pool {
         call: &Call,
         read: impl Statements<T>,
     ) -> Result<T> {
+        self.format.refuse_newer()?;
+        self.read_any_format_within(time, call, read).await
+    }
+
+    /// Same as [`Self::read`], for what programs of all formats read.
+    pub async fn read_any_format<T: Send>(
+        &self,
+        call: &Call,
+        read: impl Statements<T>,
+    ) -> Result<T> {
+        self.read_any_format_within(self.timeout, call, read).await
+    }
+
+    async fn read_any_format_within<T: Send>(
+        &self,
+        time: Duration,
+        call: &Call,
+        read: impl Statements<T>,
+    ) -> Result<T> {
         let began = Instant::now();
         let mut outcome = self.run(time, Mode::AutoCommit, &read).await;
         if let Err((_, Effect::ReplaceAll)) = outcome {
@@ -141,12 +165,14 @@ impl Pool {
 
     /// Runs statements that may change something, each committed by itself, within the pool's time limit.
     pub async fn write<T: Send>(&self, write: impl Statements<T>) -> Result<T> {
+        self.format.refuse_newer()?;
         let outcome = self.run(self.timeout, Mode::AutoCommit, &write).await;
         outcome.map_err(|(error, _)| error)
     }
 
     /// Runs statements as one transaction, within the pool's time limit. An error rolls it back.
     pub async fn transaction<T: Send>(&self, statements: impl Statements<T>) -> Result<T> {
+        self.format.refuse_newer()?;
         let outcome = self.run(self.timeout, Mode::Transaction, &statements).await;
         outcome.map_err(|(error, _)| error)
     }

@@ -44,7 +44,9 @@ const MAX_BYTES: usize = 65_535 + MAX_DATA_BYTES + 4 * MAX_SENDER_CHARS;
 
 /// Size in bytes of what authors put into a message.
 fn content_length() -> SqlLiteral<BigInt> {
-    sql("OCTET_LENGTH(text) + OCTET_LENGTH(COALESCE(data, '')) + OCTET_LENGTH(COALESCE(sender, ''))")
+    sql(
+        "OCTET_LENGTH(text) + OCTET_LENGTH(COALESCE(data, '')) + OCTET_LENGTH(COALESCE(sender, ''))",
+    )
 }
 
 /// Number of messages of these lengths to read for a page: up to the one that exceeds its size, and whether one does.
@@ -196,7 +198,7 @@ pub(super) async fn messages(
 /// Loads the rows of messages by key.
 async fn load(connection: &mut Connection, keys: &[MessageKey]) -> QueryResult<Vec<MessageRow>> {
     let query = diesel::sql_query(format!(
-        "SELECT app, chat, number, text, revision, created_at, updated_at, batch, sender, data FROM messages WHERE {}",
+        "SELECT app, chat, number, text, revision, created_at, updated_at, inserted_by, sender, data FROM messages WHERE {}",
         keys::messages(keys)
     ));
     query.load(connection).await

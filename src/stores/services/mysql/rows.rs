@@ -73,7 +73,7 @@ pub struct ChatRow {
     messages_count: Option<i64>,
     revision: i64,
     created_at: NaiveDateTime,
-    batch: i64,
+    inserted_by: i64,
 }
 
 impl ChatRow {
@@ -85,7 +85,7 @@ impl ChatRow {
             messages_count: None,
             revision: signed(chat.revision.0),
             created_at: chat.created_at.naive_utc(),
-            batch,
+            inserted_by: batch,
         }
     }
 
@@ -114,7 +114,7 @@ pub struct MessageRow {
     revision: i64,
     created_at: NaiveDateTime,
     updated_at: Option<NaiveDateTime>,
-    batch: i64,
+    inserted_by: i64,
     sender: Option<String>,
     data: Option<String>,
 }
@@ -130,7 +130,7 @@ impl MessageRow {
             revision: signed(message.revision.0),
             created_at: message.created_at.naive_utc(),
             updated_at: message.updated_at.map(|time| time.naive_utc()),
-            batch,
+            inserted_by: batch,
             sender: message.sender.clone(),
             data: message.data.clone(),
         }

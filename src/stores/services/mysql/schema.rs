@@ -3,6 +3,7 @@
 diesel::table! {
     applications (id) {
         id -> Text,
+        #[sql_name = "user_name"]
         username -> Text,
         chats_count -> BigInt,
         revision -> BigInt,
@@ -17,7 +18,7 @@ diesel::table! {
         messages_count -> Nullable<BigInt>,
         revision -> BigInt,
         created_at -> Timestamp,
-        batch -> BigInt,
+        inserted_by -> BigInt,
     }
 }
 
@@ -30,7 +31,7 @@ diesel::table! {
         revision -> BigInt,
         created_at -> Timestamp,
         updated_at -> Nullable<Timestamp>,
-        batch -> BigInt,
+        inserted_by -> BigInt,
         sender -> Nullable<Text>,
         data -> Nullable<Text>,
     }
@@ -45,9 +46,11 @@ diesel::table! {
 }
 
 diesel::table! {
+    #[sql_name = "store_state"]
     state (id) {
         id -> BigInt,
         epoch -> BigInt,
+        format -> BigInt,
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     domain::{Application, Change, Chat, ChatKey, Entity, Message, MessageKey},
     failpoints,
-    stores::{Error, Lease, Result, call::call},
+    stores::{Error, Lease, Result, call::call, format::FORMAT},
 };
 
 /// Origin of an application or chat that is to be stored.
@@ -56,15 +56,16 @@ fn created_at_of_message() -> SqlLiteral<Timestamp> {
     sql("IF(VALUES(updated_at) IS NULL, VALUES(created_at), created_at)")
 }
 
-/// Locks the epoch until the transaction ends, and tells whether it is the batch's. A batch that was claimed under an
-/// older epoch must not commit after a counter was raised to the stored numbers.
+/// Locks the epoch until the transaction ends, and tells whether it is the batch's, and whether the rows have this
+/// program's format. A batch that was claimed under an older epoch must not commit after a counter was raised to the
+/// stored numbers, and a program of an older format must not write what a newer one keeps.
 async fn hold_epoch(connection: &mut Connection, epoch: u64) -> QueryResult<bool> {
-    let current: i64 = state::table
-        .select(state::epoch)
+    let current: (i64, i64) = state::table
+        .select((state::epoch, state::format))
         .for_share()
         .first(connection)
         .await?;
-    Ok(current == signed(epoch))
+    Ok(current == (signed(epoch), signed(FORMAT)))
 }
 
 /// A number that no other store transaction has: rows that carry it were inserted by this one.
@@ -119,7 +120,7 @@ impl Mysql {
                 .on_conflict(DuplicatedKeys)
                 .do_update()
                 .set((
-                    applications::username.eq(newer::<Text>("username")),
+                    applications::username.eq(newer::<Text>("user_name")),
                     applications::created_at.eq(created_at(origin)),
                     applications::revision.eq(newer::<BigInt>("revision")),
                 ))
@@ -158,7 +159,7 @@ impl Mysql {
                 .await?;
             sql_query(format!(
                 "INSERT INTO chats_count_deltas (app, delta) \
-                 SELECT app, COUNT(*) FROM chats WHERE {} AND batch = {batch} GROUP BY app",
+                 SELECT app, COUNT(*) FROM chats WHERE {} AND inserted_by = {batch} GROUP BY app",
                 keys::chats(&touched)
             ))
             .execute(connection)
@@ -197,7 +198,7 @@ impl Mysql {
                 .await?;
             sql_query(format!(
                 "INSERT INTO messages_count_deltas (app, chat, delta) \
-                 SELECT app, chat, COUNT(*) FROM messages WHERE {} AND batch = {batch} GROUP BY app, chat",
+                 SELECT app, chat, COUNT(*) FROM messages WHERE {} AND inserted_by = {batch} GROUP BY app, chat",
                 keys::messages(&touched)
             ))
             .execute(connection)
@@ -215,11 +216,12 @@ impl Mysql {
         self.run_transaction(store).await
     }
 
-    /// Runs a store transaction, which returns false if a newer epoch began.
+    /// Runs a store transaction, which returns false if a newer epoch began or the format changed.
     async fn run_transaction(&self, store: impl Statements<bool>) -> Result<()> {
         if !self.pool.transaction(store).await? {
             return Err(Error::Fenced(
-                "the queue has begun a new epoch since it was claimed".into(),
+                "since it was claimed, the queue began a new epoch, or the stores got another format"
+                    .into(),
             ));
         }
         failpoints::hit("after_commit");

@@ -4,11 +4,11 @@ use std::sync::{Arc, PoisonError};
 
 use super::{
     Redis,
-    connection::ConnectionClass,
+    connection::{ConnectionClass, STORE},
     failed,
     scripts::{EpochScripts, ScriptCall},
 };
-use crate::stores::{Error, Result, call::Call};
+use crate::stores::{Error, Result, call::Call, format};
 
 /// Number of attempts of a call while Redis loses its data or another epoch begins, before it counts as an outage.
 const ATTEMPTS: usize = 4;
@@ -45,6 +45,10 @@ impl Redis {
             };
             match response.first().map(String::as_str) {
                 Some("full") => return Err(Error::Full(response[1..].join(" "))),
+                Some("newer") => {
+                    let found = response.get(1).and_then(|format| format.parse().ok());
+                    return Err(format::newer(STORE, found.unwrap_or(u64::MAX)));
+                }
                 Some("lost") => return Err(Error::Fenced("its lease is over".into())),
                 _ => return Ok(response),
             }

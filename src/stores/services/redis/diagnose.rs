@@ -51,7 +51,8 @@ impl Redis {
 
     async fn epochs(&self) -> Result<Check> {
         let name = "redis epoch";
-        let (current, stored) = (self.epoch().await?, self.mysql.epoch().await?);
+        let (state, stored) = (self.state().await?, self.mysql.epoch().await?);
+        let current = state.epoch;
         let found = |current: u64| format!("{current}, and {stored} in the database");
         Ok(match current {
             Some(current) if current == stored => Check::ok(name, current.to_string()),

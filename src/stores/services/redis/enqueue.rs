@@ -5,11 +5,7 @@ use super::{
 };
 use crate::{
     domain::{Entity, Kind, RequestId, Target, Write},
-    stores::{
-        Enqueued, Error, Result,
-        call::call,
-        payload,
-    },
+    stores::{Enqueued, Error, Result, call::call, payload},
 };
 
 /// Encoded write, for the script.

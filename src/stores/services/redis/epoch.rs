@@ -1,24 +1,35 @@
 //! Detection of data loss in Redis, and the start of a new epoch from the database.
 //!
-//! An epoch is bound to one server, from the moment when it became the master to its end or demotion: `master` in Redis
-//! and the text of the scripts name both. A server that restarted, that was emptied, that took over, or that became the
+//! An epoch is bound to one server, from the moment when it became the master to its end or demotion: the key `epoch` in
+//! Redis and the text of the scripts name both. A server that restarted, that was emptied, that took over, or that became the
 //! master again after another one, may have older counters than what is stored: the epoch in MySQL is not the one that
 //! began on it. So the epoch is raised in the database, which bars every batch claimed before from being stored; then it
 //! is set in Redis; and only then are the scripts loaded. A counter that is still of an older epoch is raised to what is
 //! stored at its next use.
 //!
 //! While other processes use another server, no epoch begins: see `masters`.
+//!
+//! An epoch of a program of an older format is none: the first newer process begins one, and with it takes over the queue.
 
 use std::{sync::Arc, time::Duration};
 
 use deadpool_redis::redis::{self, cmd};
 use tracing::warn;
 
-use super::{Redis, connection::ConnectionClass, scripts::EpochScripts, server::MasterId};
+use super::{
+    Redis,
+    connection::{ConnectionClass, STORE},
+    scripts::EpochScripts,
+    server::MasterId,
+};
 use crate::{
     domain::Revision,
     failpoints,
-    stores::{Error, Result, call::call},
+    stores::{
+        Error, Result,
+        call::call,
+        format::{self, FORMAT},
+    },
 };
 
 /// Time to wait for another process that begins an epoch, which takes a few round trips.
@@ -26,6 +37,19 @@ const LOCK_WAIT: Duration = Duration::from_secs(2);
 
 /// Sets the epoch; see the file.
 const BEGIN: &str = include_str!("lua/begin.lua");
+
+/// Reads the epoch; see the file.
+const STATE: &str = include_str!("lua/state.lua");
+
+/// What Redis holds of an epoch.
+pub(super) struct EpochState {
+    /// The epoch; `None` if Redis is new or was emptied.
+    pub epoch: Option<u64>,
+    /// ID of the server on which it began.
+    server: String,
+    /// Format of the program that began it; 0 if there is no epoch.
+    format: u64,
+}
 
 impl Redis {
     /// Makes every write that is accepted from now on newer than `above`.
@@ -89,13 +113,14 @@ impl Redis {
     /// Begins a new epoch on this server. The caller holds the lock.
     async fn begin(&self, server: &MasterId, above: Option<u64>) -> Result<Arc<EpochScripts>> {
         self.refuse_second_master(server).await?;
-        let (current, stored) = (self.epoch().await?, self.mysql.epoch().await?);
+        let (state, stored) = (self.state().await?, self.mysql.epoch().await?);
+        let current = state.epoch;
         let at_least = current.max(above).unwrap_or(0);
         let epoch = self.mysql.raise_epoch(at_least).await?;
         failpoints::hit("epoch_raised");
         let mut begin = cmd("EVAL");
         begin.arg(BEGIN).arg(1).arg(&self.settings.prefix);
-        begin.arg(epoch).arg(server.to_string());
+        begin.arg(epoch).arg(server.to_string()).arg(FORMAT);
         let begun = self
             .connections
             .query::<String>(ConnectionClass::Shared, &begin);
@@ -107,7 +132,9 @@ impl Redis {
         }
         failpoints::hit("epoch_set");
         let scripts = self.load(epoch, server).await?;
-        let why = if current.max(above) > Some(stored) {
+        let why = if current.is_some() && state.format < FORMAT {
+            "Queue of an older version taken over; a new epoch begins, and processes of that version cannot write any more"
+        } else if current.max(above) > Some(stored) {
             "Database restored from a backup; a new epoch begins and the search index is rebuilt"
         } else if above.is_some() {
             "Database restored from a backup; a new epoch begins"
@@ -131,12 +158,10 @@ impl Redis {
 
     /// Returns the epoch that began on this server and that the database has; `None` if there is none above `above`.
     async fn current_epoch(&self, server: &MasterId, above: Option<u64>) -> Result<Option<u64>> {
-        let key = |name: &str| format!("{}{name}", self.settings.prefix);
-        let mut get = redis::pipe();
-        get.mget(&[key("epoch"), key("master")]);
-        let ((epoch, master),): ((Option<u64>, Option<String>),) =
-            self.connections.pipeline(&mut get).await?;
-        let began_here = epoch.filter(|epoch| master == Some(format!("{epoch} {server}")));
+        let state = self.state().await?;
+        let began_here = state
+            .epoch
+            .filter(|_| state.format == FORMAT && state.server == server.as_str());
         let Some(epoch) = began_here.filter(|epoch| above.is_none_or(|above| *epoch > above))
         else {
             return Ok(None);
@@ -144,12 +169,30 @@ impl Redis {
         Ok((self.mysql.epoch().await? == epoch).then_some(epoch))
     }
 
-    /// Returns Redis' epoch; `None` if Redis is new or was emptied.
-    pub(super) async fn epoch(&self) -> Result<Option<u64>> {
-        let mut pipe = redis::pipe();
-        pipe.get(format!("{}epoch", self.settings.prefix));
-        let (epoch,): (Option<u64>,) = self.connections.pipeline(&mut pipe).await?;
-        Ok(epoch)
+    /// Returns what Redis holds of the epoch.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Newer`] if a newer program began it.
+    pub(super) async fn state(&self) -> Result<EpochState> {
+        let mut read = cmd("EVAL");
+        read.arg(STATE).arg(1).arg(&self.settings.prefix);
+        let response = self
+            .connections
+            .query::<(String, String, String)>(ConnectionClass::Shared, &read);
+        let (epoch, server, format) = response
+            .await?
+            .map_err(|error| unavailable(&error.to_string()))?;
+        let state = EpochState {
+            epoch: epoch.parse().ok(),
+            server,
+            format: format.parse().unwrap_or_default(),
+        };
+        match format::check(STORE, state.format) {
+            Err(error @ Error::Newer { .. }) => Err(error),
+            // An older one is taken over.
+            _ => Ok(state),
+        }
     }
 
     /// Returns the ID of the server, which must be a master.

@@ -46,6 +46,10 @@ impl Redis {
 
     async fn watch(&self) -> Result<()> {
         let confirmed = self.confirm().await;
+        if confirmed.is_err() {
+            // Rows of a newer format must not be read either, even if Redis is unreachable.
+            self.mysql.epoch().await?;
+        }
         let count = self.mysql.count_redis_masters(REPORT_LIFETIME).await?;
         self.alarm(count).await;
         if confirmed.is_err() || count > 1 {

@@ -1,13 +1,13 @@
 //! The scripts that make each step on the queue atomic.
 //!
-//! Epoch and server are part of each script's text, so the scripts of each epoch have digests of their own. They are
+//! Epoch, server and format are part of each script's text, so the scripts of each epoch have digests of their own. They are
 //! called by digest only, never by source. A server that restarted, or on which this epoch did not begin, does not have
 //! them, and the error of a missing script reveals that (see `epoch`).
 
 use deadpool_redis::redis::{self, Cmd, ToRedisArgs, cmd};
 
 use super::server::MasterId;
-use crate::domain::time::Clock;
+use crate::{domain::time::Clock, stores::format::FORMAT};
 
 /// Lua script and its digest.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ macro_rules! scripts {
                 let script = |flags: &str, text: &str| {
                     let common = include_str!("lua/common.lua");
                     let source = format!(
-                        "#!lua{flags}\nlocal EPOCH, SERVER = '{epoch}', '{server}'\n{common}\n{text}"
+                        "#!lua{flags}\nlocal EPOCH, SERVER, FORMAT = '{epoch}', '{server}', {FORMAT}\n{common}\n{text}"
                     );
                     let sha = redis::Script::new(&source).get_hash().to_owned();
                     Script { source, sha }

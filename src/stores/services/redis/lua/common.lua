@@ -1,8 +1,9 @@
 -- Beginning of every script. KEYS[1] is the prefix of all keys of this installation. The scripts build the other keys
 -- from it, so they need one Redis (replicas are possible), not a cluster.
 --
---   epoch                      raised whenever this Redis may have lost data; missing: it was emptied
---   master                     epoch and server on which it began: <epoch> <replication ID>
+--   epoch                      hash: epoch, raised whenever this Redis may have lost data; server = replication ID of the
+--                              server on which it began; format, see src/stores/format.rs. Missing: Redis was emptied. Programs
+--                              before format 2 keep a string here, and the server in the key master
 --   revision                   counter of accepted writes
 --   app:<app>                  hash: epoch, n = chats given out, job = its creation while that is not stored; keep, idle: see
 --                              below
@@ -47,12 +48,16 @@ local function return_to_queue(kind, ids)
   end
 end
 
--- EPOCH and SERVER are part of this text: the epoch, and the replication ID of the server on which it began. A server gets
--- a new ID when it restarts and when it becomes the master. Another ID, or a replica: newer data may be elsewhere.
+-- EPOCH, SERVER and FORMAT are part of this text: the epoch, the replication ID of the server on which it began, and the
+-- format that the program knows. A server gets a new ID when it restarts and when it becomes the master. Another ID, or a
+-- replica: newer data may be elsewhere.
 do
   local info = redis.call('INFO', 'replication')
+  -- Fails on the string of a program before format 2.
+  local state = redis.pcall('HMGET', p .. 'epoch', 'epoch', 'format')
+  if tonumber(state[2] or 0) > FORMAT then return {'newer', state[2]} end
   if string.match(info, 'role:(%l+)') ~= 'master' or (string.match(info, 'master_replid:(%x+)') or '') ~= SERVER
-    or redis.call('GET', p .. 'epoch') ~= EPOCH then
+    or state[1] ~= EPOCH or tonumber(state[2]) ~= FORMAT then
     return {'epoch'}
   end
 end
