@@ -164,6 +164,7 @@ async fn start_on_other_addresses_needs_a_mode(fixture: &Fixture) {
             assert!(output.contains(word), "no {word:?}: {finished:#?}");
         }
     }
+    let host = ("CONFAB_SERVER__HOST", "0.0.0.0");
     for mode in ["open", "REQUIRED"] {
         fixture.spawn(&[host, ("CONFAB_AUTH__MODE", mode)]).await;
     }
