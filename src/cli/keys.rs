@@ -6,10 +6,7 @@ use chrono::TimeDelta;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{
-    output::Output,
-    retry::retry,
-};
+use super::{output::Output, retry::retry};
 use crate::{
     auth::{KeyPage, Keys, NewKey},
     domain::{AppId, Key, KeyId, KeyName, KeyText, time::rfc3339},

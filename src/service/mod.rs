@@ -129,10 +129,7 @@ impl Service {
     }
 
     /// A page of all applications, in the order in which they were accepted.
-    pub async fn applications(
-        &self,
-        page: &ApplicationsPage,
-    ) -> Result<Read<ApplicationsListing>> {
+    pub async fn applications(&self, page: &ApplicationsPage) -> Result<Read<ApplicationsListing>> {
         Ok(self.backend.applications(page).await?)
     }
 
