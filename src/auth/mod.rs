@@ -3,10 +3,16 @@
 //! A process holds all keys and revocations in memory, so an accepted request costs no call to a store. It reads what changed
 //! twice a second, and before a request whose last read is older than a second.
 
+mod access;
 mod cache;
+mod caller;
 mod first_key;
+mod issue;
 mod keys;
 mod refresh;
+mod signature;
+pub mod token;
+mod token_cache;
 mod uptime;
 
 use std::{
@@ -21,12 +27,15 @@ use std::{
 use thiserror::Error;
 use tokio::sync::watch;
 
-use self::{cache::Cache, refresh::Attempt};
 pub use self::{
+    access::{Access, Refusal},
     cache::CachedKey,
+    caller::Caller,
     first_key::read_first_key,
+    issue::{Issued, NewToken},
     keys::{Keys, NewKey},
 };
+use self::{cache::Cache, refresh::Attempt, token_cache::TokenCache};
 use crate::{
     config,
     domain::{AppId, Key, KeyId, KeyText, Result, Timestamp},
@@ -60,6 +69,8 @@ pub struct Auth {
     read_at: AtomicU64,
     /// Held while the changes are read.
     reading: tokio::sync::Mutex<Option<Attempt>>,
+    /// Tokens whose signature was verified.
+    tokens: TokenCache,
     /// Installation key that is stored before the first read.
     first_key: Mutex<Option<KeyText>>,
     /// Keys that were used today for the first time, and not recorded in the store yet.
@@ -77,6 +88,7 @@ impl Auth {
             cache: RwLock::default(),
             read_at: AtomicU64::new(0),
             reading: tokio::sync::Mutex::default(),
+            tokens: TokenCache::new(settings.token_cache_bytes),
             first_key: Mutex::new(first_key),
             used: Mutex::default(),
             revocations: watch::Sender::new(0),

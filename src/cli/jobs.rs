@@ -176,7 +176,9 @@ fn print_job(output: &Output, job: &JobInfo) -> anyhow::Result<()> {
         writeln!(text, "state     {}", job.state.name())?;
         writeln!(text, "target    {}", job.target)?;
         writeln!(text, "accepted  {}", rfc3339(job.accepted_at))?;
-        writeln!(text, "request   {}", optional(&job.request))?;
+        writeln!(text, "request   {}", optional(&job.origin.request))?;
+        writeln!(text, "key       {}", optional(&job.origin.key))?;
+        writeln!(text, "user      {}", optional(&job.origin.user))?;
         if let Some(due) = job.due {
             writeln!(text, "due       {}", rfc3339(due))?;
         }

@@ -174,6 +174,11 @@ impl Cli {
             running.wait().await?;
             return Ok(ExitCode::SUCCESS);
         }
+        if let Command::Openapi = command {
+            let description = openapi::document(settings.auth.mode()).to_pretty_json()?;
+            output::print(format!("{description}\n").as_bytes())?;
+            return Ok(ExitCode::SUCCESS);
+        }
         if let Command::Health = command {
             health::check(&settings.server).await?;
             output.done("healthy")?;
@@ -204,12 +209,8 @@ impl Command {
             | Self::Completions { .. }
             | Self::Doctor
             | Self::Health
-            | Self::Keys(_) => Ok(ExitCode::SUCCESS),
-            Self::Openapi => {
-                let description = openapi::document().to_pretty_json()?;
-                output::print(format!("{description}\n").as_bytes())?;
-                Ok(ExitCode::SUCCESS)
-            }
+            | Self::Keys(_)
+            | Self::Openapi => Ok(ExitCode::SUCCESS),
             Self::Migrate => {
                 retry(|| maintenance.migrate()).await?;
                 output.done("the schema is up to date")?;

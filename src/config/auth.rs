@@ -24,6 +24,8 @@ pub struct Auth {
     /// Maximum lifetime of a user token.
     #[serde(rename = "token_max_ttl_s", deserialize_with = "seconds")]
     pub token_max_ttl: Duration,
+    /// Memory for verified user tokens in bytes, 64 KiB to 1 GiB.
+    pub token_cache_bytes: usize,
 }
 
 /// Who is let in.

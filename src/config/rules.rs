@@ -20,7 +20,7 @@ pub const MAX_TOKEN_TTL_S: i64 = 86_400;
 const PORT: RangeInclusive<i64> = 0..=65_535;
 
 /// Range of every setting that is a number.
-const NUMBERS: [(&str, RangeInclusive<i64>); 36] = [
+const NUMBERS: [(&str, RangeInclusive<i64>); 37] = [
     ("server.port", PORT),
     ("server.creation_port", PORT),
     ("server.connections", 1..=1_000_000),
@@ -48,6 +48,7 @@ const NUMBERS: [(&str, RangeInclusive<i64>); 36] = [
     ("workers.reconcile_pause_ms", PAUSE),
     ("auth.grace_s", 1..=86_400),
     ("auth.token_max_ttl_s", 1..=MAX_TOKEN_TTL_S),
+    ("auth.token_cache_bytes", 64 << 10..=1 << 30),
     ("limits.queue_depth", 1..=1_000_000_000),
     ("limits.dead_letters", 1..=1_000_000),
     ("limits.page_bytes", 128 << 10..=64 << 20),

@@ -20,6 +20,9 @@ pub enum Error {
     /// The key that the request names does not exist, or was revoked.
     #[error("Key not found")]
     KeyNotFound,
+    /// The message has another sender than the user who wants to change it.
+    #[error("the message has another sender")]
+    OtherSender,
     /// A store that is needed cannot be reached just now. A write may or may not have been accepted.
     #[error("{store} is unavailable: {detail}")]
     Unavailable {
@@ -106,6 +109,21 @@ pub enum Invalid {
     /// More keys than `limits.keys_per_application`, or than `limits.keys` in all.
     #[error("There are already {0} keys: revoke one first")]
     TooManyKeys(usize),
+    /// A member of the body is neither `true` nor `false`.
+    #[error("{0} must be true or false")]
+    NotABoolean(&'static str),
+    /// A member of the body is no time.
+    #[error("{0} must be a time in RFC 3339")]
+    NotATime(&'static str),
+    /// The chats of a token are neither `"*"` nor up to so many numbers.
+    #[error("chats must be \"*\" or an array of up to {0} chat numbers")]
+    NotChats(usize),
+    /// The actions of a token are no list of known ones.
+    #[error("can must be an array of read, write and create_chat")]
+    NotActions,
+    /// A token would be longer than this number of characters.
+    #[error("chats must be fewer: a token has at most {0} characters")]
+    TokenTooLong(usize),
     /// The body is no JSON, or no UTF-8.
     #[error("Body must be valid JSON in UTF-8")]
     NotJson,
@@ -122,6 +140,9 @@ pub enum Invalid {
         /// The highest value.
         max: u64,
     },
+    /// A query parameter is no cursor.
+    #[error("{0} must be a cursor from a Link header")]
+    NotACursor(&'static str),
     /// A query parameter is neither a whole number in its range nor `now`.
     #[error("{name} must be a whole number from {min} to {max}, or now")]
     ParameterOrNow {

@@ -5,7 +5,8 @@
 use std::fmt;
 
 use super::{
-    AppId, Application, Chat, ChatKey, Entity, Message, MessageData, MessageKey, Number, Revision,
+    Actor, AppId, Application, Chat, ChatKey, Entity, JobOrigin, Message, MessageData, MessageKey,
+    Number, Revision,
 };
 
 /// Kinds of jobs. Each has its own queue and worker.
@@ -85,6 +86,8 @@ pub struct Write {
     pub data: Option<String>,
     /// Sender of a new message.
     pub sender: Option<String>,
+    /// Who requested it; `None` in open mode.
+    pub actor: Option<Actor>,
 }
 
 impl Write {
@@ -121,7 +124,14 @@ impl Write {
             text,
             data: None,
             sender: None,
+            actor: None,
         }
+    }
+
+    /// Names who requested it.
+    pub fn by(self, actor: Option<&Actor>) -> Self {
+        let actor = actor.cloned();
+        Self { actor, ..self }
     }
 
     /// Adds the data of a message.
@@ -241,8 +251,8 @@ pub struct Job {
     pub revision: Revision,
     /// Number of failures caused by the job itself.
     pub tries: u32,
-    /// ID of the request that wrote it, if known.
-    pub request: Option<String>,
+    /// Request that wrote it, and who sent that, as far as known.
+    pub origin: JobOrigin,
     /// Change to store, or the reason why the payload cannot be parsed.
     pub change: std::result::Result<Change, String>,
 }

@@ -7,6 +7,7 @@ pub mod job;
 pub mod key;
 pub mod message;
 pub mod number;
+pub mod origin;
 pub mod page;
 pub mod request_id;
 pub mod text;
@@ -21,6 +22,7 @@ pub use message::{
     Message, MessageContent, MessageData, MessageKey, MessageText, NewMessage, Sender,
 };
 pub use number::{Number, Revision};
+pub use origin::{Actor, JobOrigin, Origin};
 pub use page::Page;
 pub use request_id::RequestId;
 pub use time::Timestamp;

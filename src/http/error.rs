@@ -10,7 +10,10 @@ use serde::Serialize;
 use tracing::{error, warn};
 use utoipa::ToSchema;
 
-use crate::domain::{Error, Invalid, RequestId};
+use crate::{
+    auth::{AuthError, Refusal},
+    domain::{Entity, Error, Invalid, RequestId},
+};
 
 /// The largest request body, in bytes: 16,000 escaped characters outside the BMP take 192,000.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -36,6 +39,18 @@ pub enum HttpError {
         /// Methods of the path, as in the `Allow` header.
         allow: String,
     },
+    /// Request without a credential.
+    #[error("Credential is required")]
+    CredentialRequired,
+    /// Request with a credential that was valid.
+    #[error("Credential has expired")]
+    CredentialExpired,
+    /// Request with a credential that is unknown, malformed or revoked.
+    #[error("Credential is not valid")]
+    CredentialInvalid,
+    /// Request that its caller may not send.
+    #[error("Not allowed: {0}")]
+    NotAllowed(Refusal),
     /// Write that a browser sent for a page of another site.
     #[error(
         "Cross-site request: its origin is neither that of this server nor in server.cors_origins"
@@ -79,10 +94,32 @@ impl From<Invalid> for HttpError {
     }
 }
 
+impl From<AuthError> for HttpError {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Expired => Self::CredentialExpired,
+            AuthError::Invalid => Self::CredentialInvalid,
+            AuthError::Unavailable(error) => Self::Domain(error.into()),
+        }
+    }
+}
+
+impl From<Refusal> for HttpError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            // The same as for one that does not exist.
+            Refusal::OtherApplication => Error::NotFound(Entity::Application).into(),
+            Refusal::OtherChat => Error::NotFound(Entity::Chat).into(),
+            Refusal::Right(_) => Self::NotAllowed(refusal),
+        }
+    }
+}
+
 /// Text of an error without the details, which are for the log.
 fn text(error: &Error) -> String {
     match error {
         Error::Invalid(_) | Error::NotFound(_) | Error::KeyNotFound => error.to_string(),
+        Error::OtherSender => "Not allowed: another sender's message".into(),
         Error::Unavailable { .. } => "Try again shortly: a store is out of reach".into(),
         Error::Full { .. } => "Try again shortly: the queue is full".into(),
         Error::Internal { .. } => "Internal error".into(),
@@ -107,18 +144,40 @@ impl HttpError {
             _ => None,
         }
     }
+
+    /// Value of the `WWW-Authenticate` header, if access was refused (RFC 6750).
+    pub fn challenge(&self) -> Option<&'static str> {
+        match self {
+            Self::CredentialRequired => Some("Bearer"),
+            Self::CredentialExpired => {
+                Some("Bearer error=\"invalid_token\", error_description=\"expired\"")
+            }
+            Self::CredentialInvalid => Some("Bearer error=\"invalid_token\""),
+            Self::NotAllowed(_) | Self::Domain(Error::OtherSender) => {
+                Some("Bearer error=\"insufficient_scope\"")
+            }
+            _ => None,
+        }
+    }
 }
 
 impl ResponseError for HttpError {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::Domain(Error::Invalid(_)) | Self::BodyUnreadable => StatusCode::BAD_REQUEST,
-            Self::Domain(Error::NotFound(_) | Error::KeyNotFound) | Self::NoSuchPath => StatusCode::NOT_FOUND,
+            Self::Domain(Error::NotFound(_) | Error::KeyNotFound) | Self::NoSuchPath => {
+                StatusCode::NOT_FOUND
+            }
             Self::Domain(Error::Unavailable { .. } | Error::Full { .. })
             | Self::TooManyResponses => StatusCode::SERVICE_UNAVAILABLE,
             Self::Domain(Error::Internal { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::CrossSite => StatusCode::FORBIDDEN,
+            Self::CredentialRequired | Self::CredentialExpired | Self::CredentialInvalid => {
+                StatusCode::UNAUTHORIZED
+            }
+            Self::CrossSite | Self::NotAllowed(_) | Self::Domain(Error::OtherSender) => {
+                StatusCode::FORBIDDEN
+            }
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -132,6 +191,9 @@ impl ResponseError for HttpError {
         let mut response = HttpResponse::build(self.status_code());
         if let Some(seconds) = self.retry_after() {
             response.insert_header((header::RETRY_AFTER, seconds));
+        }
+        if let Some(challenge) = self.challenge() {
+            response.insert_header((header::WWW_AUTHENTICATE, challenge));
         }
         if let Self::MethodNotAllowed { allow } = self {
             response.insert_header((header::ALLOW, allow.as_str()));
@@ -155,6 +217,6 @@ pub fn log<B>(response: &ServiceResponse<B>) {
             warn!(request, %error, "Request rejected with 503; the client may retry")
         }
         Error::Internal { .. } => error!(request, %error, "Request failed with 500"),
-        Error::Invalid(_) | Error::NotFound(_) | Error::KeyNotFound => {}
+        Error::Invalid(_) | Error::NotFound(_) | Error::KeyNotFound | Error::OtherSender => {}
     }
 }

@@ -27,6 +27,48 @@ pub fn describe(errors: impl IntoIterator<Item = HttpError>) -> Responses {
         .collect()
 }
 
+/// Adds errors to the responses of an operation, which may have others with the same status.
+pub fn add(responses: &mut Responses, errors: impl IntoIterator<Item = HttpError>) {
+    for (status, added) in describe(errors) {
+        if let Some(RefOr::T(response)) = responses.get_mut(&status)
+            && let RefOr::T(added) = added
+        {
+            merge(response, added);
+        } else {
+            responses.insert(status, added);
+        }
+    }
+}
+
+/// Adds the texts and headers of a response to another one with the same status.
+fn merge(response: &mut Response, added: Response) {
+    let texts = |response: &Response| -> Vec<String> {
+        let contents = response
+            .content
+            .values()
+            .filter_map(|content| match content {
+                RefOr::T(content) => Some(content.examples.keys().cloned()),
+                RefOr::Ref(_) => None,
+            });
+        contents.flatten().collect()
+    };
+    let known = texts(response);
+    for text in texts(&added) {
+        if !known.contains(&text) {
+            response.description += "; ";
+            response.description += &text;
+        }
+    }
+    for (media_type, content) in added.content {
+        if let Some(RefOr::T(known)) = response.content.get_mut(&media_type)
+            && let RefOr::T(content) = content
+        {
+            known.examples.extend(content.examples);
+        }
+    }
+    response.headers.extend(added.headers);
+}
+
 fn response(errors: &[HttpError]) -> Response {
     let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
     let examples = texts.iter().map(|text| {
@@ -45,6 +87,13 @@ fn response(errors: &[HttpError]) -> Response {
             .build();
         header.example = Some(json!(seconds));
         response = response.header("Retry-After", header);
+    }
+    if let Some(challenge) = errors.iter().find_map(HttpError::challenge) {
+        let mut header = HeaderBuilder::new()
+            .description(Some("What the credential lacks (RFC 6750)."))
+            .build();
+        header.example = Some(json!(challenge));
+        response = response.header("WWW-Authenticate", header);
     }
     response.build()
 }

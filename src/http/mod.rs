@@ -57,6 +57,7 @@ pub fn serve(
     readiness: Arc<Readiness>,
     auth: Arc<Auth>,
 ) -> io::Result<Server> {
+    let mode = auth.mode();
     let rate_limit = Data::new(RateLimit::new(&settings.limits));
     let wait = settings.server.client_timeout;
     let memory = Data::new(ResponseMemory::new(&settings.limits, wait));
@@ -65,9 +66,9 @@ pub fn serve(
     let origins = settings.cors_origins.clone();
     let (service, readiness) = (Data::from(service), Data::from(readiness));
     let auth = Data::from(auth);
-    let description = Data::new(Json::new(|| {
-        openapi::document().to_json().unwrap_or_default().into()
-    }));
+    let description = Data::new(Json::new(Box::new(move || {
+        openapi::document(mode).to_json().unwrap_or_default().into()
+    })));
     let body_timeout = BodyTimeout(settings.client_timeout);
     // Each thread of the server has its own runtime, which ends with the thread. Connections to stores that a request
     // opens must live as long as the process, so requests run in the context of the main runtime.
@@ -93,13 +94,13 @@ pub fn serve(
             .app_data(rate_limit.clone())
             .app_data(memory.clone())
             .app_data(sites.clone())
+            .app_data(auth.clone())
             .app_data(service.clone())
             .app_data(readiness.clone())
-            .app_data(auth.clone())
             .app_data(description.clone())
             .app_data(body_timeout)
             .app_data(Template::unmatched())
-            .configure(router::register)
+            .configure(|app| router::register(app, mode))
     };
     let limits = server::Limits {
         threads,

@@ -2,15 +2,26 @@
 
 use utoipa::{
     OpenApi,
-    openapi::{OpenApi as Document, RefOr, Response, header::HeaderBuilder, path::Operation},
+    openapi::{
+        HttpMethod, OpenApi as Document, PathItem, RefOr, Response,
+        header::HeaderBuilder,
+        path::Operation,
+        security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    },
 };
 
 use super::{
     error::{ErrorBody, HttpError},
-    error_responses::describe,
+    error_responses::add,
     routes,
 };
-use crate::domain::Error;
+use crate::{
+    auth::{Access, AuthMode},
+    domain::{Entity, Error},
+};
+
+/// Name of the security scheme.
+const CREDENTIAL: &str = "credential";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -27,6 +38,7 @@ use crate::domain::Error;
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     tags(
+        (name = "Access", description = "Keys of servers and tokens of users, with `auth.mode = \"required\"`."),
         (name = "Applications", description = "Each has its own chats."),
         (name = "Chats", description = "Numbered within their application from 1, without gaps."),
         (name = "Messages", description = "Numbered within their chat from 1, without gaps."),
@@ -39,22 +51,79 @@ use crate::domain::Error;
 )]
 struct Info;
 
-/// Returns the description.
-pub fn document() -> Document {
+/// Returns the description of the routes that exist in this mode.
+pub fn document(mode: AuthMode) -> Document {
     let mut document = Info::openapi().merge_from(routes::Description::openapi());
-    for (path, item) in &mut document.paths.paths {
-        let writes = [
-            &mut item.post,
-            &mut item.put,
-            &mut item.patch,
-            &mut item.delete,
-        ];
-        let writes = writes.into_iter().flatten().map(|write| (false, write));
-        for (is_get, operation) in writes.chain(item.get.iter_mut().map(|read| (true, read))) {
-            complete(path, is_get, operation);
+    for route in routes::all() {
+        let Some(item) = document.paths.paths.get_mut(&route.path) else {
+            continue;
+        };
+        let access = route.rule.access;
+        for method in &route.methods {
+            let slot = slot(item, method);
+            if mode == AuthMode::Open && !access.exists_in_open_mode() {
+                *slot = None;
+            }
+            if let Some(operation) = slot {
+                complete(&route.path, *method == HttpMethod::Get, operation);
+                if mode == AuthMode::Required {
+                    protect(&route.path, access, operation);
+                }
+            }
         }
     }
+    let is_empty = |item: &PathItem| {
+        [&item.get, &item.post, &item.put, &item.patch, &item.delete]
+            .iter()
+            .all(|operation| operation.is_none())
+    };
+    document.paths.paths.retain(|_, item| !is_empty(item));
+    if mode == AuthMode::Required {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("A key (`cfb_…`), or a user token (JWT)."));
+        document
+            .components
+            .get_or_insert_default()
+            .add_security_scheme(CREDENTIAL, SecurityScheme::Http(scheme.build()));
+    }
     document
+}
+
+fn slot<'a>(item: &'a mut PathItem, method: &HttpMethod) -> &'a mut Option<Operation> {
+    match method {
+        HttpMethod::Get => &mut item.get,
+        HttpMethod::Post => &mut item.post,
+        HttpMethod::Put => &mut item.put,
+        HttpMethod::Delete => &mut item.delete,
+        HttpMethod::Options => &mut item.options,
+        HttpMethod::Head => &mut item.head,
+        HttpMethod::Patch => &mut item.patch,
+        HttpMethod::Trace => &mut item.trace,
+    }
+}
+
+/// Adds the security and the errors of an access rule.
+fn protect(path: &str, access: Access, operation: &mut Operation) {
+    if access == Access::Public {
+        operation.security = Some(Vec::new());
+        return;
+    }
+    let credential = SecurityRequirement::new(CREDENTIAL, [""; 0]);
+    operation.security = Some(vec![credential]);
+    let mut errors = vec![
+        HttpError::CredentialRequired,
+        HttpError::CredentialExpired,
+        HttpError::CredentialInvalid,
+    ];
+    if path.contains("{app}") {
+        errors.push(Error::NotFound(Entity::Application).into());
+    }
+    if path.contains("{chat}") {
+        errors.push(Error::NotFound(Entity::Chat).into());
+    }
+    errors.extend(access.refusals().into_iter().map(HttpError::from));
+    add(&mut operation.responses.responses, errors);
 }
 
 /// Adds the errors and headers that all routes of a kind have.
@@ -65,13 +134,13 @@ fn complete(path: &str, is_get: bool, operation: &mut Operation) {
         .any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == "limit"));
     let responses = &mut operation.responses.responses;
     if uses_stores {
-        responses.extend(describe(errors(is_get, has_pages)));
+        add(responses, errors(is_get, has_pages));
     }
     if !is_get {
-        responses.extend(describe([HttpError::CrossSite]));
+        add(responses, [HttpError::CrossSite]);
     }
     if path != "/up" {
-        responses.extend(describe([HttpError::TooManyRequests { seconds: 1 }]));
+        add(responses, [HttpError::TooManyRequests { seconds: 1 }]);
     }
     if is_get {
         let description = "Unchanged since the response whose ETag is in `If-None-Match`.";

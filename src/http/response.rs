@@ -3,7 +3,7 @@
 use actix_web::{
     HttpResponse, HttpResponseBuilder,
     http::header::{
-        CACHE_CONTROL, CONTENT_SECURITY_POLICY, LINK, LOCATION, REFERRER_POLICY,
+        CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue, LINK, LOCATION, REFERRER_POLICY,
         X_CONTENT_TYPE_OPTIONS,
     },
 };
@@ -30,11 +30,22 @@ pub fn list<I: Serialize>(
     listing: Read<Listing<impl Into<I>>>,
     reservation: Reservation,
 ) -> HttpResponse {
-    let mut response = read(listing.stale);
-    if let Some(link) = query.link(&listing.value) {
+    let link = query.link(&listing.value);
+    let items: Vec<I> = listing.value.items.into_iter().map(Into::into).collect();
+    page_of(listing.stale, link, items, reservation)
+}
+
+/// Page of a list with the value of its `Link` header.
+pub fn page_of<I: Serialize>(
+    stale: bool,
+    link: Option<String>,
+    items: Vec<I>,
+    reservation: Reservation,
+) -> HttpResponse {
+    let mut response = read(stale);
+    if let Some(link) = link {
         response.insert_header((LINK, link));
     }
-    let items: Vec<I> = listing.value.items.into_iter().map(Into::into).collect();
     let mut response = response.json(items);
     response.extensions_mut().insert(reservation);
     response
@@ -49,6 +60,13 @@ pub fn page(policy: &'static str) -> HttpResponseBuilder {
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((REFERRER_POLICY, "no-referrer"))
         .insert_header((CACHE_CONTROL, "no-cache"));
+    response
+}
+
+/// Forbids caches to keep a response with a credential.
+pub fn with_credential(mut response: HttpResponse) -> HttpResponse {
+    let no_store = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(CACHE_CONTROL, no_store);
     response
 }
 

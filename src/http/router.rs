@@ -1,32 +1,45 @@
 //! Router: every route of the API, the pages under `/docs`, and the errors of other paths and methods.
 
 use actix_web::{
-    HttpResponse, Resource,
+    HttpResponse, Resource, Route,
+    body::BoxBody,
     guard::Acceptable,
     http::{Method, header::ALLOW},
-    middleware::from_fn,
+    middleware::{Next, from_fn},
     web::{self, Data, ServiceConfig},
 };
 use utoipa::openapi::HttpMethod;
 
 use super::{
     error::{HttpError, HttpResult},
-    middleware::etag,
+    middleware::{
+        access::{self, Rule},
+        etag,
+    },
     routes::{self, Handler, docs, root},
 };
-use crate::telemetry::access_log::Template;
+use crate::{
+    auth::{Access, AuthMode},
+    telemetry::access_log::Template,
+};
 
-/// Registers all routes.
-pub fn register(app: &mut ServiceConfig) {
-    for routes in routes::all().chunk_by(|one, other| one.path == other.path) {
+/// Rule of pages for people, which are not part of the API.
+const PAGE: Rule = Rule {
+    access: Access::Public,
+    has_body: false,
+};
+
+/// Registers the routes of a mode.
+pub fn register(app: &mut ServiceConfig, mode: AuthMode) {
+    for routes in routes::of(mode).chunk_by(|one, other| one.path == other.path) {
         let methods = routes.iter().flat_map(|route| {
             let methods = route.methods.iter().map(method);
-            methods.map(|method| (method, route.handler))
+            methods.map(|method| (method, route.handler, route.rule))
         });
         app.service(resource(&routes[0].path, methods));
     }
-    // Pages for people are not part of the API and have no description.
-    let get = |handler: Handler| [(Method::GET, handler)];
+    // They have no description.
+    let get = |handler: Handler| [(Method::GET, handler, PAGE)];
     app.service(resource("/docs", get(|route| route.to(docs::redirect))));
     app.service(resource(
         "/docs/{file:.*}",
@@ -64,16 +77,22 @@ fn method(method: &HttpMethod) -> Method {
 }
 
 /// Resource of a path: its methods, HEAD beside GET (the server drops the body), and OPTIONS. Others are a 405.
-fn resource(path: &str, methods: impl IntoIterator<Item = (Method, Handler)>) -> Resource {
+fn resource(path: &str, methods: impl IntoIterator<Item = (Method, Handler, Rule)>) -> Resource {
     let mut resource = web::resource(path).app_data(Template::new(path));
     let mut allowed = Vec::new();
-    for (method, handler) in methods {
+    for (method, handler, rule) in methods {
+        // The last middleware runs first.
+        let guarded = |route: Route| {
+            route.wrap(from_fn(move |request, next: Next<BoxBody>| {
+                access::check(rule, request, next)
+            }))
+        };
         if method == Method::GET {
-            let read = |method| handler(method).wrap(from_fn(etag::complete));
+            let read = |method| guarded(handler(method).wrap(from_fn(etag::complete)));
             resource = resource.route(read(web::head())).route(read(web::get()));
             allowed.push(Method::HEAD.to_string());
         } else {
-            resource = resource.route(handler(web::method(method.clone())));
+            resource = resource.route(guarded(handler(web::method(method.clone()))));
         }
         allowed.push(method.to_string());
     }

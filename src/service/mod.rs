@@ -1,11 +1,13 @@
 //! The use cases of the API.
 
-use std::sync::Arc;
+mod granted_chats;
+
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     domain::{
         AppId, Application, Chat, ChatKey, Entity, Error, Message, MessageContent, MessageKey,
-        NewMessage, Number, Page, RequestId, Result, Sender, Username, Write,
+        NewMessage, Number, Origin, Page, Result, Sender, Username, Write,
         application::{ApplicationsListing, ApplicationsPage},
         page::{Listing, Part},
         text::Query,
@@ -56,16 +58,12 @@ impl Service {
     }
 
     /// Accepts a new application under an ID that was never given before.
-    pub async fn create_application(
-        &self,
-        username: Username,
-        request: &RequestId,
-    ) -> Result<AppId> {
+    pub async fn create_application(&self, username: Username, origin: &Origin) -> Result<AppId> {
         let username = username.into_string();
         for _ in 0..ID_ATTEMPTS {
             let id = AppId::random();
             let write = Write::create_application(id, &username);
-            if self.enqueue(&write, request).await?.is_some() {
+            if self.enqueue(write, origin).await?.is_some() {
                 return Ok(id);
             }
         }
@@ -75,46 +73,57 @@ impl Service {
     }
 
     /// Accepts the next chat of an application.
-    pub async fn create_chat(&self, app: AppId, request: &RequestId) -> Result<ChatKey> {
-        let number = self.enqueue(&Write::create_chat(app), request).await?;
+    pub async fn create_chat(&self, app: AppId, origin: &Origin) -> Result<ChatKey> {
+        let number = self.enqueue(Write::create_chat(app), origin).await?;
         let number = number.ok_or(Error::NotFound(Entity::Application))?;
         Ok(ChatKey { app, number })
     }
 
-    /// Accepts the next message of a chat. A `user` is its sender, whatever the message states.
+    /// Accepts the next message of a chat. A user is its sender, whatever the message states.
     pub async fn create_message(
         &self,
         chat: ChatKey,
         message: &NewMessage,
-        user: Option<&str>,
-        request: &RequestId,
+        origin: &Origin,
     ) -> Result<MessageKey> {
         let NewMessage { content, sender } = message;
         let write = Write::create_message(chat, content.text.as_str())
             .with_data(content.data.as_ref())
-            .with_sender(user.or(sender.as_ref().map(Sender::as_str)));
-        let number = self.enqueue(&write, request).await?;
+            .with_sender(origin.user().or(sender.as_ref().map(Sender::as_str)));
+        let number = self.enqueue(write, origin).await?;
         let number = number.ok_or(Error::NotFound(Entity::Chat))?;
         Ok(MessageKey { chat, number })
     }
 
     /// Accepts a new text and new data for a message. The sender stays.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherSender`] if the message is not the user's.
     pub async fn update_message(
         &self,
         message: MessageKey,
         content: &MessageContent,
-        request: &RequestId,
+        origin: &Origin,
     ) -> Result<()> {
+        if let Some(user) = origin.user() {
+            // A message keeps its sender, so nothing can change between this read and the write.
+            let read = self.message(message).await?;
+            if read.value.sender.as_deref() != Some(user) {
+                return Err(Error::OtherSender);
+            }
+        }
         let write =
             Write::update_message(message, content.text.as_str()).with_data(content.data.as_ref());
-        let number = self.enqueue(&write, request).await?;
+        let number = self.enqueue(write, origin).await?;
         number.ok_or(Error::NotFound(Entity::Message))?;
         Ok(())
     }
 
     /// The number given out; `None` if there is nothing to write into, or the ID is taken.
-    async fn enqueue(&self, write: &Write, request: &RequestId) -> Result<Option<Number>> {
-        match self.backend.enqueue(write, Some(request)).await? {
+    async fn enqueue(&self, write: Write, origin: &Origin) -> Result<Option<Number>> {
+        let write = write.by(origin.actor.as_ref());
+        match self.backend.enqueue(&write, Some(&origin.request)).await? {
             Enqueued::Accepted { number, .. } => {
                 self.counters.accepted();
                 Ok(Some(number))
@@ -152,9 +161,28 @@ impl Service {
         Ok(read)
     }
 
-    /// A page of an application's chats.
-    pub async fn chats(&self, app: AppId, page: &Page) -> Result<Read<Listing<Chat>>> {
-        let read = self.backend.chats(app, page).await?;
+    /// A page of an application's chats; with `granted` only of these.
+    pub async fn chats(
+        &self,
+        app: AppId,
+        page: &Page,
+        granted: Option<&BTreeSet<Number>>,
+    ) -> Result<Read<Listing<Chat>>> {
+        let read = match granted {
+            None => self.backend.chats(app, page).await?,
+            Some(granted) => {
+                let whole = granted_chats::whole(page, granted);
+                let (read, stale) = match whole {
+                    None => (None, false),
+                    Some(whole) => {
+                        let Read { value, stale } = self.backend.chats(app, &whole).await?;
+                        (Some((whole, value)), stale)
+                    }
+                };
+                let value = granted_chats::narrow(page, granted, read);
+                Read { value, stale }
+            }
+        };
         if read.value.items.is_empty() {
             self.application(app).await?;
         }

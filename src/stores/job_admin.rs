@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use super::{Backend, Result};
-use crate::domain::{Kind, Revision, Timestamp, time::rfc3339};
+use crate::domain::{JobOrigin, Kind, Revision, Timestamp, time::rfc3339};
 
 /// State of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -57,9 +57,9 @@ pub struct JobInfo {
     /// Time of the next attempt of a delayed job, or of the last failure of a dead letter.
     #[serde(serialize_with = "as_time_if_any")]
     pub due: Option<Timestamp>,
-    /// The request that left it, if that is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub request: Option<String>,
+    /// Request that wrote it, and who sent that, as far as known.
+    #[serde(flatten)]
+    pub origin: JobOrigin,
     /// Number of failures caused by the job itself.
     pub tries: u32,
     /// Number of claimers that crashed while they held it.

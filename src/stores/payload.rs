@@ -5,8 +5,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    AppId, Application, Change, Chat, ChatKey, Entity, Job, Kind, Message, MessageKey, Number,
-    RequestId, Revision, Target, Write, job::Action, time::from_millis,
+    AppId, Application, Change, Chat, ChatKey, Entity, Job, JobOrigin, Kind, Message, MessageKey,
+    Number, RequestId, Revision, Target, Write, job::Action, time::from_millis,
 };
 
 /// The version that this program writes. It reads all earlier ones: messages of version 1 have no sender and no data.
@@ -29,6 +29,10 @@ struct Members<'a> {
     /// Programs that do not know this member ignore it, so the version stays.
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sender: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,8 +58,10 @@ struct Payload {
     app: String,
     #[serde(default)]
     chat: Number,
-    /// ID of the request; absent in jobs that older programs queued.
+    /// ID of the request, of the key, and the user. Older programs left them out.
     request: Option<String>,
+    key: Option<String>,
+    user: Option<String>,
     /// Sender of a message; of an update only if the queue knew it.
     sender: Option<String>,
     #[serde(default)]
@@ -73,6 +79,8 @@ pub fn members(write: &Write, request: Option<&RequestId>) -> String {
         app: app.to_string(),
         chat: (chat != 0).then_some(chat),
         request: request.map(RequestId::as_str),
+        key: write.actor.as_ref().map(|actor| actor.key.as_str()),
+        user: write.actor.as_ref().and_then(|actor| actor.user.as_deref()),
         sender: write.sender.as_deref(),
         text: write.text.as_deref(),
         data: write.data.as_deref(),
@@ -97,14 +105,14 @@ pub fn origin(created_at: Option<i64>, sender: Option<&str>) -> String {
 
 /// A claimed job that failed `tries` times.
 pub fn job(revision: Revision, tries: u32, payload: &str) -> Job {
-    let (change, request) = match parse(revision, payload) {
-        Ok((change, request)) => (Ok(change), request),
-        Err(reason) => (Err(reason), Head::read(payload).request),
+    let (change, origin) = match parse(revision, payload) {
+        Ok((change, origin)) => (Ok(change), origin),
+        Err(reason) => (Err(reason), Head::read(payload).origin),
     };
     Job {
         revision,
         tries,
-        request,
+        origin,
         change,
     }
 }
@@ -114,7 +122,7 @@ pub fn read(revision: Revision, payload: &str) -> Result<Change, String> {
     parse(revision, payload).map(|(change, _)| change)
 }
 
-fn parse(revision: Revision, payload: &str) -> Result<(Change, Option<String>), String> {
+fn parse(revision: Revision, payload: &str) -> Result<(Change, JobOrigin), String> {
     let payload: Payload = serde_json::from_str(payload)
         .map_err(|error| format!("job {revision} has an unreadable payload: {error}"))?;
     if !(1..=VERSION).contains(&payload.version) {
@@ -156,7 +164,12 @@ fn parse(revision: Revision, payload: &str) -> Result<(Change, Option<String>), 
             updated_at: (kind.action() == Action::Update).then_some(at),
         }),
     };
-    Ok((change, payload.request))
+    let origin = JobOrigin {
+        request: payload.request,
+        key: payload.key,
+        user: payload.user,
+    };
+    Ok((change, origin))
 }
 
 /// The members of a payload that an operator sees: also of one that [`read`] refuses, as far as it is understood.
@@ -173,8 +186,9 @@ pub struct Head {
     pub chat: Number,
     /// The number of the chat or message; 0 for an application.
     pub number: Number,
-    /// ID of the request, if known.
-    pub request: Option<String>,
+    /// Request, and who sent it.
+    #[serde(flatten)]
+    pub origin: JobOrigin,
 }
 
 impl Head {
@@ -245,15 +259,15 @@ mod tests {
             let (members, request) = (members(&write, given), given.map(RequestId::as_str));
             let payload = format!("{{\"at\":1000,\"number\":3,{members}");
             let read = job(Revision(7), 2, &payload);
-            assert_eq!(read.request.as_deref(), request, "{payload}");
+            assert_eq!(read.origin.request.as_deref(), request, "{payload}");
             assert!(read.change.is_ok());
             let head = Head::read(&payload);
-            assert_eq!(head.request.as_deref(), request, "{payload}");
+            assert_eq!(head.origin.request.as_deref(), request, "{payload}");
             assert_eq!((head.chat, head.number), (5, 3));
             let newer = payload.replace("\"v\":2", "\"v\":3");
             let refused = job(Revision(7), 2, &newer);
             assert!(refused.change.is_err());
-            assert_eq!(refused.request.as_deref(), request, "{newer}");
+            assert_eq!(refused.origin.request.as_deref(), request, "{newer}");
         }
     }
 

@@ -21,7 +21,10 @@ use tracing::{Span, debug_span, info};
 use tracing_actix_web::RootSpanBuilder;
 
 use crate::{
-    domain::request_id::{self, RequestId},
+    domain::{
+        Actor,
+        request_id::{self, RequestId},
+    },
     telemetry::metrics,
 };
 
@@ -101,6 +104,7 @@ pub async fn log_request<B: MessageBody>(
         Ok(response) => (Some(response.request()), response.status()),
         Err(error) => (None, error.as_response_error().status_code()),
     };
+    let actor = answered.and_then(|request| request.extensions().get::<Actor>().cloned());
     let (took, status) = (began.elapsed(), status.as_u16());
     let route = answered.and_then(|request| request.app_data::<Template>());
     if let Some(route) = route {
@@ -110,6 +114,8 @@ pub async fn log_request<B: MessageBody>(
         parent: None,
         request = id.as_str(),
         trace_id = answered.and_then(|request| trace_id(request.headers())),
+        key = actor.as_ref().map(|actor| actor.key.as_str()),
+        user = actor.as_ref().and_then(|actor| actor.user.as_deref()),
         method,
         route = route.map_or(UNMATCHED, |route| &*route.template),
         status,

@@ -11,7 +11,7 @@ use super::{
     runner::{Pause, Step, Worker, failpoint, jitter},
 };
 use crate::{
-    domain::{Job, Kind},
+    domain::{Job, JobOrigin, Kind},
     stores::{Batch, ClaimLimits, Error, Lease, Result},
     telemetry::metrics::JobMetrics,
 };
@@ -71,7 +71,10 @@ impl Persist {
     /// Stores a batch, and settles each of its jobs.
     async fn store(&self, batch: Batch) -> Result<()> {
         if enabled!(Level::DEBUG) {
-            let requests = batch.jobs.iter().filter_map(|job| job.request.as_deref());
+            let requests = batch
+                .jobs
+                .iter()
+                .filter_map(|job| job.origin.request.as_deref());
             let requests = requests.collect::<Vec<_>>().join(" ");
             debug!(jobs = batch.jobs.len(), requests, "Claimed a batch");
         }
@@ -122,14 +125,15 @@ impl Persist {
             let full = settings.retry * 2_u32.saturating_pow(job.tries.min(16));
             jitter(full.min(settings.retry_max))
         });
-        let request = job.request.as_deref();
+        let JobOrigin { request, key, user } = &job.origin;
+        let (request, key, user) = (request.as_deref(), key.as_deref(), user.as_deref());
         self.counts.failed.increment(1);
         match retry_after {
             Some(_) => {
-                warn!(job = %job.revision, request, tries, reason, "Job failed; it will be retried")
+                warn!(job = %job.revision, request, key, user, tries, reason, "Job failed; it will be retried")
             }
             None => {
-                error!(job = %job.revision, request, tries, reason, "Job failed permanently and became a dead letter; see `confab jobs show`")
+                error!(job = %job.revision, request, key, user, tries, reason, "Job failed permanently and became a dead letter; see `confab jobs show`")
             }
         }
         self.settle(|| self.context.backend.fail(lease, job, reason, retry_after))

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Client, Fixture, Response, Server, apply, eventually_eq, on_each_server, on_embedded,
+    Client, Fixture, Response, Server, apply, credentials::key_id, eventually_eq,
+    on_each_guarded_server, on_each_server, on_embedded,
 };
 
 /// The description that a process serves.
@@ -216,10 +217,133 @@ fn filled(template: &str, app: &str, number: &str) -> String {
         .replace("{query}", "hello")
 }
 
+#[apply(on_each_guarded_server!)]
+async fn responses_of_required_mode_are_documented(server: &Server) {
+    const KEYS: &str = "/application/{app}/keys";
+    const KEY: &str = "/application/{app}/keys/{keyID}";
+    const TOKEN: &str = "/application/{app}/token";
+    const REVOKE: &str = "/application/{app}/token/revoke";
+    let api = server.client();
+    let description = Description::of(&api).await;
+    let app = api.new_app().await;
+    let key = api.new_key(&app, &json!({})).await;
+    let owner = api.with_credential(&key);
+    let users = ["{}", r#"{"user":1}"#, r#"{"user":"\u0000"}"#, "[]", "["];
+    let long = json!({"user": "x".repeat(256), "name": "x".repeat(256)}).to_string();
+    let chats =
+        json!({"user": "alice", "chats": (1_u64 << 52..(1 << 52) + 1000).collect::<Vec<_>>()});
+    let mut steps = vec![
+        (&api, "GET", "/applications", "?limit=1", String::new(), 200),
+        (&api, "GET", "/applications", "?after=x", String::new(), 400),
+        (&api, "GET", "/applications", "?limit=0", String::new(), 400),
+        (
+            &api,
+            "POST",
+            KEYS,
+            "",
+            r#"{"name":"new","expiresAt":"2999-01-01T00:00:00Z"}"#.into(),
+            201,
+        ),
+        (&api, "POST", KEYS, "", r#"{"name":1}"#.into(), 400),
+        (&api, "POST", KEYS, "", r#"{"name":"\u0000"}"#.into(), 400),
+        (&api, "POST", KEYS, "", r#"{"name":"\ud800"}"#.into(), 400),
+        (&api, "POST", KEYS, "", r#"{"readOnly":1}"#.into(), 400),
+        (&api, "POST", KEYS, "", r#"{"expiresAt":1}"#.into(), 400),
+        (&api, "POST", KEYS, "", long.clone(), 400),
+        (&api, "GET", KEYS, "", String::new(), 200),
+        (
+            &owner,
+            "POST",
+            TOKEN,
+            "",
+            r#"{"user":"alice","chats":"*"}"#.into(),
+            200,
+        ),
+        (
+            &owner,
+            "POST",
+            TOKEN,
+            "",
+            r#"{"user":"alice","chats":1}"#.into(),
+            400,
+        ),
+        (
+            &owner,
+            "POST",
+            TOKEN,
+            "",
+            r#"{"user":"alice","can":1}"#.into(),
+            400,
+        ),
+        (
+            &owner,
+            "POST",
+            TOKEN,
+            "",
+            r#"{"user":"alice","expiresIn":0}"#.into(),
+            400,
+        ),
+        (&owner, "POST", TOKEN, "", chats.to_string(), 400),
+        (&owner, "POST", TOKEN, "", long.clone(), 400),
+        (
+            &owner,
+            "POST",
+            REVOKE,
+            "",
+            r#"{"user":"alice"}"#.into(),
+            200,
+        ),
+        (&owner, "POST", REVOKE, "", long, 400),
+        (
+            &api,
+            "PATCH",
+            KEY,
+            "",
+            r#"{"expiresAt":"2999-01-01T00:00:00Z"}"#.into(),
+            200,
+        ),
+        (&api, "PATCH", KEY, "", "{}".into(), 400),
+        (&api, "PATCH", KEY, "", r#"{"expiresAt":"x"}"#.into(), 400),
+        (&api, "DELETE", KEY, "", String::new(), 200),
+        (&api, "DELETE", KEY, "", String::new(), 404),
+        (
+            &api,
+            "PATCH",
+            KEY,
+            "",
+            r#"{"expiresAt":"2999-01-01T00:00:00Z"}"#.into(),
+            404,
+        ),
+        (&owner, "GET", "/application/{app}", "", String::new(), 401),
+    ];
+    for path in [TOKEN, REVOKE] {
+        let wrong = users.map(|body| (&owner, "POST", path, "", body.to_owned(), 400));
+        steps.splice(0..0, wrong);
+    }
+    for (client, method, template, query, body, status) in steps {
+        let path = filled(template, &app.id, "1").replace("{keyID}", key_id(&key));
+        let json = [("content-type", "application/json")];
+        let response = client
+            .send(method, format!("{path}{query}"), &json, body)
+            .await;
+        response.expect_status(status);
+        description.check(method, template, &response);
+    }
+}
+
 #[apply(on_embedded!)]
 async fn every_operation_has_a_valid_example(fixture: &Fixture) {
-    let api = fixture.start().await;
-    let description = Description::of(&api).await;
+    for settings in [Vec::new(), fixture.guarded()] {
+        let settings: Vec<_> = settings
+            .iter()
+            .map(|(name, value)| (*name, &**value))
+            .collect();
+        let api = fixture.start_with(&settings).await;
+        expect_valid_examples(&Description::of(&api).await);
+    }
+}
+
+fn expect_valid_examples(description: &Description) {
     let mut ids = BTreeSet::new();
     for (method, path, documented) in description.operations() {
         let what = format!("{method} {path}");
@@ -313,10 +437,16 @@ async fn documented_bounds_are_enforced(server: &Server) {
 #[apply(on_embedded!)]
 async fn openapi_command_prints_the_description(fixture: &Fixture) {
     let api = fixture.start().await;
-    let printed = fixture.confab(&["openapi"]).await;
-    printed.expect_code(0);
-    let printed: Value = serde_json::from_str(&printed.stdout).expect("JSON");
-    assert_eq!(printed, api.get("/openapi.json").await.json());
+    let printed = async |settings: &[(&str, &str)]| -> Value {
+        let printed = fixture.confab_with(&["openapi"], settings).await;
+        printed.expect_code(0);
+        serde_json::from_str(&printed.stdout).expect("JSON")
+    };
+    let open = printed(&[]).await;
+    assert_eq!(open, api.get("/openapi.json").await.json());
+    assert_eq!(open["paths"].get("/applications"), None);
+    let required = printed(&[("CONFAB_AUTH__MODE", "required")]).await;
+    assert!(required["paths"]["/applications"].is_object());
 }
 
 #[apply(on_embedded!)]

@@ -47,6 +47,33 @@ pub async fn execute(browser: &mut Browser, path: &str, parameters: &[(&str, &st
 }
 
 #[apply(on_each_backend_in_browser!)]
+async fn docs_page_sends_the_key_that_was_entered(fixture: &Fixture) {
+    let settings = fixture.guarded();
+    let settings: Vec<_> = settings
+        .iter()
+        .map(|(name, value)| (*name, &**value))
+        .collect();
+    let api = fixture.start_with(&settings).await;
+    let key = std::fs::read_to_string(settings[1].1).expect("a key");
+    let mut browser = Browser::start().await;
+    browser
+        .open(format!("http://127.0.0.1:{}/docs", api.port))
+        .await;
+    browser.click("button.authorize").await;
+    browser.click(".auth-container input").await;
+    browser
+        .send("Input.insertText", serde_json::json!({"text": key}))
+        .await;
+    browser.click(".auth-container button.authorize").await;
+    browser.click(".auth-container button.btn-done").await;
+    let made = execute(&mut browser, "/application", &[]).await;
+    let app = made["Application"].as_str().expect("an id");
+    api.get(format!("/application/{app}"))
+        .await
+        .expect_status(200);
+}
+
+#[apply(on_each_backend_in_browser!)]
 async fn docs_page_sends_a_message(fixture: &Fixture) {
     let api = fixture.start().await;
     let mut browser = Browser::start().await;

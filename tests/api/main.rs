@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod access;
 mod admin;
 mod backups;
 mod browsers;
@@ -30,6 +31,7 @@ mod file_access;
 mod file_loss;
 mod http;
 mod jobs;
+mod key_routes;
 mod keys;
 mod limits;
 mod listeners;
@@ -49,6 +51,7 @@ mod rejections;
 mod repair;
 mod schemathesis;
 mod search;
+mod secrecy;
 mod sender;
 mod shutdown;
 mod signing;
@@ -59,5 +62,6 @@ mod supervision;
 #[cfg(feature = "breakpoints")]
 mod systemd;
 mod tls;
+mod tokens;
 mod updates;
 mod upgrades;

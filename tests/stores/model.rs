@@ -10,7 +10,7 @@ mod steps;
 use std::{env, time::Duration};
 
 use confab::{
-    domain::{AppId, ChatKey, Job, Kind, MessageData, MessageKey, Revision, Write},
+    domain::{AppId, ChatKey, Job, JobOrigin, Kind, MessageData, MessageKey, Revision, Write},
     stores::{Backend, Batch, ClaimLimits, Enqueued, Error, JobState, Result},
 };
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
@@ -238,7 +238,7 @@ impl Case<'_> {
                 Job {
                     revision,
                     tries: job.tries,
-                    request: None,
+                    origin: JobOrigin::default(),
                     change: Ok(job.change.clone()),
                 }
             })

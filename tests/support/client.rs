@@ -55,6 +55,8 @@ pub struct Client {
     /// The port of the process on 127.0.0.1.
     pub port: u16,
     http: reqwest::Client,
+    /// Key or token that each request carries, unless it has an `Authorization` header of its own.
+    credential: Option<String>,
 }
 
 impl Client {
@@ -68,7 +70,36 @@ impl Client {
             .pool_idle_timeout(Duration::from_secs(2))
             .build()
             .expect("a client can be built");
-        Self { port, http }
+        let credential = None;
+        Self {
+            port,
+            http,
+            credential,
+        }
+    }
+
+    /// The same client with connections of its own, which end with the runtime of the test.
+    pub fn renewed(&self) -> Self {
+        Self {
+            credential: self.credential.clone(),
+            ..Self::new(self.port)
+        }
+    }
+
+    /// The same client with this key or token.
+    pub fn with_credential(&self, credential: &str) -> Self {
+        Self {
+            credential: Some(credential.to_owned()),
+            ..self.clone()
+        }
+    }
+
+    /// The same client without a credential.
+    pub fn without_credential(&self) -> Self {
+        Self {
+            credential: None,
+            ..self.clone()
+        }
     }
 
     /// Sends a GET. The path is sent as URL libraries normalize it; see [`Client::raw`] for other targets.
@@ -129,6 +160,12 @@ impl Client {
         let url = format!("http://127.0.0.1:{}{path}", self.port);
         let body = body.into();
         let mut request = self.http.request(method, &url);
+        let mut names = headers.iter().map(|(name, _)| name);
+        if let Some(credential) = &self.credential
+            && !names.any(|name| name.eq_ignore_ascii_case("authorization"))
+        {
+            request = request.bearer_auth(credential);
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

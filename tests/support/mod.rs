@@ -11,6 +11,7 @@
 
 mod browser;
 mod client;
+pub mod credentials;
 mod dedicated_mysql;
 mod dedicated_redis;
 mod fixture;
@@ -30,7 +31,7 @@ pub use fixture::{BackendKind, Fixture, StoreLocation, run, run_at};
 pub use nginx::{Nginx, PREFIX};
 pub use process::{CommandOutput, Process, free_port};
 pub use proxy::Proxy;
-pub use server::{Server, run_on_server};
+pub use server::{Server, run_on_guarded_server, run_on_server};
 pub use services::{Elasticsearch, Servers, Services};
 pub use tls::{Authority, Identity, TlsProxy};
 pub use wait::{TIMEOUT, concurrently, eventually, eventually_eq};
@@ -83,6 +84,22 @@ macro_rules! on_each_server {
     ($($test:tt)*) => {
         $crate::support::backend_tests! {
             run_on_server
+            [
+                #[ignore = "needs MySQL, Redis and Elasticsearch: make test"]
+                services: Services,
+                embedded: Embedded
+            ]
+            $($test)*
+        }
+    };
+}
+
+/// `#[apply(on_each_guarded_server!)]`: as `on_each_server`, on a server in required mode. Its client has an installation key.
+#[allow(unused_macros, reason = "not every suite uses it")]
+macro_rules! on_each_guarded_server {
+    ($($test:tt)*) => {
+        $crate::support::backend_tests! {
+            run_on_guarded_server
             [
                 #[ignore = "needs MySQL, Redis and Elasticsearch: make test"]
                 services: Services,
@@ -152,6 +169,6 @@ macro_rules! on_embedded {
 
 pub use macro_rules_attribute::apply;
 pub(crate) use {
-    backend_tests, on_each_backend, on_each_backend_in_browser, on_each_server, on_embedded,
-    on_embedded_behind_proxy, on_services,
+    backend_tests, on_each_backend, on_each_backend_in_browser, on_each_guarded_server,
+    on_each_server, on_embedded, on_embedded_behind_proxy, on_services,
 };

@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::json;
 
-use super::{Client, Fixture, eventually};
+use super::{Client, Fixture, credentials::FIRST_KEY_FILE, eventually};
 
 /// Timeout of a start, until the process answers.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
@@ -241,9 +241,17 @@ impl Fixture {
             .stderr(output)
             .spawn()
             .expect("the binary can be started");
+        let client = Client::new(port);
+        let key_file = settings
+            .iter()
+            .find(|(name, _)| *name == FIRST_KEY_FILE)
+            .map(|(_, file)| std::fs::read_to_string(file).expect("a key"));
         Process {
             child,
-            client: Client::new(port),
+            client: match key_file {
+                Some(key) => client.with_credential(key.trim()),
+                None => client,
+            },
             admin: Client::new(admin),
             log,
         }

@@ -1,4 +1,5 @@
-//! One running server for each backend, shared by the tests that need no settings, stores or processes of their own.
+//! One running server for each backend, and one in required mode, shared by the tests that need no settings, stores or
+//! processes of their own.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -21,19 +22,20 @@ pub struct Server {
     runtime: Runtime,
 }
 
-/// The shared servers that have been started: the one of the embedded backend, and the one of the services.
-static SERVERS: [Mutex<Option<Arc<Server>>>; 2] = [Mutex::new(None), Mutex::new(None)];
+/// The shared servers that have been started: in open mode the one of the embedded backend and the one of the services, then
+/// the same in required mode.
+static SERVERS: [Mutex<Option<Arc<Server>>>; 4] = [const { Mutex::new(None) }; 4];
 
 impl Server {
-    /// A client of the first process.
+    /// A client of the first process; in required mode with an installation key.
     pub fn client(&self) -> Client {
-        Client::new(self.processes[0].port)
+        self.processes[0].renewed()
     }
 
     /// A client of each process.
     pub fn clients(&self) -> Vec<Client> {
-        let ports = self.processes.iter().map(|process| process.port);
-        ports.map(Client::new).collect()
+        let clients = self.processes.iter();
+        clients.map(|process| process.renewed()).collect()
     }
 
     /// The stores, which also hold what other tests write.
@@ -42,24 +44,32 @@ impl Server {
     }
 
     /// Returns the shared server of the backend. The first call starts it; it is removed when the test binary ends.
-    fn shared(backend: BackendKind) -> Arc<Self> {
+    fn shared(backend: BackendKind, is_guarded: bool) -> Arc<Self> {
         static REMOVAL: OnceLock<()> = OnceLock::new();
         REMOVAL.get_or_init(|| {
             // SAFETY: the function is called once, after all tests, and does not unwind.
             assert_eq!(unsafe { libc::atexit(remove_servers) }, 0);
         });
-        let mut server = SERVERS[backend as usize]
+        let mut server = SERVERS[backend as usize + 2 * usize::from(is_guarded)]
             .lock()
             .expect("the shared server has started");
         server
-            .get_or_insert_with(|| Arc::new(Self::start(backend)))
+            .get_or_insert_with(|| Arc::new(Self::start(backend, is_guarded)))
             .clone()
     }
 
-    fn start(backend: BackendKind) -> Self {
+    fn start(backend: BackendKind, is_guarded: bool) -> Self {
         let runtime = new_runtime();
         let fixture = runtime.block_on(Fixture::make(backend.location()));
-        let processes = runtime.block_on(fixture.start_all());
+        let settings = match is_guarded {
+            true => fixture.guarded(),
+            false => Vec::new(),
+        };
+        let settings: Vec<_> = settings
+            .iter()
+            .map(|(name, value)| (*name, &**value))
+            .collect();
+        let processes = runtime.block_on(fixture.start_all_with(&settings));
         Self {
             processes,
             fixture,
@@ -70,7 +80,16 @@ impl Server {
 
 /// Runs a test on the shared server of the backend.
 pub fn run_on_server(backend: BackendKind, test: impl AsyncFnOnce(&Server)) {
-    let server = Server::shared(backend);
+    run_on_shared(backend, false, test);
+}
+
+/// Runs a test on the shared server of the backend in required mode.
+pub fn run_on_guarded_server(backend: BackendKind, test: impl AsyncFnOnce(&Server)) {
+    run_on_shared(backend, true, test);
+}
+
+fn run_on_shared(backend: BackendKind, is_guarded: bool, test: impl AsyncFnOnce(&Server)) {
+    let server = Server::shared(backend, is_guarded);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         new_runtime().block_on(async {
             let in_time = tokio::time::timeout(TEST_TIMEOUT, test(&server)).await;

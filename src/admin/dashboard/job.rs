@@ -35,6 +35,8 @@ pub async fn show(id: Path<String>, state: Data<AdminState>) -> HttpResult {
                 dt { "Kind" } dd { (job.kind) }
                 dt { "Writes" } dd.mono { (job.target) }
                 dt { "Accepted" } dd { (moment(job.accepted_at)) " UTC" }
+                @if let Some(key) = &job.origin.key { dt { "Key" } dd.mono { (key) } }
+                @if let Some(user) = &job.origin.user { dt { "User" } dd { (user) } }
                 @if let Some(time) = job.due { dt { (due) } dd { (moment(time)) " UTC" } }
                 dt { "Failures" } dd { (job.tries) }
                 @if job.crashes > 0 { dt { "Crashes" } dd { (job.crashes) " workers crashed while they held it" } }

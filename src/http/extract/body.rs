@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
+use actix_http::h1;
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest,
     body::{BodyStream, to_bytes_limited},
-    dev::Payload,
-    http::header::{CONTENT_ENCODING, CONTENT_LENGTH},
+    dev::{Payload, ServiceRequest},
+    http::header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING},
     web::Bytes,
 };
 use futures_util::future::{FutureExt, LocalBoxFuture};
@@ -132,6 +133,27 @@ impl<T: Body> IntoResponses for JsonBody<T> {
         errors.push(HttpError::NotDeclaredJson);
         errors.push(HttpError::Encoded);
         describe(errors)
+    }
+}
+
+/// Checks the size of a body before its extractor reads it. A body that does not declare its size is read, up to the limit,
+/// and put back.
+///
+/// # Errors
+///
+/// The errors of reading a body.
+pub async fn check_size(request: &mut ServiceRequest) -> Result<(), HttpError> {
+    match declared_length(request.request()) {
+        Some(length) if length > MAX_BODY_BYTES => Err(HttpError::BodyTooLarge),
+        None if request.headers().contains_key(TRANSFER_ENCODING) => {
+            let payload = request.take_payload();
+            let body = read(request.request(), payload).await?;
+            let (_, mut payload) = h1::Payload::create(true);
+            payload.unread_data(body);
+            request.set_payload(payload.into());
+            Ok(())
+        }
+        _ => Ok(()),
     }
 }
 

@@ -31,6 +31,8 @@ macro_rules! extractor {
 }
 
 pub mod body;
+pub mod cursor;
+mod origin;
 pub mod page;
 pub mod path;
 
@@ -40,7 +42,7 @@ use utoipa::openapi::{
     path::{Parameter, ParameterBuilder, ParameterIn},
 };
 
-pub use self::{body::JsonBody, page::PageQuery};
+pub use self::{body::JsonBody, cursor::CursorQuery, page::PageQuery};
 pub(in crate::http) use extractor;
 
 /// Describes a parameter: required in a path, optional in a query.

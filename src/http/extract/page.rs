@@ -141,35 +141,44 @@ impl<K: PageKind> PageQuery<K> {
     /// Value of the `Link` header: the same request for each neighbour of a page. The references consist of a query
     /// only, so they are also correct behind a proxy that changes the path.
     pub fn link<T>(&self, listing: &Listing<T>) -> Option<String> {
-        let query = self.query.as_bytes();
-        let links: Vec<String> = [
-            ("next", "after", listing.next),
-            (
-                "prev",
-                "before",
-                listing.previous.map(|number| number.min(MAX_NUMBER)),
-            ),
-        ]
+        let previous = listing.previous.map(|number| number.min(MAX_NUMBER));
+        let text = |number: Option<u64>| number.map(|number| number.to_string());
+        links(
+            &self.query,
+            self.page.limit,
+            text(listing.next),
+            text(previous),
+        )
+    }
+}
+
+/// Value of a `Link` header: the query of a request, continued `after` the page and `before` it.
+pub fn links(
+    query: &str,
+    limit: usize,
+    after: Option<String>,
+    before: Option<String>,
+) -> Option<String> {
+    let links: Vec<String> = [("next", "after", after), ("prev", "before", before)]
         .into_iter()
-        .filter_map(|(relation, parameter, number)| {
-            let others = form_urlencoded::parse(query)
+        .filter_map(|(relation, parameter, position)| {
+            let others = form_urlencoded::parse(query.as_bytes())
                 .filter(|(name, _)| !matches!(&**name, "limit" | "after" | "before"));
             let query = form_urlencoded::Serializer::new(String::new())
                 .extend_pairs(others)
-                .append_pair("limit", &self.page.limit.to_string())
-                .append_pair(parameter, &number?.to_string())
+                .append_pair("limit", &limit.to_string())
+                .append_pair(parameter, &position?)
                 .finish();
             Some(format!("<?{query}>; rel=\"{relation}\""))
         })
         .collect();
-        (!links.is_empty()).then(|| links.join(", "))
-    }
+    (!links.is_empty()).then(|| links.join(", "))
 }
 
 extractor!([K: PageKind] PageQuery<K>, Self::parse, Self::parameters(), Self::errors());
 
 /// Parses a parameter that is a plain decimal number.
-fn number(
+pub fn number(
     request: &HttpRequest,
     (name, min, max): (&'static str, u64, u64),
 ) -> Result<Option<u64>, Invalid> {

@@ -7,7 +7,7 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 use super::{integer, parameter, text};
 use crate::{
     domain::{
-        AppId, ChatKey, Entity, Error, MessageKey,
+        AppId, ChatKey, Entity, Error, KeyId, MessageKey, Number,
         number::{MAX_NUMBER, parse_number},
     },
     http::error::HttpError,
@@ -31,6 +31,16 @@ extractor!(
     message_parameters(),
     [Error::NotFound(Entity::Message)],
 );
+
+extractor!(
+    [] KeyPath,
+    |request| key(request).ok_or(Error::KeyNotFound),
+    key_parameters(),
+    [Error::KeyNotFound],
+);
+
+/// Application and ID of a key.
+pub struct KeyPath(pub AppId, pub KeyId);
 
 fn app(request: &HttpRequest) -> Option<AppId> {
     AppId::parse(&segment(request, "app"))
@@ -64,6 +74,44 @@ fn message_parameters() -> Vec<Parameter> {
     let message = ("message", "The message's number within its chat.");
     let message = parameter(ParameterIn::Path, message, integer(1, MAX_NUMBER), 3);
     [chat_parameters(), vec![message]].concat()
+}
+
+fn key(request: &HttpRequest) -> Option<KeyPath> {
+    let app = app(request)?;
+    let id = KeyId::parse(&segment(request, "keyID"))?;
+    Some(KeyPath(app, id))
+}
+
+fn key_parameters() -> Vec<Parameter> {
+    let schema = text().pattern(Some("^[0-9a-z]{12}$"));
+    let key = ("keyID", "The key's ID.");
+    let key = parameter(ParameterIn::Path, key, schema, "3k9x0p2m7q1z");
+    [app_parameters(), vec![key]].concat()
+}
+
+/// Parses the keys in a path: the application and the chat, if the path has them.
+///
+/// # Errors
+///
+/// The error of the extractor for the whole path, if one of its segments is not valid.
+pub fn parts(request: &HttpRequest) -> Result<(Option<AppId>, Option<Number>), Error> {
+    let has = |name| request.match_info().get(name).is_some();
+    if has("keyID") {
+        let key = key(request).ok_or(Error::KeyNotFound)?;
+        return Ok((Some(key.0), None));
+    }
+    if has("message") {
+        message(request).ok_or(Error::NotFound(Entity::Message))?;
+    }
+    if has("chat") {
+        let key = chat(request).ok_or(Error::NotFound(Entity::Chat))?;
+        return Ok((Some(key.app), Some(key.number)));
+    }
+    if has("app") {
+        let app = app(request).ok_or(Error::NotFound(Entity::Application))?;
+        return Ok((Some(app), None));
+    }
+    Ok((None, None))
 }
 
 /// Decodes a segment. Bytes that are not UTF-8 become U+FFFD, which no valid segment holds.

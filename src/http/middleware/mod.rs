@@ -1,5 +1,6 @@
 //! Middleware.
 
+pub mod access;
 mod compression;
 pub mod cross_site;
 pub mod etag;

@@ -1,4 +1,4 @@
-//! Rate limit per client.
+//! Rate limit per client: per user for tokens, per key for keys, per address for other requests.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -15,8 +15,11 @@ use actix_web::{
 };
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock};
 
+use super::access;
 use crate::{
+    auth::Caller,
     config::{Limits, ProxyHeader},
+    domain::{AppId, KeyId},
     http::{error::HttpError, forwarded},
 };
 
@@ -24,9 +27,20 @@ use crate::{
 /// clients kept.
 const CLEANUP_INTERVAL: u32 = 10_000;
 
+/// Client that a request counts for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Client {
+    /// An address, or a network.
+    Address(IpAddr),
+    /// A key.
+    Key(KeyId),
+    /// A user of an application, whatever key signed the token.
+    User(AppId, Box<str>),
+}
+
 /// Quotas of all clients.
 pub struct RateLimit {
-    limiter: DefaultKeyedRateLimiter<IpAddr>,
+    limiter: DefaultKeyedRateLimiter<Client>,
     checked: AtomicU32,
     proxies: usize,
     proxy_header: ProxyHeader,
@@ -46,9 +60,16 @@ impl RateLimit {
     }
 
     /// Client that sent a request.
-    fn client(&self, request: &ServiceRequest) -> IpAddr {
-        let forwarded = forwarded::client(request.headers(), self.proxies, self.proxy_header);
-        client(request.peer_addr(), forwarded)
+    async fn client(&self, request: &ServiceRequest) -> Result<Client, HttpError> {
+        let has_access_rule = request.path().starts_with("/application");
+        let caller = match has_access_rule {
+            true => access::identify_early(request.request()).await?,
+            false => None,
+        };
+        Ok(caller.as_ref().and_then(client).unwrap_or_else(|| {
+            let forwarded = forwarded::client(request.headers(), self.proxies, self.proxy_header);
+            Client::Address(address(request.peer_addr(), forwarded))
+        }))
     }
 
     /// Counts a request.
@@ -56,13 +77,13 @@ impl RateLimit {
     /// # Errors
     ///
     /// [`HttpError::TooManyRequests`] for a request over the limit.
-    fn check(&self, client: IpAddr) -> Result<(), HttpError> {
+    fn check(&self, client: &Client) -> Result<(), HttpError> {
         let count = self.checked.fetch_add(1, Ordering::Relaxed);
         if count % CLEANUP_INTERVAL == CLEANUP_INTERVAL - 1 {
             self.limiter.retain_recent();
             self.limiter.shrink_to_fit();
         }
-        self.limiter.check_key(&client).map_err(|until| {
+        self.limiter.check_key(client).map_err(|until| {
             let wait = until.wait_time_from(self.limiter.clock().now());
             HttpError::TooManyRequests {
                 seconds: wait.as_secs() + 1,
@@ -79,16 +100,27 @@ pub async fn check(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     if let Some(limit) = &**limit
         && request.path() != "/up"
-        && let Err(error) = limit.check(limit.client(&request))
     {
-        return Ok(request.error_response(error));
+        let client = limit.client(&request).await;
+        if let Err(error) = client.and_then(|client| limit.check(&client)) {
+            return Ok(request.error_response(error));
+        }
     }
     next.call(request).await
 }
 
+/// Client with a valid credential.
+fn client(caller: &Caller) -> Option<Client> {
+    match caller {
+        Caller::Anyone => None,
+        Caller::Key(key) => Some(Client::Key(key.key.id)),
+        Caller::User { token, .. } => Some(Client::User(token.app, token.user.clone())),
+    }
+}
+
 /// Returns the address that the rate limit counts by: that of the client, or that of its network. Clients without an address, behind a proxy on
 /// a unix socket that does not name them, count as one.
-fn client(peer: Option<SocketAddr>, forwarded: Option<IpAddr>) -> IpAddr {
+fn address(peer: Option<SocketAddr>, forwarded: Option<IpAddr>) -> IpAddr {
     let client = forwarded.or_else(|| peer.map(|peer| peer.ip()));
     match client.map(|client| client.to_canonical()) {
         // A member of a network can use any address out of 64 bits.
@@ -110,12 +142,12 @@ mod tests {
         let peer = "10.0.0.1:5".parse().ok();
         let is = |forwarded: &str, wanted: &str| {
             let wanted: IpAddr = wanted.parse().unwrap();
-            assert_eq!(client(peer, forwarded.parse().ok()), wanted);
+            assert_eq!(address(peer, forwarded.parse().ok()), wanted);
         };
         is("none", "10.0.0.1");
         is("1.1.1.1", "1.1.1.1");
         is("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::");
         is("::ffff:1.1.1.1", "1.1.1.1");
-        assert_eq!(client(None, None), Ipv4Addr::UNSPECIFIED);
+        assert_eq!(address(None, None), Ipv4Addr::UNSPECIFIED);
     }
 }

@@ -1,17 +1,22 @@
 //! Routes of applications.
 
-use actix_web::web::{Data, ReqData};
+use actix_web::web::Data;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    domain::{AppId, Invalid, RequestId, Username, application::MAX_USERNAME_CHARS, time::rfc3339},
+    domain::{
+        AppId, Invalid, Origin, Username,
+        application::{self, MAX_USERNAME_CHARS},
+        time::rfc3339,
+    },
     http::{
         error::HttpResult,
         extract::{
-            JsonBody,
+            CursorQuery, JsonBody,
             body::{Body, Members, TextMember},
         },
+        memory::ResponseMemory,
         response,
     },
     service::Service,
@@ -68,6 +73,37 @@ struct Application {
     created_at: String,
 }
 
+/// An application, as an item of the list.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!({
+    "appID": "dec969c6", "username": "Shetewi", "chatsCount": 8, "createdAt": "2026-11-23T22:02:53.218Z",
+}))]
+struct ListedApplication {
+    /// Its id.
+    #[serde(rename = "appID")]
+    #[schema(pattern = "^[0-9a-f]{8}$")]
+    app: String,
+    /// Owner.
+    username: String,
+    /// Number of chats.
+    chats_count: u64,
+    /// UTC, in milliseconds.
+    #[schema(format = DateTime)]
+    created_at: String,
+}
+
+impl From<application::ListedApplication> for ListedApplication {
+    fn from(item: application::ListedApplication) -> Self {
+        Self {
+            app: item.application.id.to_string(),
+            username: item.application.username,
+            chats_count: item.chats,
+            created_at: rfc3339(item.application.created_at),
+        }
+    }
+}
+
 /// Create an application
 #[utoipa::path(
     post, path = "/application", operation_id = "createApplication", tag = "Applications",
@@ -75,18 +111,44 @@ struct Application {
     responses((status = 201, description = "The application was created.", body = ApplicationCreated), JsonBody<NewApplication>),
 )]
 pub async fn create(
-    request_id: ReqData<RequestId>,
+    origin: Origin,
     service: Data<Service>,
     JsonBody(new): JsonBody<NewApplication>,
 ) -> HttpResult {
     let id = service
-        .create_application(new.username.clone(), &request_id)
+        .create_application(new.username.clone(), &origin)
         .await?;
     let body = ApplicationCreated {
         application: id.to_string(),
         username: new.username.into_string(),
     };
     Ok(response::created(format!("application/{id}"), body))
+}
+
+/// List all applications
+#[utoipa::path(
+    get, path = "/applications", operation_id = "listApplications", tag = "Applications",
+    params(CursorQuery),
+    responses(
+        (status = 200, description = "A page of applications, by creation.", body = Vec<ListedApplication>),
+        CursorQuery,
+    ),
+)]
+pub async fn list(
+    mut page: CursorQuery,
+    service: Data<Service>,
+    memory: Data<ResponseMemory>,
+) -> HttpResult {
+    let reservation = page.reserve(&memory).await?;
+    let read = service.applications(&page.page).await?;
+    let link = page.link(&read.value);
+    let items = read.value.items.into_iter().map(ListedApplication::from);
+    Ok(response::page_of(
+        read.stale,
+        link,
+        items.collect(),
+        reservation,
+    ))
 }
 
 /// Read an application

@@ -5,7 +5,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    domain::{self, AppId, ChatKey, Number, RequestId, time::rfc3339},
+    auth::Caller,
+    domain::{self, AppId, ChatKey, Number, Origin, time::rfc3339},
     http::{
         error::HttpResult,
         extract::{PageQuery, page::List},
@@ -91,12 +92,8 @@ impl From<domain::Chat> for ListedChat {
     params(AppId),
     responses((status = 201, description = "The chat was created.", body = ChatCreated), AppId),
 )]
-pub async fn create(
-    app: AppId,
-    request_id: ReqData<RequestId>,
-    service: Data<Service>,
-) -> HttpResult {
-    let key = service.create_chat(app, &request_id).await?;
+pub async fn create(app: AppId, origin: Origin, service: Data<Service>) -> HttpResult {
+    let key = service.create_chat(app, &origin).await?;
     let location = format!("chat/{}", key.number);
     let body = ChatCreated {
         application: app.to_string(),
@@ -113,12 +110,8 @@ pub async fn create(
     params(AppId),
     responses((status = 201, description = "The chat was created.", body = ChatCreated), AppId),
 )]
-pub async fn create_in_list(
-    app: AppId,
-    request_id: ReqData<RequestId>,
-    service: Data<Service>,
-) -> HttpResult {
-    create(app, request_id, service).await
+pub async fn create_in_list(app: AppId, origin: Origin, service: Data<Service>) -> HttpResult {
+    create(app, origin, service).await
 }
 
 /// Read a chat
@@ -138,6 +131,8 @@ pub async fn show(key: ChatKey, service: Data<Service>) -> HttpResult {
 }
 
 /// List an application's chats
+///
+/// A user token lists the chats that it grants.
 #[utoipa::path(
     get, path = "/application/{app}/chats", operation_id = "listChats", tag = "Chats",
     params(AppId, PageQuery<List>),
@@ -149,10 +144,12 @@ pub async fn show(key: ChatKey, service: Data<Service>) -> HttpResult {
 pub async fn list(
     app: AppId,
     mut page: PageQuery<List>,
+    caller: ReqData<Caller>,
     service: Data<Service>,
     memory: Data<ResponseMemory>,
 ) -> HttpResult {
     let reservation = page.reserve(&memory).await?;
-    let chats = service.chats(app, &page.page).await?;
+    let granted = caller.granted_chats();
+    let chats = service.chats(app, &page.page, granted).await?;
     Ok(response::list::<ListedChat>(&page, chats, reservation))
 }

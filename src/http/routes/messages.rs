@@ -1,9 +1,6 @@
 //! Routes of messages.
 
-use actix_web::{
-    HttpResponse,
-    web::{Data, ReqData},
-};
+use actix_web::{HttpResponse, web::Data};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -13,7 +10,7 @@ use super::{
     message_body::{Creation, Replacement},
 };
 use crate::{
-    domain::{ChatKey, MessageKey, NewMessage, Number, RequestId, time::rfc3339},
+    domain::{ChatKey, MessageKey, NewMessage, Number, Origin, time::rfc3339},
     http::{
         error::HttpResult,
         extract::{JsonBody, PageQuery, page::List},
@@ -100,14 +97,12 @@ struct Updated {
 )]
 pub async fn create(
     chat: ChatKey,
-    request_id: ReqData<RequestId>,
+    origin: Origin,
     service: Data<Service>,
     JsonBody(new): JsonBody<Creation>,
 ) -> HttpResult {
     let message = NewMessage::from(new);
-    let key = service
-        .create_message(chat, &message, None, &request_id)
-        .await?;
+    let key = service.create_message(chat, &message, &origin).await?;
     let body = MessageCreated {
         application: chat.app.to_string(),
         chat: chat.number,
@@ -149,13 +144,11 @@ pub async fn show(key: MessageKey, service: Data<Service>) -> HttpResult {
 )]
 pub async fn update(
     key: MessageKey,
-    request_id: ReqData<RequestId>,
+    origin: Origin,
     service: Data<Service>,
     JsonBody(new): JsonBody<Replacement>,
 ) -> HttpResult {
-    service
-        .update_message(key, &new.into(), &request_id)
-        .await?;
+    service.update_message(key, &new.into(), &origin).await?;
     Ok(HttpResponse::Ok().json(Updated { status: "success" }))
 }
 

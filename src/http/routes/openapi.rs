@@ -1,9 +1,11 @@
 //! `GET /openapi.json`.
 
+use std::sync::LazyLock;
+
 use actix_web::{HttpResponse, http::header::ContentType, web};
 
 /// Body of the response, built at the first request: most processes never need it.
-pub type Json = std::sync::LazyLock<web::Bytes>;
+pub type Json = LazyLock<web::Bytes, Box<dyn FnOnce() -> web::Bytes + Send>>;
 
 /// Read this description
 #[utoipa::path(

@@ -117,9 +117,9 @@ struct Row {
     payload: Option<String>,
 }
 
-/// Selected columns. The head of a payload, all members before the text, has less than 1,000 characters.
+/// Selected columns. The head of a payload, all members before the text, has less than 4,000 characters.
 const COLUMNS: &str = "id, kind, state, app, chat, number, accepted_at, due, tries, crashes, error, \
-                       substr(payload, 1, 1000) AS head";
+                       substr(payload, 1, 4000) AS head";
 
 impl Row {
     fn read(self) -> Result<JobInfo> {
@@ -135,7 +135,7 @@ impl Row {
             tries: count(self.tries),
             crashes: count(self.crashes),
             error: self.error,
-            request: Head::read(&self.head).request,
+            origin: Head::read(&self.head).origin,
             payload: self.payload,
         })
     }

@@ -171,7 +171,7 @@ fn read_info(job: &[String], whole: bool) -> Result<JobInfo> {
         id: read_id(id)?,
         target: head.target(),
         kind: head.kind,
-        request: head.request,
+        origin: head.origin,
         state: JobState::from_name(state).ok_or_else(|| failed("a job is in no known state"))?,
         accepted_at: from_millis(head.at),
         due: due.parse().ok().map(from_millis),
