@@ -51,6 +51,15 @@ pub struct UserRevocation {
     pub issued_until: i64,
 }
 
+impl UserRevocation {
+    /// Second up to which tokens are revoked, after an `earlier` revocation of the same user. The next token is signed with the
+    /// second after that, which may lie ahead of the clock.
+    pub(super) fn until(&self, earlier: Option<i64>) -> i64 {
+        let next = earlier.map_or(i64::MIN, |earlier| earlier.saturating_add(1));
+        self.issued_until.max(next)
+    }
+}
+
 /// Changes of keys and revocations since a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CredentialChanges {
@@ -142,7 +151,7 @@ impl Backend {
     }
 
     /// Revokes the tokens of a user that were issued up to the second `issued_until`, and returns the second up to which
-    /// they are revoked: an earlier call may have named a later one.
+    /// they are revoked. It is above that of every earlier call, because tokens that were signed since are issued after that.
     ///
     /// # Errors
     ///

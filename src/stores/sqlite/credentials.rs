@@ -128,7 +128,7 @@ fn insert_revocation(
             return Ok(None);
         }
     }
-    let until = revocation.issued_until.max(earlier.unwrap_or(i64::MIN));
+    let until = revocation.until(earlier);
     diesel::replace_into(user_revocations::table)
         .values((
             user_revocations::app.eq(&app),
