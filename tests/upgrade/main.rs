@@ -28,9 +28,11 @@ const SHORT_LEASE: [(&str, &str); 1] = [("CONFAB_WORKERS__LEASE_MS", "2000")];
 fn launch_former(fixture: &Fixture, settings: &[(&str, &str)]) -> Process {
     let former = std::env::var("CONFAB_TEST_FORMER").expect("make upgrade-test sets it");
     // It stops at a setting that it does not know.
-    let script =
-        r#"unset $(env | sed -n 's/^\(CONFAB_A[A-Z]*__[A-Z_]*\)=.*/\1/p'); shift; exec "$0" "$@""#;
-    let wrapper = ["sh", "-c", script, &former];
+    let lacks = std::env::var("CONFAB_TEST_FORMER_LACKS").expect("make upgrade-test sets it");
+    let script = format!(
+        r#"unset $(env | sed -n 's/^\(CONFAB_\({lacks}\)__[A-Z_]*\)=.*/\1/p'); shift; exec "$0" "$@""#
+    );
+    let wrapper = ["sh", "-c", &script, &former];
     fixture.launch_wrapped(&wrapper, &["serve"], settings)
 }
 
