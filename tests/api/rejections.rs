@@ -5,7 +5,8 @@ use serde_json::json;
 use crate::{
     jobs::ONE_TRY,
     support::{
-        BackendKind, Fixture, apply, concurrently, eventually_eq, on_each_backend, on_services,
+        BackendKind, Chat, Fixture, apply, concurrently, eventually_eq, on_each_backend,
+        on_services,
     },
 };
 
@@ -100,6 +101,40 @@ async fn batch_over_the_packet_limit_is_split_and_stored(fixture: &Fixture) {
         api.search_numbers(&chat, "hello").await
     })
     .await;
+}
+
+/// A count that the database refuses to change delays no other count, and is right once the database takes it.
+#[apply(on_services!)]
+async fn count_that_a_trigger_refuses_delays_no_other(fixture: &Fixture) {
+    // One delta in each step.
+    let api = fixture.start_with(&[("CONFAB_WORKERS__BATCH", "1")]).await;
+    let refused = api.new_app_and_chat().await;
+    let other = api.new_app_and_chat().await;
+    let has = async |chat: &Chat, count: u32| {
+        eventually_eq("the count", json!(count), async || {
+            api.messages_count(chat).await
+        })
+        .await;
+    };
+    for chat in [&refused, &other] {
+        api.create_message(chat, "hello").await;
+        has(chat, 1).await;
+    }
+    fixture
+        .execute_unprepared(&format!(
+            "CREATE TRIGGER refuse BEFORE UPDATE ON chats FOR EACH ROW IF NEW.app = '{}' THEN \
+             SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'refused by a trigger'; END IF",
+            refused.app
+        ))
+        .await;
+    for _ in 0..3 {
+        api.create_message(&refused, "hello again").await;
+        api.create_message(&other, "hello again").await;
+    }
+    has(&other, 4).await;
+    assert_eq!(api.messages_count(&refused).await, json!(1));
+    fixture.execute_unprepared("DROP TRIGGER refuse").await;
+    has(&refused, 4).await;
 }
 
 /// After a failover behind the same address, open connections lead to the demoted server.

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     domain::{AppId, ChatKey},
     stores::{
-        Result, RowCounts, ScanPage, WrongCount,
+        Error, Result, RowCounts, ScanPage, WrongCount,
         call::{Call, call},
         recount::{self, Recount},
     },
@@ -73,11 +73,64 @@ struct Id {
 impl Mysql {
     /// Applies up to `limit` deltas to the counts of their owners and returns their number. A delta waits until its
     /// owner is stored.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rejected`] if MySQL refuses some of them. The others were applied, and the refused ones are tried again
+    /// after all that wait.
     pub async fn apply_counts(&self, count: &Count, limit: usize) -> Result<usize> {
-        count.apply.timed(self.apply(count, limit)).await
+        let batch = format!("ORDER BY d.id LIMIT {limit}");
+        match count.apply.timed(self.apply(count, &batch)).await {
+            Err(Error::Rejected { .. }) => self.apply_one_by_one(count, limit).await,
+            outcome => outcome,
+        }
     }
 
-    async fn apply(&self, count: &Count, limit: usize) -> Result<usize> {
+    async fn apply_one_by_one(&self, count: &Count, limit: usize) -> Result<usize> {
+        let Count {
+            deltas, owners, on, ..
+        } = count;
+        let waiting = async |connection: &mut Connection| -> QueryResult<Vec<Id>> {
+            let ids = diesel::sql_query(format!(
+                "SELECT d.id FROM {deltas} d JOIN {owners} o ON {on} ORDER BY d.id LIMIT {limit}"
+            ));
+            ids.load(connection).await
+        };
+        let (mut applied, mut refused) = (0, None);
+        for Id { id } in self.pool.read(&count.apply, waiting).await? {
+            match self.apply(count, &format!("AND d.id = {id}")).await {
+                Ok(one) => applied += one,
+                Err(error @ Error::Rejected { .. }) => {
+                    self.defer(count, id).await?;
+                    refused = Some(error);
+                }
+                Err(outage) => return Err(outage),
+            }
+        }
+        refused.map_or(Ok(applied), Err)
+    }
+
+    /// Moves a delta behind all others.
+    async fn defer(&self, count: &Count, id: i64) -> Result<()> {
+        let Count { deltas, by, .. } = count;
+        let defer = async |connection: &mut Connection| {
+            // Locked first: another process that does the same then finds nothing to move.
+            for statement in [
+                format!("SELECT id FROM {deltas} WHERE id = {id} FOR UPDATE"),
+                format!(
+                    "INSERT INTO {deltas} ({by}, delta) SELECT {by}, delta FROM {deltas} WHERE id = {id}"
+                ),
+                format!("DELETE FROM {deltas} WHERE id = {id}"),
+            ] {
+                diesel::sql_query(statement).execute(connection).await?;
+            }
+            Ok(())
+        };
+        self.pool.transaction(defer).await
+    }
+
+    /// Applies the deltas that `selection`, the end of a query, chooses.
+    async fn apply(&self, count: &Count, selection: &str) -> Result<usize> {
         let Count {
             deltas,
             owners,
@@ -88,8 +141,7 @@ impl Mysql {
         } = count;
         let apply = async |connection: &mut Connection| {
             let ids: Vec<Id> = diesel::sql_query(format!(
-                "SELECT d.id FROM {deltas} d JOIN {owners} o ON {on} \
-                 ORDER BY d.id LIMIT {limit} FOR UPDATE OF d SKIP LOCKED"
+                "SELECT d.id FROM {deltas} d JOIN {owners} o ON {on} {selection} FOR UPDATE OF d SKIP LOCKED"
             ))
             .load(connection)
             .await?;
