@@ -24,9 +24,11 @@ impl Position {
     /// Reads the text that [`fmt::Display`] writes.
     pub fn parse(text: &str) -> Option<Self> {
         let (revision, id) = text.split_at_checked(16)?;
-        let is_lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+        let is_hex = revision
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         Some(Self {
-            revision: Revision::parse(revision).filter(|_| is_lower)?,
+            revision: Revision::parse(revision).filter(|_| is_hex)?,
             id: AppId::parse(id)?,
         })
     }
