@@ -174,3 +174,81 @@ fn is_same(cached: &CachedKey, stored: &StoredKey) -> bool {
         && cached.hash == stored.hash
         && cached.signing_secret == stored.signing_secret
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::from_millis;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn stored(text: &KeyText, is_revoked: bool) -> StoredKey {
+        let key = Key {
+            id: text.id(),
+            app: None,
+            name: String::new(),
+            read_only: false,
+            created_at: from_millis(0),
+            expires_at: None,
+            last_used: None,
+        };
+        StoredKey {
+            is_revoked,
+            ..StoredKey::new(key, text)
+        }
+    }
+
+    fn changes(number: u64, is_everything: bool, keys: Vec<StoredKey>) -> CredentialChanges {
+        CredentialChanges {
+            number,
+            is_everything,
+            keys,
+            revocations: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_read_that_ends_late_brings_no_revoked_key_back() {
+        let text = KeyText::generate();
+        let mut cache = Cache::default();
+        assert!(!cache.apply(changes(1, true, vec![stored(&text, false)]), SECOND));
+        assert!(cache.apply(changes(2, false, vec![stored(&text, true)]), SECOND * 3));
+        // It began before the revocation.
+        assert!(!cache.apply(changes(1, false, vec![stored(&text, false)]), SECOND * 2));
+        assert!(cache.key(&text.id()).is_none());
+        assert_eq!(cache.read_at(), Some(SECOND * 3));
+        assert_eq!(cache.number(SECOND * 3, SECOND, SECOND * 9), Some(2));
+    }
+
+    #[test]
+    fn everything_is_read_at_first_after_a_gap_and_at_intervals() {
+        let (gap, age) = (SECOND * 5, SECOND * 20);
+        let mut cache = Cache::default();
+        assert_eq!(cache.number(SECOND, gap, age), None);
+        cache.apply(changes(7, true, Vec::new()), SECOND * 10);
+        assert_eq!(cache.number(SECOND * 15, gap, age), Some(7));
+        assert_eq!(cache.number(SECOND * 16, gap, age), None);
+        cache.apply(changes(8, false, Vec::new()), SECOND * 28);
+        assert_eq!(cache.number(SECOND * 30, gap, age), Some(8));
+        assert_eq!(cache.number(SECOND * 31, gap, age), None);
+    }
+
+    #[test]
+    fn reading_everything_removes_keys_that_are_gone_and_keeps_uses() {
+        let (kept, gone) = (KeyText::generate(), KeyText::generate());
+        let both = vec![stored(&kept, false), stored(&gone, false)];
+        let mut cache = Cache::default();
+        cache.apply(changes(1, true, both), SECOND);
+        let now = from_millis(86_400_000);
+        let key = cache.key(&kept.id()).expect("a key");
+        assert!(key.matches(&kept) && !key.matches(&gone));
+        assert!(key.use_at(now));
+        assert!(!key.use_at(now));
+        let left = vec![stored(&kept, false)];
+        assert!(cache.apply(changes(1, true, left.clone()), SECOND * 2));
+        assert!(cache.key(&gone.id()).is_none());
+        let key = cache.key(&kept.id()).expect("a key");
+        assert!(!key.use_at(now), "its first use of the day is known");
+        assert!(!cache.apply(changes(1, true, left), SECOND * 3));
+    }
+}
