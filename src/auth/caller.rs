@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     Auth, AuthError, CachedKey,
-    token::{self, Chats, Token},
+    token::{self, Chats, MAX_TOKEN_CHARS, Token},
     token_cache,
 };
 use crate::domain::{Actor, AppId, KeyText, Number};
@@ -81,6 +81,9 @@ impl Auth {
 
     /// Verifies a token. Its key, its times and revocations are checked at each use, the rest once.
     async fn user(self: &Arc<Self>, text: &str) -> Result<Caller, AuthError> {
+        if text.len() > MAX_TOKEN_CHARS {
+            return Err(AuthError::Invalid);
+        }
         let hash = token_cache::hash(text);
         let (token, key) = match self.tokens.get(&hash) {
             Some(token) => {
