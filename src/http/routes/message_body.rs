@@ -116,12 +116,11 @@ fn data(members: &Members<'_>) -> Result<Option<MessageData>, Invalid> {
     members.json(DATA).map(MessageData::parse).transpose()
 }
 
-fn data_errors() -> [Invalid; 4] {
+fn data_errors() -> [Invalid; 3] {
     let (field, limit) = ("Data", MAX_DATA_BYTES);
     [
         Invalid::NotAnObjectMember(field),
         Invalid::TooLarge { field, limit },
-        Invalid::Nul(field),
         Invalid::Surrogate(field),
     ]
 }
