@@ -45,7 +45,7 @@ async fn restore_backup(fixture: &Fixture, revision: i64, epochs: u64) {
     }
     if epochs > 0 {
         fixture
-            .execute(&format!("UPDATE store_state SET epoch = epoch - {epochs}"))
+            .execute(&format!("UPDATE state SET queue_epoch = queue_epoch - {epochs}"))
             .await;
     }
 }
@@ -196,7 +196,7 @@ async fn rows_lost_within_an_epoch_raise_an_alarm_and_begin_an_epoch(fixture: &F
     at_rest(&api, &chat, &[1, 2, 3, 4, 5]).await;
     fixture.no_rebuild_is_unfinished().await;
     let epoch = async || {
-        let epoch = fixture.stored_number("SELECT epoch FROM store_state").await;
+        let epoch = fixture.stored_number("SELECT queue_epoch FROM state").await;
         epoch.expect("an epoch")
     };
     let (before, old) = (epoch().await, indices(fixture).await);

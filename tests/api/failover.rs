@@ -112,7 +112,7 @@ async fn second_master_takes_no_writes(fixture: &Fixture) {
         }
     })
     .await;
-    let epoch = fixture.stored_number("SELECT epoch FROM store_state").await;
+    let epoch = fixture.stored_number("SELECT queue_epoch FROM state").await;
     for process in [&api, &stray] {
         wait_for_masters(process, 2).await;
         eventually("the log reports it", async || {
@@ -133,7 +133,7 @@ async fn second_master_takes_no_writes(fixture: &Fixture) {
         assert_eq!(api.create_message(&chat, "hello").await, number);
     }
     assert_eq!(
-        fixture.stored_number("SELECT epoch FROM store_state").await,
+        fixture.stored_number("SELECT queue_epoch FROM state").await,
         epoch
     );
     // It recovers as soon as it reaches the other processes' server.

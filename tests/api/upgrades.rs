@@ -2,6 +2,7 @@
 
 use deadpool_redis::redis;
 use serde_json::{Value, json};
+use url::Url;
 
 use crate::support::{
     BackendKind, Chat, Fixture, apply, eventually, eventually_eq, on_each_backend, on_embedded,
@@ -199,7 +200,7 @@ async fn index_of_an_older_version_is_replaced_while_search_works(fixture: &Fixt
 
 /// Raises the format of the stores as the migration of a newer version does.
 async fn raise_mysql_format(fixture: &Fixture) {
-    let raise = "UPDATE store_state SET format = 1000";
+    let raise = "UPDATE state SET format = 1000";
     assert_eq!(fixture.execute(raise).await, 1);
 }
 
@@ -281,4 +282,38 @@ async fn served_file_is_not_migrated_by_another_version(fixture: &Fixture) {
     finished.expect_code(1);
     assert!(finished.stderr.contains("stop it first"), "{finished:#?}");
     assert_eq!(api.create_message(&chat, "hello").await, 1);
+}
+
+/// The rights that docs/deploying.md names suffice for every migration and for everything else.
+#[apply(on_services!)]
+async fn documented_rights_on_mysql_suffice(fixture: &Fixture) {
+    let documentation = include_str!("../../docs/deploying.md");
+    let rights = documentation
+        .lines()
+        .find_map(|line| line.strip_prefix("GRANT ")?.split(" ON ").next())
+        .expect("a GRANT");
+    let mut url = Url::parse(&fixture.services().mysql_url).expect("a URL");
+    let database = url.path().trim_start_matches('/').to_owned();
+    let user = format!("documented_{:08x}", rand::random::<u32>());
+    let create = format!("CREATE USER '{user}'@'%' IDENTIFIED BY 'secret'");
+    fixture.execute(&create).await;
+    let grant = format!("GRANT {rights} ON {database}.* TO '{user}'@'%'");
+    fixture.execute(&grant).await;
+    url.set_username(&user).expect("a host");
+    url.set_password(Some("secret")).expect("a host");
+    let api = fixture
+        .start_with(&[("CONFAB_SERVICES__MYSQL_URL", url.as_str())])
+        .await;
+    let chat = api.new_app_and_chat().await;
+    api.create_message(&chat, "hello").await;
+    eventually_eq("it is counted", json!(1), async || {
+        api.messages_count(&chat).await
+    })
+    .await;
+    eventually_eq("it is found", vec![1], async || {
+        api.search_numbers(&chat, "hello").await
+    })
+    .await;
+    drop(api);
+    fixture.execute(&format!("DROP USER '{user}'@'%'")).await;
 }

@@ -103,7 +103,7 @@ async fn database_older_than_redis_is_detected(fixture: &Fixture) {
     let stores = TestStores::new(fixture).await;
     let chat = stores.new_chat().await;
     stores.create_message(chat, "waiting").await;
-    fixture.execute("UPDATE store_state SET epoch = 0").await;
+    fixture.execute("UPDATE state SET queue_epoch = 0").await;
     let batch = stores.claim(Kind::CreateMessage).await;
     let outcome = stores.store(&batch).await;
     assert!(matches!(outcome, Err(Error::Fenced(_))), "{outcome:?}");
@@ -140,7 +140,7 @@ async fn set_redis_format(fixture: &Fixture, format: u64) {
 }
 
 async fn set_mysql_format(fixture: &Fixture, format: u64) {
-    let update = format!("UPDATE store_state SET format = {format}");
+    let update = format!("UPDATE state SET format = {format}");
     assert_eq!(fixture.execute(&update).await, 1);
 }
 

@@ -192,7 +192,9 @@ async fn repeated_and_concurrent_migrations_succeed(fixture: &Fixture) {
 async fn interrupted_migration_is_completed(fixture: &Fixture) {
     let stores = TestStores::new(fixture).await;
     // The state after a process was killed during a migration: MySQL commits after each statement.
-    fixture.execute("DROP TABLE messages, outbox").await;
+    fixture
+        .execute("DROP TABLE messages, outbox, state")
+        .await;
     fixture
         .execute("DELETE FROM __diesel_schema_migrations")
         .await;

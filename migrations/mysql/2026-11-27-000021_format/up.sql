@@ -1,15 +1,11 @@
 -- Locks out programs that know nothing of formats: they would drop senders and data, and later show what was deleted.
--- Their statements name the table and the columns that are renamed here, so each of them fails from now on, and they take
+-- Their statements name the columns that are renamed here, so each of them fails from now on, and they take
 -- that for an outage. Renaming changes no row. First the epoch, which every transaction of theirs that stores jobs reads.
 -- A migration that was cut off runs again, so each statement looks first whether it is still to be done.
 SET @change = (
-  SELECT CASE
-    WHEN COALESCE(SUM(table_name = 'state'), 0) = 0 THEN 'DO 0'
-    WHEN SUM(table_name = 'store_state') = 0 THEN 'RENAME TABLE state TO store_state'
-    ELSE 'DROP TABLE state'
-  END
-  FROM information_schema.tables
-  WHERE table_schema = DATABASE() AND table_name IN ('state', 'store_state')
+  SELECT IF(COUNT(*) = 0, 'DO 0', 'ALTER TABLE state RENAME COLUMN epoch TO queue_epoch')
+  FROM information_schema.columns
+  WHERE table_schema = DATABASE() AND table_name = 'state' AND column_name = 'epoch'
 );
 PREPARE change_table FROM @change;
 EXECUTE change_table;
@@ -41,11 +37,11 @@ DEALLOCATE PREPARE change_table;
 
 -- The format of the stores: see src/stores/format.rs. Last, when all of it is done.
 SET @change = (
-  SELECT IF(COUNT(*) = 0, 'ALTER TABLE store_state ADD COLUMN format BIGINT NOT NULL DEFAULT 1', 'DO 0')
+  SELECT IF(COUNT(*) = 0, 'ALTER TABLE state ADD COLUMN format BIGINT NOT NULL DEFAULT 1', 'DO 0')
   FROM information_schema.columns
-  WHERE table_schema = DATABASE() AND table_name = 'store_state' AND column_name = 'format'
+  WHERE table_schema = DATABASE() AND table_name = 'state' AND column_name = 'format'
 );
 PREPARE change_table FROM @change;
 EXECUTE change_table;
 DEALLOCATE PREPARE change_table;
-UPDATE store_state SET format = GREATEST(format, 2);
+UPDATE state SET format = GREATEST(format, 2);

@@ -367,7 +367,7 @@ pub async fn two_masters(trial: &mut Trial<'_>) {
 async fn epoch(trial: &Trial<'_>) -> Option<i64> {
     trial
         .fixture
-        .stored_number("SELECT epoch FROM store_state")
+        .stored_number("SELECT queue_epoch FROM state")
         .await
 }
 

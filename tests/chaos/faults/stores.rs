@@ -66,7 +66,7 @@ pub async fn redis_emptied(trial: &mut Trial<'_>, _: &Stores) {
 /// Blocks every store transaction until the connection is dropped.
 async fn lock_epoch(trial: &Trial<'_>) -> AsyncMysqlConnection {
     let mut connection = trial.fixture.services().mysql().await;
-    let lock = "BEGIN; SELECT epoch FROM store_state FOR UPDATE";
+    let lock = "BEGIN; SELECT queue_epoch FROM state FOR UPDATE";
     let locked = connection.batch_execute(lock).await;
     locked.expect("the row is there");
     connection

@@ -83,7 +83,7 @@ impl Mysql {
     pub async fn refuse_newer(&self) -> Result<()> {
         let read = async |connection: &mut Connection| {
             let has_format = "SELECT EXISTS (SELECT 1 FROM information_schema.columns WHERE table_schema = DATABASE() \
-                              AND table_name = 'store_state' AND column_name = 'format') AS found, 0 AS highest";
+                              AND table_name = 'state' AND column_name = 'format') AS found, 0 AS highest";
             let has_format: Highest = sql_query(has_format).get_result(connection).await?;
             match has_format.found {
                 true => state::table.select(state::format).first(connection).await,
@@ -102,7 +102,7 @@ impl Mysql {
     pub async fn probe(&self) -> Result<()> {
         let call = call!("records", "ping");
         let write = async |connection: &mut Connection| {
-            let update = sql_query("UPDATE store_state SET format = format WHERE FALSE");
+            let update = sql_query("UPDATE state SET format = format WHERE FALSE");
             update.execute(connection).await
         };
         self.pool.read(call, write).await.map(drop)

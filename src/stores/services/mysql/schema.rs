@@ -46,9 +46,9 @@ diesel::table! {
 }
 
 diesel::table! {
-    #[sql_name = "store_state"]
     state (id) {
         id -> BigInt,
+        #[sql_name = "queue_epoch"]
         epoch -> BigInt,
         format -> BigInt,
     }
