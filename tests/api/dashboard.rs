@@ -11,7 +11,7 @@ use crate::{
 };
 
 const CLIENTS: usize = 16;
-const MESSAGES: usize = 20_000;
+const MESSAGES: usize = 4_000;
 
 const KINDS: &str = "Object.fromEntries([...document.querySelectorAll('tr[data-kind]')].map(row => \
      [row.dataset.kind, Object.fromEntries([...row.querySelectorAll('[data-state]')].map(cell => \
@@ -111,7 +111,7 @@ async fn overview_shows_what_the_command_prints(fixture: &Fixture) {
 }
 
 #[apply(on_each_backend_in_browser!)]
-async fn failing_job_among_20000_is_listed_opened_and_retried(fixture: &Fixture) {
+async fn failing_job_among_thousands_is_listed_opened_and_retried(fixture: &Fixture) {
     let api = fixture.start_with(&ONE_TRY).await;
     let chat = api.new_app_and_chat().await;
     fixture.reject_unstorable_messages().await;
