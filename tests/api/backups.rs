@@ -45,7 +45,9 @@ async fn restore_backup(fixture: &Fixture, revision: i64, epochs: u64) {
     }
     if epochs > 0 {
         fixture
-            .execute(&format!("UPDATE state SET queue_epoch = queue_epoch - {epochs}"))
+            .execute(&format!(
+                "UPDATE state SET queue_epoch = queue_epoch - {epochs}"
+            ))
             .await;
     }
 }

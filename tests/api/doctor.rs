@@ -240,7 +240,9 @@ async fn differing_epochs_are_reported(fixture: &Fixture) {
     create_stored_message(fixture).await;
     for change in ["+ 1", "- 2"] {
         fixture
-            .execute(&format!("UPDATE state SET queue_epoch = queue_epoch {change}"))
+            .execute(&format!(
+                "UPDATE state SET queue_epoch = queue_epoch {change}"
+            ))
             .await;
         let report = doctor(fixture, &[]).await;
         report.expect("redis epoch", "warning");

@@ -83,9 +83,12 @@ impl Case<'_> {
         };
         let text = format!("text {n}");
         // Some messages have a sender, some data, some both.
-        let sender = (n % 2 == 0).then(|| format!("sender/\"{n}\" é\u{7f}😀"));
-        let data =
-            (n % 3 == 0).then(|| data(&format!(r#"{{"text":",\"kind\":\"x\"","n":{n}.0}}"#)));
+        let sender = n
+            .is_multiple_of(2)
+            .then(|| format!("sender/\"{n}\" é\u{7f}😀"));
+        let data = n
+            .is_multiple_of(3)
+            .then(|| data(&format!(r#"{{"text":",\"kind\":\"x\"","n":{n}.0}}"#)));
         match *step {
             Step::CreateApplication(app) => {
                 self.accept(Write::create_application(AppId(app), text))
