@@ -55,6 +55,7 @@ mod secrecy;
 mod sender;
 mod shutdown;
 mod signing;
+mod slow_bodies;
 mod slow_readers;
 // Planned failures need the tests' build.
 #[cfg(feature = "breakpoints")]

@@ -1,6 +1,10 @@
 //! Body of a request: a JSON object.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    time::{Duration, Instant},
+};
 
 use actix_http::h1;
 use actix_web::{
@@ -24,6 +28,7 @@ use crate::{
     http::{
         error::{HttpError, MAX_BODY_BYTES},
         error_responses::{Responses, describe},
+        middleware::access,
     },
 };
 
@@ -101,7 +106,9 @@ impl<T: Body> FromRequest for JsonBody<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, payload) = (request.clone(), payload.take());
         async move {
+            let begun = Instant::now();
             let body = read(&request, payload).await?;
+            access::check_again(&request, begun.elapsed()).await?;
             let members = match body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&body) {
                 [] => Members::default(),
                 _ if !is_json(&request) => return Err(HttpError::NotDeclaredJson),
@@ -137,12 +144,13 @@ impl<T: Body> IntoResponses for JsonBody<T> {
 }
 
 /// Checks the size of a body before its extractor reads it. A body that does not declare its size is read, up to the limit,
-/// and put back.
+/// and put back. Returns the time that reading took.
 ///
 /// # Errors
 ///
 /// The errors of reading a body.
-pub async fn check_size(request: &mut ServiceRequest) -> Result<(), HttpError> {
+pub async fn check_size(request: &mut ServiceRequest) -> Result<Duration, HttpError> {
+    let begun = Instant::now();
     match declared_length(request.request()) {
         Some(length) if length > MAX_BODY_BYTES => Err(HttpError::BodyTooLarge),
         None if request.headers().contains_key(TRANSFER_ENCODING) => {
@@ -151,9 +159,9 @@ pub async fn check_size(request: &mut ServiceRequest) -> Result<(), HttpError> {
             let (_, mut payload) = h1::Payload::create(true);
             payload.unread_data(body);
             request.set_payload(payload.into());
-            Ok(())
+            Ok(begun.elapsed())
         }
-        _ => Ok(()),
+        _ => Ok(Duration::ZERO),
     }
 }
 

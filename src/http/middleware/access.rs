@@ -3,7 +3,7 @@
 //! Every route of the API is behind [`check`]. It runs before any extractor of the handler, so an error of access comes before
 //! the errors of the form, and before anything was read from the stores.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use actix_web::{
     Error, HttpMessage as _, HttpRequest,
@@ -25,6 +25,10 @@ use crate::{
 
 /// Scheme of the `Authorization` header.
 const BEARER: &str = "Bearer";
+
+/// Time after which a caller is identified again if its request has not arrived completely: its credential may have been
+/// revoked meanwhile. Ordinary bodies arrive earlier.
+const MAX_AGE: Duration = Duration::from_millis(100);
 
 /// Access rule of a route.
 #[derive(Debug, Clone, Copy)]
@@ -60,16 +64,32 @@ async fn admit(rule: Rule, request: &mut ServiceRequest) -> Result<Caller, HttpE
     }
     // The order of errors is part of the contract.
     let (app, chat) = path::parts(request.request())?;
-    if rule.has_body {
-        body::check_size(request).await?;
-    }
+    let is_late = rule.has_body && body::check_size(request).await? > MAX_AGE;
     let identified = request.extensions_mut().remove::<Identified>();
     let caller = match identified {
-        Some(Identified(caller)) => caller?,
-        None => identify(&auth, request.request()).await?,
+        Some(Identified(caller)) if !is_late => caller?,
+        _ => identify(&auth, request.request()).await?,
     };
     rule.access.check(&caller, app, chat)?;
     Ok(caller)
+}
+
+/// Identifies the caller of an admitted request again if reading its body took too long. The rights of a credential do not
+/// change, so only its validity is checked.
+///
+/// # Errors
+///
+/// The errors of the credential.
+pub async fn check_again(request: &HttpRequest, reading: Duration) -> Result<(), HttpError> {
+    let has_credential = match request.extensions().get::<Caller>() {
+        None | Some(Caller::Anyone) => false,
+        Some(Caller::Key(_) | Caller::User { .. }) => true,
+    };
+    if has_credential && reading > MAX_AGE {
+        let auth = auth(request)?;
+        identify(&auth, request).await?;
+    }
+    Ok(())
 }
 
 /// The keys and revocations that callers are checked with.
