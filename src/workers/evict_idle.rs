@@ -48,10 +48,8 @@ impl Worker for EvictIdle {
     async fn step(&mut self) -> Result<Step> {
         let evicted = self.services.redis.evict_idle().await?;
         metrics::evicted_counters().increment(evicted.counters);
+        self.services.verify(&evicted.unverified).await?;
         self.wait = evicted.wait;
-        Ok(match self.wait.is_zero() {
-            true => Step::Worked,
-            false => Step::Idle,
-        })
+        Ok(Step::Idle)
     }
 }

@@ -117,7 +117,7 @@ async fn migrate_completes_an_interrupted_migration(fixture: &Fixture) {
     fixture.confab(&["migrate"]).await.expect_code(0);
     // The state after SIGKILL before the last statement: MySQL commits each statement of a migration.
     for sql in [
-        "DROP TABLE index_build",
+        "DROP TABLE index_build, state",
         "DELETE FROM __diesel_schema_migrations",
     ] {
         fixture.execute(sql).await;

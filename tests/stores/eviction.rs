@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use confab::{
-    domain::{ChatKey, Kind, MessageKey, Write},
+    domain::{ChatKey, Kind, MessageKey, Revision, Write},
     stores::{
         Enqueued,
         services::redis::{CounterKey, Fact, Redis, Stamp},
@@ -32,6 +32,8 @@ async fn evict(stores: &TestStores, idle: Duration) -> u64 {
     for _ in 0..4 {
         let step = redis(stores).evict(idle).await.expect("a response");
         evicted += step.counters;
+        let services = stores.services().expect("the services");
+        services.verify(&step.unverified).await.expect("a response");
         tokio::time::sleep(step.wait).await;
     }
     evicted
@@ -129,4 +131,34 @@ async fn fact_that_may_be_older_than_an_eviction_is_refused(fixture: &Fixture) {
     let still = redis(&stores).counter(key).await.expect("a response");
     assert!(still.is_err(), "{still:?}");
     assert_eq!(stores.create_message(chat, "second").await.number, 2);
+}
+
+/// The database was restored to a state without the newest messages: their numbers are not given again.
+#[apply(on_services!)]
+async fn counter_above_a_restored_database_is_not_evicted(fixture: &Fixture) {
+    let (stores, _redis) = open(fixture).await;
+    let (ahead, equal) = (stores.new_chat().await, stores.new_chat().await);
+    for chat in [ahead, equal] {
+        for n in 1..=5 {
+            stores.create_message(chat, &format!("message {n}")).await;
+        }
+    }
+    stores.drain().await;
+    let delete = format!(
+        "DELETE FROM messages WHERE number > 3 AND app = '{}'",
+        ahead.app
+    );
+    fixture.execute(&delete).await;
+    let revision = Revision(1 << 50);
+    redis(&stores)
+        .raise_revisions(revision)
+        .await
+        .expect("a new epoch");
+    // The counters of both applications and of the other chat.
+    assert_eq!(evict(&stores, Duration::ZERO).await, 3);
+    assert_eq!(stores.create_message(ahead, "the sixth").await.number, 6);
+    assert_eq!(stores.create_message(equal, "the sixth").await.number, 6);
+    stores.drain().await;
+    evict(&stores, Duration::ZERO).await;
+    assert_eq!(stores.create_message(ahead, "the seventh").await.number, 7);
 }

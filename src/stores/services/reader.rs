@@ -72,6 +72,12 @@ impl Services {
         list(page, pending, stored).await
     }
 
+    /// Raises counters of older epochs to what is stored. Those above that keep their number, and are never evicted.
+    pub async fn verify(&self, keys: &[CounterKey]) -> Result<()> {
+        let counters = keys.iter().map(|key| self.counter(*key));
+        futures_util::future::try_join_all(counters).await.map(drop)
+    }
+
     /// A counter of Redis, raised to what is stored if it is of an older epoch; `None` if its owner does not exist.
     async fn counter(&self, key: CounterKey) -> Result<Option<Counter>> {
         for _ in 0..ATTEMPTS {

@@ -77,6 +77,19 @@ impl CounterKey {
         }
     }
 
+    /// Reads a key without its prefix.
+    pub(super) fn parse(key: &str) -> Option<Self> {
+        let (kind, owner) = key.split_once(':')?;
+        match (kind, owner.split_once(':')) {
+            ("app", None) => Some(Self::Chats(AppId::parse(owner)?)),
+            ("chat", Some((app, number))) => Some(Self::Messages(ChatKey {
+                app: AppId::parse(app)?,
+                number: number.parse().ok()?,
+            })),
+            _ => None,
+        }
+    }
+
     /// The fact that this counter needs, requested in `epoch` and at the time `at`, as Redis writes them.
     pub(super) fn fact(self, epoch: &str, at: &str) -> Fact {
         // A stamp that cannot be read is none: Redis refuses the fact.

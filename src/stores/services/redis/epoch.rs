@@ -116,11 +116,15 @@ impl Redis {
         let (state, stored) = (self.state().await?, self.mysql.epoch().await?);
         let current = state.epoch;
         let at_least = current.max(above).unwrap_or(0);
+        let is_older_format = current.is_some() && state.format < FORMAT;
+        // Counters may then be above what the rows hold.
+        let unverified = is_older_format || current.max(above) > Some(stored) || above.is_some();
         let epoch = self.mysql.raise_epoch(at_least).await?;
         failpoints::hit("epoch_raised");
         let mut begin = cmd("EVAL");
         begin.arg(BEGIN).arg(1).arg(&self.settings.prefix);
         begin.arg(epoch).arg(server.to_string()).arg(FORMAT);
+        begin.arg(u8::from(unverified));
         let begun = self
             .connections
             .query::<String>(ConnectionClass::Shared, &begin);
@@ -132,7 +136,7 @@ impl Redis {
         }
         failpoints::hit("epoch_set");
         let scripts = self.load(epoch, server).await?;
-        let why = if current.is_some() && state.format < FORMAT {
+        let why = if is_older_format {
             "Queue of an older version taken over; a new epoch begins, and processes of that version cannot write any more"
         } else if current.max(above) > Some(stored) {
             "Database restored from a backup; a new epoch begins and the search index is rebuilt"

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Redis, connection::ConnectionClass, failed, scripts::ScriptCall};
+use super::{CounterKey, Redis, connection::ConnectionClass, failed, scripts::ScriptCall};
 use crate::stores::{Result, call::call};
 
 /// Number of keys that one call looks at: it blocks Redis for about 1.5 ms.
@@ -18,12 +18,14 @@ const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Outcome of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evicted {
     /// Number of counters that were removed.
     pub counters: u64,
     /// Time until the next call.
     pub wait: Duration,
+    /// Idle counters that may be above what MySQL holds. They can be evicted once they were raised to it in this epoch.
+    pub unverified: Vec<CounterKey>,
 }
 
 impl Redis {
@@ -40,9 +42,15 @@ impl Redis {
         command.arg(millis(after_the_last));
         let evict = self.call(call!("queue", "evict"), ConnectionClass::Pool, &command);
         match &evict.await?[..] {
-            [counters, wait] => Ok(Evicted {
+            [counters, wait, unverified @ ..] => Ok(Evicted {
                 counters: counters.parse().map_err(failed)?,
                 wait: Duration::from_millis(wait.parse().map_err(failed)?),
+                unverified: unverified
+                    .iter()
+                    .map(|key| {
+                        CounterKey::parse(key).ok_or_else(|| failed(format!("{key} is no counter")))
+                    })
+                    .collect::<Result<_>>()?,
             }),
             other => Err(failed(format!("evicting returned {other:?}"))),
         }

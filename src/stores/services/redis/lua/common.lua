@@ -2,13 +2,14 @@
 -- from it, so they need one Redis (replicas are possible), not a cluster.
 --
 --   epoch                      hash: epoch, raised whenever this Redis may have lost data; server = replication ID of the
---                              server on which it began; format, see src/stores/format.rs. Missing: Redis was emptied. Programs
+--                              server on which it began; format, see src/stores/format.rs; unverified = counters of epochs before
+--                              this one may be above what MySQL holds. Missing: Redis was emptied. Programs
 --                              before format 2 keep a string here, and the server in the key master
 --   revision                   counter of accepted writes
 --   app:<app>                  hash: epoch, n = chats given out, job = its creation while that is not stored; keep, idle: see
 --                              below
 --   chat:<app>:<chat>          hash: epoch, n = messages given out; keep = 1: MySQL does not hold that number, because an
---                              operator discarded a job; idle = since when, and with which epoch and n, it was not used
+--                              operator discarded a job, or because MySQL was set back; idle = since when, and with which epoch and n, it was not used
 --   eviction                   hash: cursor and due time of the next call of evict.lua
 --   jobs                       hash: id -> payload, for every accepted write that is not stored yet
 --   pending:<app>              sorted set: ids of chats not stored yet, by chat number
@@ -34,6 +35,13 @@ end
 
 -- Plain decimal: Lua would write large numbers as 1.7639e+12.
 local function int(n) return string.format('%.0f', n) end
+
+-- Tells whether a counter of an epoch may be above what MySQL holds, though no job is pending: MySQL was set back since, or a
+-- program before format 2 discarded jobs.
+local function is_unverified(epoch)
+  local before = redis.call('HGET', p .. 'epoch', 'unverified')
+  return before and tonumber(epoch or 0) < tonumber(before)
+end
 
 -- The kind that a payload names. Its text comes last, and quotes in it are escaped.
 local function kind_of(payload) return payload and string.match(payload, '"kind":"([^"]+)"') or '' end

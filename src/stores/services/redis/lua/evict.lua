@@ -3,7 +3,8 @@
 -- A counter is idle if its number has not changed for a time, and no job of it waits, is leased, delayed or dead. MySQL then
 -- holds the number. The first call that sees the counter so marks it with the time, a later one removes it.
 -- ARGV: idle time in ms, keys in a call, pause in ms after a call, pause after the last key
--- Returns the number of removed counters, and the time in ms until the next call.
+-- Returns the number of removed counters, the time in ms until the next call, and idle counters that must first be compared
+-- with MySQL.
 local time, state, idle = now(), p .. 'eviction', tonumber(ARGV[1])
 local last = redis.call('HMGET', state, 'cursor', 'due')
 local wait = tonumber(last[2] or 0) - time
@@ -18,7 +19,7 @@ local function is_in_use(app, chat, counter)
     or redis.call('ZCOUNT', p .. 'pending:' .. app, chat, chat) > 0
 end
 
-local examined, marked, removed = 0, 0, 0
+local examined, marked, removed, unverified = 0, 0, 0, {}
 local function look_at(key, app, chat)
   examined = examined + 1
   local counter = redis.call('HMGET', key, 'epoch', 'n', 'job', 'keep', 'idle')
@@ -28,7 +29,11 @@ local function look_at(key, app, chat)
   if number ~= current or tonumber(since) > time then
     redis.call('HSET', key, 'idle', int(time) .. ' ' .. current)
     marked = marked + 1
-  elseif time - since >= idle then
+  elseif time - since < idle then
+    return
+  elseif is_unverified(counter[1]) then
+    unverified[#unverified + 1] = string.sub(key, #p + 1)
+  else
     redis.call('UNLINK', key)
     removed = removed + 1
   end
@@ -43,9 +48,10 @@ for _, key in ipairs(page[2]) do
   app = app or string.match(name, '^app:(%x+)$')
   if app and #app == 8 then look_at(key, app, chat) end
 end
--- The pause gets shorter with the share of counters that were changed, and ends at a tenth: many become idle then.
+-- The pause gets shorter with the share of counters that were changed, as many become idle then. The shortest is long enough
+-- for the requests of clients.
 local changed = marked + removed
 wait = changed == 0 and page[1] == '0' and tonumber(ARGV[4])
-  or math.max(0, tonumber(ARGV[3]) * (1 - 10 * changed / math.max(1, examined)))
+  or math.max(10, tonumber(ARGV[3]) * (1 - 10 * changed / math.max(1, examined)))
 redis.call('HSET', state, 'cursor', page[1], 'due', int(time + wait))
-return {'ok', int(removed), int(wait)}
+return {'ok', int(removed), int(wait), unpack(unverified)}

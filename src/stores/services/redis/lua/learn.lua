@@ -7,6 +7,8 @@ if EPOCH ~= ARGV[2] or math.abs(now() - ARGV[4]) > 30000 then return {'outdated'
 local own = redis.call('HMGET', key, 'epoch', 'n')
 if not own[1] and highest < 0 then return {'missing'} end
 if own[1] ~= EPOCH then
+  -- MySQL does not hold the highest number that was given out.
+  if own[1] and is_unverified(own[1]) and tonumber(own[2]) > highest then redis.call('HSET', key, 'keep', 1) end
   redis.call('HSET', key, 'epoch', EPOCH, 'n', int(math.max(tonumber(own[2] or 0), highest)))
 end
 return {'ok'}
