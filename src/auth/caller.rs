@@ -85,10 +85,10 @@ impl Auth {
             return Err(AuthError::Invalid);
         }
         let hash = token_cache::hash(text);
-        let (token, key) = match self.tokens.get(&hash) {
+        let token = match self.tokens.get(&hash) {
             Some(token) => {
-                let key = self.signing_key(&token.key).await?;
-                (token, key)
+                self.signing_key(&token.key).await?;
+                token
             }
             None => {
                 let id = token::key_id(text).ok_or(AuthError::Invalid)?;
@@ -97,18 +97,23 @@ impl Auth {
                 let token = token::verify(text, id, secret).ok_or(AuthError::Invalid)?;
                 let token = Arc::new(token);
                 self.tokens.insert(hash, token.clone());
-                (token, key)
+                token
             }
+        };
+        // Both from one state: a read of changes may have ended since the key was found.
+        let (key, revoked) = {
+            let cache = self.cache();
+            let revoked = cache.issued_until(token.app, &token.user);
+            (cache.key(&token.key).ok_or(AuthError::Invalid)?, revoked)
         };
         if key.key.app != Some(token.app) {
             return Err(AuthError::Invalid);
         }
         let now = self.now();
-        token.check_times(now.timestamp_millis(), self.token_max_ttl())?;
+        token.check_times(now.timestamp_millis(), self.token_max_ttl(), revoked)?;
         if key.key.is_expired(now) {
             return Err(AuthError::Expired);
         }
-        let revoked = self.issued_until(token.app, &token.user).await?;
         if revoked.is_some_and(|until| token.issued_at <= until) {
             return Err(AuthError::Invalid);
         }

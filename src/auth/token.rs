@@ -1,7 +1,6 @@
 //! User tokens: JSON Web Tokens that the owner of an application key signs for a user.
 //!
-//! These functions see one token and one key. Which key it is, and what was revoked, is the business of
-//! [`Auth`](super::Auth).
+//! These functions see one token and one key. [`Auth`](super::Auth) finds the key and the revocations.
 
 mod claims;
 
@@ -88,7 +87,7 @@ pub struct Token {
     not_before: Option<i64>,
 }
 
-/// A token is short, has three parts and names the only algorithm; everything else is the signature's and the claims' to say.
+/// Checks of the algorithm and the signature only. [`Claims`] and [`Token::check_times`] check the rest.
 static VALIDATION: LazyLock<Validation> = LazyLock::new(|| {
     let mut validation = Validation::new(Algorithm::HS256);
     // The crate's leeway is the same for all times, and it reads fractions of seconds: see `Token::check_times`.
@@ -159,17 +158,26 @@ impl Token {
         }
     }
 
-    /// Checks the times. `now` is in milliseconds since 1970.
+    /// Checks the times, but not whether the token was revoked. `now` is in milliseconds since 1970. `revoked_until` is the second
+    /// up to which the user's tokens are revoked: the second after it counts as reached, because repeated revocations move it
+    /// ahead of the clock.
     ///
     /// # Errors
     ///
     /// [`AuthError::Invalid`] for a token that lasts longer than `max_ttl` or is not valid yet; then
     /// [`AuthError::Expired`].
-    pub fn check_times(&self, now: i64, max_ttl: Duration) -> Result<(), AuthError> {
+    pub fn check_times(
+        &self,
+        now: i64,
+        max_ttl: Duration,
+        revoked_until: Option<i64>,
+    ) -> Result<(), AuthError> {
         let starts = |second: i64| second.saturating_mul(1000) <= now.saturating_add(LEEWAY_MS);
         let ttl = u64::try_from(self.expires_at.saturating_sub(self.issued_at));
+        let is_next =
+            revoked_until.is_some_and(|until| until.checked_add(1) == Some(self.issued_at));
         if !ttl.is_ok_and(|ttl| ttl <= max_ttl.as_secs())
-            || !starts(self.issued_at)
+            || !(is_next || starts(self.issued_at))
             || !self.not_before.is_none_or(starts)
         {
             return Err(AuthError::Invalid);

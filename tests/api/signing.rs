@@ -55,20 +55,39 @@ async fn tokens_of_the_examples_are_accepted(fixture: &Fixture) {
         created.expect_status(201);
     }
     let (_, key) = create(fixture, &["--application", &app]).await;
-    let arguments = format!("{}, {}, \"alice\", [1]", json!(key), json!(app));
-    let javascript = format!("{}\nconsole.log(userToken({arguments}))", example("js"));
-    let python = format!("{}\nprint(user_token({arguments}))", example("python"));
-    for token in [
-        token("node", "-e", &javascript),
-        token("python3", "-c", &python),
-    ] {
+    let sign = |rest: &str| {
+        let arguments = format!("{}, {}, \"alice\", [1]{rest}", json!(key), json!(app));
+        let javascript = format!("{}\nconsole.log(userToken({arguments}))", example("js"));
+        let python = format!("{}\nprint(user_token({arguments}))", example("python"));
+        [
+            token("node", "-e", &javascript),
+            token("python3", "-c", &python),
+        ]
+    };
+    let list = format!("{chat}/1/messages");
+    let tokens = sign("");
+    for token in &tokens {
         let messages = format!("{chat}/1/message");
-        let created = send("POST", &messages, &token, json!({"message": "hello"})).await;
+        let created = send("POST", &messages, token, json!({"message": "hello"})).await;
         created.expect_status(201);
-        let read = send("GET", &format!("{chat}/1/messages"), &token, Value::Null).await;
-        read.expect_status(200);
-        let other = send("GET", &format!("{chat}/2/messages"), &token, Value::Null).await;
+        send("GET", &list, token, Value::Null)
+            .await
+            .expect_status(200);
+        let other = send("GET", &format!("{chat}/2/messages"), token, Value::Null).await;
         other.expect_error(404, "Chat not found");
+    }
+    // After a revocation.
+    let revoke = format!("/application/{app}/token/revoke");
+    let revoked = send("POST", &revoke, &key, json!({"user": "alice"})).await;
+    let until = revoked.number_field("issuedUntil");
+    for token in tokens {
+        let refused = send("GET", &list, &token, Value::Null).await;
+        refused.expect_error(401, "Credential is not valid");
+    }
+    for token in sign(&format!(", 900, {until}")) {
+        send("GET", &list, &token, Value::Null)
+            .await
+            .expect_status(200);
     }
 }
 

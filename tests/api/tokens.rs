@@ -218,6 +218,43 @@ async fn revocation_of_a_user_holds_in_every_process(server: &Server) {
 }
 
 #[apply(on_each_guarded_server!)]
+async fn token_issued_after_many_revocations_is_valid_at_once(server: &Server) {
+    let api = server.client();
+    let app = api.new_app().await;
+    let key = api.new_key(&app, &json!({})).await;
+    let owner = api.with_credential(&key);
+    let issue = async || {
+        let body = json!({"user": "alice", "chats": "*"});
+        let issued = owner.post(format!("{app}/token"), &body).await;
+        issued.expect_status(200);
+        issued.text_field("token")
+    };
+    let earlier = issue().await;
+    let mut until = 0;
+    for _ in 0..20 {
+        let revoke = format!("{app}/token/revoke");
+        let revoked = owner.post(revoke, &json!({"user": "alice"})).await;
+        revoked.expect_status(200);
+        until = revoked.number_field("issuedUntil");
+    }
+    let token = issue().await;
+    read(&api, &app, &token).await.expect_status(200);
+    // A server that signs tokens itself takes the second after the last revocation, too.
+    let signed = |iat: u64| {
+        let mut claims = claims(&app, "alice");
+        claims["iat"] = json!(iat);
+        claims["exp"] = json!(iat + 900);
+        sign(&key, &claims)
+    };
+    let next = signed(until + 1);
+    read(&api, &app, &next).await.expect_status(200);
+    for refused in [earlier, signed(until), signed(until + 2)] {
+        let response = read(&api, &app, &refused).await;
+        response.expect_error(401, INVALID);
+    }
+}
+
+#[apply(on_each_guarded_server!)]
 async fn forged_tokens_are_refused(server: &Server) {
     let api = server.client();
     let (app, other) = (api.new_app().await, api.new_app().await);

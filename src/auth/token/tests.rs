@@ -260,7 +260,7 @@ fn times_have_no_leeway_for_the_end_and_five_seconds_for_the_start() {
         let grants = (Chats::All, BTreeSet::new());
         let mut token = Token::new(key, AppId(1), "alice", grants, (iat, exp));
         token.not_before = nbf;
-        token.check_times(now, Duration::from_secs(3600))
+        token.check_times(now, Duration::from_secs(3600), None)
     };
     let (fine, expired, invalid) = (Ok(()), Err("expired"), Err("invalid"));
     for (now, iat, exp, nbf, wanted) in [
@@ -283,4 +283,23 @@ fn times_have_no_leeway_for_the_end_and_five_seconds_for_the_start() {
         });
         assert_eq!(seen, wanted, "{now} {iat} {exp} {nbf:?}");
     }
+}
+
+#[test]
+fn first_second_after_a_revocation_may_be_ahead_of_the_clock() {
+    let key = KeyId::parse(KEY).unwrap();
+    let check = |iat, exp, revoked| {
+        let grants = (Chats::All, BTreeSet::new());
+        let token = Token::new(key, AppId(1), "alice", grants, (iat, exp));
+        let checked = token.check_times(1_000_000, Duration::from_secs(3600), Some(revoked));
+        checked.is_ok()
+    };
+    assert!(check(1005, 1900, 999));
+    assert!(!check(1006, 1900, 999));
+    assert!(check(1021, 1900, 1020));
+    assert!(!check(1020, 1900, 1020));
+    assert!(!check(1022, 1900, 1020));
+    // The lifetime counts from there.
+    assert!(check(1021, 4621, 1020));
+    assert!(!check(1021, 4622, 1020));
 }
