@@ -2,14 +2,14 @@
 
 use confab::{
     domain::{
-        AppId, Write,
+        AppId, Revision, Write,
         application::{ApplicationsListing, ApplicationsPage},
     },
     stores::Backend,
 };
 
 use crate::{
-    support::{Fixture, apply, on_each_backend},
+    support::{Fixture, apply, on_each_backend, on_services},
     test_stores::TestStores,
 };
 
@@ -117,4 +117,36 @@ async fn pages_return_each_application_once_while_others_are_created(fixture: &F
     };
     let (created, found) = tokio::join!(create, follow);
     assert_eq!(found, created);
+}
+
+#[apply(on_each_backend!)]
+async fn page_before_the_end_holds_the_last_queued_application(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let created = [stores.new_app().await, stores.new_app().await];
+    let last = list(&stores.backend, page(10)).await.items[1].position();
+    let end = ApplicationsPage {
+        after: Some(last),
+        ..page(10)
+    };
+    let empty = list(&stores.backend, end).await;
+    assert_eq!(ids(&empty), []);
+    let back = ApplicationsPage {
+        before: empty.previous,
+        ..page(10)
+    };
+    assert_eq!(ids(&list(&stores.backend, back).await), created);
+}
+
+#[apply(on_services!)]
+async fn queued_chats_are_counted_after_an_epoch_began(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let app = stores.new_app().await;
+    stores.drain().await;
+    for _ in 0..3 {
+        stores.number(Write::create_chat(app)).await;
+    }
+    let redis = &stores.services().expect("the services").redis;
+    let begun = redis.raise_revisions(Revision(1 << 50)).await;
+    begun.expect("a new epoch");
+    assert_eq!(list(&stores.backend, page(10)).await.items[0].chats, 3);
 }

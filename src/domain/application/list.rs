@@ -33,17 +33,11 @@ impl Position {
         })
     }
 
-    /// The place after this one.
+    /// The place after this one and all of its revision.
     fn following(self) -> Self {
-        match self.id.0.checked_add(1) {
-            Some(id) => Self {
-                id: AppId(id),
-                ..self
-            },
-            None => Self {
-                revision: Revision(self.revision.0.saturating_add(1)),
-                id: AppId(0),
-            },
+        Self {
+            revision: Revision(self.revision.0.saturating_add(1)),
+            id: AppId(0),
         }
     }
 }
@@ -242,9 +236,10 @@ mod tests {
             (vec![2], [at(2), at(2)])
         );
         assert_eq!(listing(&page(None, None), &[], &[]), (vec![], [None, None]));
+        // The place does not lie within a revision: stores compare queued applications by revision only.
         let after_two = Position {
-            id: AppId(3),
-            ..position(2)
+            revision: Revision(3),
+            id: AppId(0),
         };
         assert_eq!(
             listing(&page(Some(2), None), &[], &[]),

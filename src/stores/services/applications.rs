@@ -38,7 +38,8 @@ impl Services {
             false => self.redis.chat_counts(&ids).await?,
         };
         for (item, count) in listing.items.iter_mut().zip(counts) {
-            item.chats = count.unwrap_or(item.chats);
+            // A counter of an earlier epoch may be below what is stored.
+            item.chats = count.map_or(item.chats, |given| given.max(item.chats));
         }
         Ok(Read {
             value: listing,

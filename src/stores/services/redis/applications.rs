@@ -40,7 +40,7 @@ impl Redis {
         Ok((applications, last))
     }
 
-    /// The numbers of chats that applications have been given; `None` where Redis has no counter of this epoch.
+    /// The numbers of chats that applications have been given; `None` where Redis has no counter.
     pub async fn chat_counts(&self, ids: &[AppId]) -> Result<Vec<Option<u64>>> {
         let mut command = ScriptCall::new(|scripts| &scripts.chat_counts);
         for id in ids {
