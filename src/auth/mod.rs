@@ -68,7 +68,7 @@ pub struct Auth {
     /// Start of the last successful read, in milliseconds of [`uptime`]; 0 before the first.
     read_at: AtomicU64,
     /// Held while the changes are read.
-    reading: tokio::sync::Mutex<Option<Attempt>>,
+    reading: Arc<tokio::sync::Mutex<Option<Attempt>>>,
     /// Tokens whose signature was verified.
     tokens: TokenCache,
     /// Installation key that is stored before the first read.
@@ -87,7 +87,7 @@ impl Auth {
             keys,
             cache: RwLock::default(),
             read_at: AtomicU64::new(0),
-            reading: tokio::sync::Mutex::default(),
+            reading: Arc::default(),
             tokens: TokenCache::new(settings.token_cache_bytes),
             first_key: Mutex::new(first_key),
             used: Mutex::default(),

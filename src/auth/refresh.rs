@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    sync::OwnedMutexGuard,
+    time::{Instant, sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -73,11 +76,20 @@ impl Auth {
 
     /// Reads the changes, unless a read has begun at `since` or later; then returns its outcome.
     pub(super) async fn refresh(self: &Arc<Self>, since: Duration) -> Result<()> {
-        let mut last = self.reading.lock().await;
+        let last = self.reading.clone().lock_owned().await;
+        if let Some(attempt) = &*last
+            && attempt.began >= since
+        {
+            return attempt.outcome.clone();
+        }
+        // In its own task: callers that are dropped must neither end the interval nor hide the attempt from the next ones.
+        let attempt = tokio::spawn(self.clone().attempt(last));
+        attempt.await.unwrap_or_else(|panic| Err(failed(&panic)))
+    }
+
+    /// Reads the changes, at the minimum interval, and notes the outcome.
+    async fn attempt(self: Arc<Self>, mut last: OwnedMutexGuard<Option<Attempt>>) -> Result<()> {
         if let Some(attempt) = &*last {
-            if attempt.began >= since {
-                return attempt.outcome.clone();
-            }
             let next = attempt.began + MIN_INTERVAL;
             sleep(next.saturating_sub(uptime::now())).await;
         }

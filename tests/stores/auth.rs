@@ -190,6 +190,33 @@ async fn a_million_unknown_keys_cost_few_reads(fixture: &Fixture) {
 }
 
 #[apply(on_services!)]
+async fn unknown_keys_of_callers_that_stop_waiting_cost_few_reads(fixture: &Fixture) {
+    const CALLERS: u64 = 200;
+
+    let stores = TestStores::new(fixture).await;
+    let mut proxy = Proxy::refusing(&fixture.services().mysql_url);
+    proxy.open().await;
+    let url = proxy.url();
+    let auth = stores.auth(&[("CONFAB_SERVICES__MYSQL_URL", url.as_str())]);
+    let (text, _) = auth.create_key(&new_key(None)).await.expect("a key");
+    let before = reads();
+    proxy.hang();
+    for _ in 0..CALLERS {
+        // As a client that resets its connection while the key is looked up.
+        let unknown = KeyText::generate();
+        let stops = Duration::from_millis(10);
+        let outcome = tokio::time::timeout(stops, auth.key(&unknown)).await;
+        assert!(!matches!(outcome, Ok(Ok(_))), "{outcome:?}");
+    }
+    proxy.resume();
+    eventually("the key is accepted", async || auth.key(&text).await).await;
+    let reads = reads() - before;
+    println!("{CALLERS} unknown keys: {reads} reads");
+    // Those of other tests of this process count, too.
+    assert!(reads < CALLERS / 2, "{reads} reads");
+}
+
+#[apply(on_services!)]
 async fn a_process_without_its_database_refuses_after_the_grace(fixture: &Fixture) {
     let stores = TestStores::new(fixture).await;
     let mut proxy = Proxy::refusing(&fixture.services().mysql_url);
