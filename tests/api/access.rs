@@ -639,6 +639,13 @@ async fn rate_limit_counts_users_keys_and_addresses_apart(fixture: &Fixture) {
     exhaust(&alice).await.expect_error(429, "Too many requests");
     // The same user with another token, signed by another key.
     exhaust(&user(&second, &app, "alice")).await;
+    // Nor does another spelling of the path change who is counted.
+    let encoded = concurrently(20, |_| {
+        let (alice, path) = (alice.clone(), format!("/%61pplication/{}", app.id));
+        async move { alice.get(path).await.status }
+    });
+    let encoded = encoded.await;
+    assert!(encoded.contains(&429), "{encoded:?}");
     // Everybody else is not limited: other users, their namesake, the keys, and those without a credential.
     for client in [
         user(&key, &app, "bob"),

@@ -61,7 +61,7 @@ impl RateLimit {
 
     /// Client that sent a request.
     async fn client(&self, request: &ServiceRequest) -> Result<Client, HttpError> {
-        let has_access_rule = request.path().starts_with("/application");
+        let has_access_rule = path(request).starts_with("/application");
         let caller = match has_access_rule {
             true => access::identify_early(request.request()).await?,
             false => None,
@@ -99,7 +99,7 @@ pub async fn check(
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     if let Some(limit) = &**limit
-        && request.path() != "/up"
+        && path(&request) != "/up"
     {
         let client = limit.client(&request).await;
         if let Err(error) = client.and_then(|client| limit.check(&client)) {
@@ -107,6 +107,11 @@ pub async fn check(
         }
     }
     next.call(request).await
+}
+
+/// The path as the router matches it: decoded.
+fn path(request: &ServiceRequest) -> &str {
+    request.match_info().unprocessed()
 }
 
 /// Client with a valid credential.
