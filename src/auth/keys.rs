@@ -127,6 +127,10 @@ impl Keys {
     }
 
     /// Revokes all tokens of a user that were issued until now. Returns the second since 1970 up to which they are.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid::TooManyRevocations`] beyond `limits.user_revocations`.
     pub async fn revoke_user(&self, app: AppId, user: &str) -> Result<i64> {
         let revocation = UserRevocation {
             app,
@@ -137,7 +141,10 @@ impl Keys {
         let revoked = self
             .backend
             .revoke_user(&revocation, limit, self.kept_since());
-        Ok(revoked.await?)
+        revoked.await.map_err(|error| match error {
+            stores::Error::Full(_) => Invalid::TooManyRevocations(limit).into(),
+            error => error.into(),
+        })
     }
 
     /// Second since 1970. Tokens that were issued before have ended, whatever `auth.token_max_ttl_s` is set to, so their

@@ -227,7 +227,7 @@ impl Auth {
     ///
     /// # Errors
     ///
-    /// [`crate::domain::Error::Full`] beyond `limits.user_revocations`.
+    /// Same as [`Keys::revoke_user`].
     pub async fn revoke_user(self: &Arc<Self>, app: AppId, user: &str) -> Result<i64> {
         let issued_until = self.keys.revoke_user(app, user).await?;
         self.refresh_after_change().await;

@@ -109,6 +109,11 @@ pub enum Invalid {
     /// More keys than `limits.keys_per_application`, or than `limits.keys` in all.
     #[error("There are already {0} keys: revoke one first")]
     TooManyKeys(usize),
+    /// Revocations of more users of an application than `limits.user_revocations`.
+    #[error(
+        "Tokens of {0} users were revoked within a day (limits.user_revocations): revoke the key that signs them instead"
+    )]
+    TooManyRevocations(usize),
     /// A member of the body is neither `true` nor `false`.
     #[error("{0} must be true or false")]
     NotABoolean(&'static str),

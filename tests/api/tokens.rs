@@ -7,9 +7,9 @@ use ring::hmac;
 use serde_json::{Value, json};
 
 use crate::support::{
-    App, Client, Response, Server, apply,
+    App, Client, Fixture, Response, Server, apply,
     credentials::{claims, in_seconds, key_id, new_key, now, sign, sign_as},
-    eventually, on_each_guarded_server,
+    eventually, on_each_backend, on_each_guarded_server,
 };
 
 const INVALID: &str = "Credential is not valid";
@@ -252,6 +252,33 @@ async fn token_issued_after_many_revocations_is_valid_at_once(server: &Server) {
         let response = read(&api, &app, &refused).await;
         response.expect_error(401, INVALID);
     }
+}
+
+#[apply(on_each_backend!)]
+async fn revocations_of_too_many_users_are_refused(fixture: &Fixture) {
+    let mut settings = fixture.guarded();
+    settings.push(("CONFAB_LIMITS__USER_REVOCATIONS", "2".into()));
+    let settings: Vec<_> = settings
+        .iter()
+        .map(|(name, value)| (*name, &**value))
+        .collect();
+    let api = fixture.start_with(&settings).await;
+    let (app, other) = (api.new_app().await, api.new_app().await);
+    let revoke = async |app: &App, user: &str| {
+        let path = format!("{app}/token/revoke");
+        api.post(path, &json!({"user": user})).await
+    };
+    for user in ["alice", "bob", "alice"] {
+        revoke(&app, user).await.expect_status(200);
+    }
+    let refused = revoke(&app, "carol").await;
+    refused.expect_error(
+        400,
+        "Tokens of 2 users were revoked within a day (limits.user_revocations): revoke the key that signs them instead",
+    );
+    assert_eq!(refused.header("retry-after"), None);
+    revoke(&app, "bob").await.expect_status(200);
+    revoke(&other, "carol").await.expect_status(200);
 }
 
 #[apply(on_each_guarded_server!)]
