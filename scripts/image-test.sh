@@ -20,7 +20,8 @@ podman() { command podman "$@" 2> >(grep -v -e 'systemd connection' -e 'connect 
 install_missing() {
   local need=() tool
   for tool in podman buildah runc debootstrap catatonit iptables podman-compose curl; do
-    command -v "$tool" >/dev/null || need+=("$tool")
+    # Only programs count: podman is a function here.
+    type -P "$tool" >/dev/null || need+=("$tool")
   done
   [ -e /usr/lib/podman/netavark ] || need+=(netavark)
   [ -e /usr/lib/podman/aardvark-dns ] || need+=(aardvark-dns)
