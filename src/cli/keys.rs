@@ -6,10 +6,13 @@ use chrono::TimeDelta;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{output::Output, retry::retry};
+use super::{
+    output::Output,
+    retry::{retry, retry_write},
+};
 use crate::{
     auth::{KeyPage, Keys, NewKey},
-    domain::{AppId, Key, KeyId, KeyName, KeyText, time::rfc3339},
+    domain::{AppId, Error, Key, KeyId, KeyName, KeyText, time::rfc3339},
 };
 
 /// Longest time that an option accepts, in days.
@@ -125,8 +128,17 @@ impl KeysCommand {
                 })
             }
             Self::Revoke { id } => {
-                retry(|| keys.revoke(id, None)).await?;
-                output.done(&format!("{id} is revoked"))
+                let (revoked, is_uncertain) = retry_write(|| keys.revoke(id, None)).await;
+                match revoked {
+                    // An earlier attempt may have revoked it, and its answer was lost.
+                    Err(Error::KeyNotFound) if is_uncertain => output.done(&format!(
+                        "{id} is revoked, or never existed: the store was unavailable meanwhile"
+                    )),
+                    revoked => {
+                        revoked?;
+                        output.done(&format!("{id} is revoked"))
+                    }
+                }
             }
             // Done before.
             Self::Generate => Ok(()),

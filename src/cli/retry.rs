@@ -1,6 +1,9 @@
 //! Retries of a command while a store is unavailable.
 
-use std::time::{Duration, Instant};
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
 
 use super::progress::Meter;
 use crate::{
@@ -46,6 +49,19 @@ where
     while_outage(call, || begun.elapsed() < RETRY_LIMIT).await
 }
 
+/// Retries a write as [`retry`] does. Returns true as well if an earlier attempt met an outage, so it may have taken effect.
+pub async fn retry_write<T, E: MaybeOutage, F>(call: impl Fn() -> F) -> (Result<T, E>, bool)
+where
+    F: Future<Output = Result<T, E>>,
+{
+    let attempts = Cell::new(0);
+    let outcome = retry(|| {
+        attempts.set(attempts.get() + 1);
+        call()
+    });
+    (outcome.await, attempts.get() > 1)
+}
+
 /// Retries a long call. The time limit counts from its last progress, so that a store that restarts does not end it.
 pub async fn retry_long<T, E: MaybeOutage, F>(meter: &Meter, call: impl Fn() -> F) -> Result<T, E>
 where
@@ -67,6 +83,35 @@ where
                 tokio::time::sleep(PAUSE).await;
             }
             outcome => return outcome,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn write_is_uncertain_after_an_outage_only() {
+        let outage = || DomainError::Unavailable {
+            store: "MySQL",
+            detail: String::new(),
+        };
+        for outages in [0, 1] {
+            let calls = Cell::new(0);
+            let outcome = retry_write(|| {
+                calls.set(calls.get() + 1);
+                let is_outage = calls.get() <= outages;
+                async move {
+                    match is_outage {
+                        true => Err::<(), _>(outage()),
+                        false => Err(DomainError::KeyNotFound),
+                    }
+                }
+            });
+            let (outcome, is_uncertain) = outcome.await;
+            assert!(matches!(outcome, Err(DomainError::KeyNotFound)));
+            assert_eq!(is_uncertain, outages > 0);
         }
     }
 }
