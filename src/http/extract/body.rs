@@ -28,7 +28,6 @@ use crate::{
     http::{
         error::{HttpError, MAX_BODY_BYTES},
         error_responses::{Responses, describe},
-        middleware::access,
     },
 };
 
@@ -38,6 +37,13 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Time limit for the arrival of a body, in the application's data.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyTimeout(pub Duration);
+
+/// Time after which a body is late. Ordinary bodies arrive earlier.
+pub const LATE: Duration = Duration::from_millis(100);
+
+/// Check of a request whose body was late, in the request's extensions.
+#[derive(Debug, Clone, Copy)]
+pub struct LateCheck(pub fn(HttpRequest) -> LocalBoxFuture<'static, Result<(), HttpError>>);
 
 /// Extractor of a JSON object. It must be the last argument of its handler.
 pub struct JsonBody<T>(pub T);
@@ -108,7 +114,12 @@ impl<T: Body> FromRequest for JsonBody<T> {
         async move {
             let begun = Instant::now();
             let body = read(&request, payload).await?;
-            access::check_again(&request, begun.elapsed()).await?;
+            let check = request.extensions().get().map(|&LateCheck(check)| check);
+            if let Some(check) = check
+                && begun.elapsed() > LATE
+            {
+                check(request.clone()).await?;
+            }
             let members = match body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&body) {
                 [] => Members::default(),
                 _ if !is_json(&request) => return Err(HttpError::NotDeclaredJson),

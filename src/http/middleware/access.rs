@@ -3,7 +3,7 @@
 //! Every route of the API is behind [`check`]. It runs before any extractor of the handler, so an error of access comes before
 //! the errors of the form, and before anything was read from the stores.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use actix_web::{
     Error, HttpMessage as _, HttpRequest,
@@ -13,22 +13,22 @@ use actix_web::{
     middleware::Next,
     web::Data,
 };
+use futures_util::FutureExt as _;
 
 use crate::{
     auth::{Access, Auth, AuthMode, Caller},
     domain,
     http::{
         error::HttpError,
-        extract::{body, path},
+        extract::{
+            body::{self, LateCheck},
+            path,
+        },
     },
 };
 
 /// Scheme of the `Authorization` header.
 const BEARER: &str = "Bearer";
-
-/// Time after which a caller is identified again if its request has not arrived completely: its credential may have been
-/// revoked meanwhile. Ordinary bodies arrive earlier.
-const MAX_AGE: Duration = Duration::from_millis(100);
 
 /// Access rule of a route.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +50,10 @@ pub async fn check(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     match admit(rule, &mut request).await {
         Ok(caller) => {
+            if caller.key().is_some() {
+                let check = LateCheck(|request| check_again(request).boxed_local());
+                request.extensions_mut().insert(check);
+            }
             request.extensions_mut().insert(caller);
             next.call(request).await
         }
@@ -64,7 +68,7 @@ async fn admit(rule: Rule, request: &mut ServiceRequest) -> Result<Caller, HttpE
     }
     // The order of errors is part of the contract.
     let (app, chat) = path::parts(request.request())?;
-    let is_late = rule.has_body && body::check_size(request).await? > MAX_AGE;
+    let is_late = rule.has_body && body::check_size(request).await? > body::LATE;
     let identified = request.extensions_mut().remove::<Identified>();
     let caller = match identified {
         Some(Identified(caller)) if !is_late => caller?,
@@ -74,21 +78,11 @@ async fn admit(rule: Rule, request: &mut ServiceRequest) -> Result<Caller, HttpE
     Ok(caller)
 }
 
-/// Identifies the caller of an admitted request again if reading its body took too long. The rights of a credential do not
-/// change, so only its validity is checked.
-///
-/// # Errors
-///
-/// The errors of the credential.
-pub async fn check_again(request: &HttpRequest, reading: Duration) -> Result<(), HttpError> {
-    let has_credential = match request.extensions().get::<Caller>() {
-        None | Some(Caller::Anyone) => false,
-        Some(Caller::Key(_) | Caller::User { .. }) => true,
-    };
-    if has_credential && reading > MAX_AGE {
-        let auth = auth(request)?;
-        identify(&auth, request).await?;
-    }
+/// Identifies the caller of an admitted request again, because its credential may have been revoked while the body arrived. The
+/// rights of a credential do not change, so only its validity is checked.
+async fn check_again(request: HttpRequest) -> Result<(), HttpError> {
+    let auth = auth(&request)?;
+    identify(&auth, &request).await?;
     Ok(())
 }
 
