@@ -80,14 +80,19 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// Number from which a read at `now` continues; `None` if it must read everything, because there was no successful read
-    /// for `max_gap`, or none of everything for `max_age`.
-    pub fn number(&self, now: Duration, max_gap: Duration, max_age: Duration) -> Option<u64> {
-        let is_recent = |time: Option<Duration>, limit| {
-            time.is_some_and(|time| now.saturating_sub(time) <= limit)
-        };
-        let continues = is_recent(self.read_at, max_gap) && is_recent(self.reloaded_at, max_age);
-        self.number.filter(|_| continues)
+    /// Number of the last change that was read; `None` before the first read.
+    pub fn number(&self) -> Option<u64> {
+        self.number
+    }
+
+    /// Tells whether a read at `now` can continue from the number: false if there was no successful read for `max_gap`.
+    pub fn continues(&self, now: Duration, max_gap: Duration) -> bool {
+        is_recent(self.read_at, now, max_gap)
+    }
+
+    /// Tells whether there was no read of everything for `max_age`.
+    pub fn is_older(&self, now: Duration, max_age: Duration) -> bool {
+        !is_recent(self.reloaded_at, now, max_age)
     }
 
     /// Start of the read that was applied last.
@@ -134,6 +139,10 @@ impl Cache {
         let former = std::mem::take(&mut self.keys);
         let former_users = std::mem::take(&mut self.users);
         for stored in changes.keys {
+            if stored.is_revoked {
+                self.keys.remove(&stored.key.id);
+                continue;
+            }
             // A key that did not change keeps the day of its last use.
             let key = match former.get(&stored.key.id) {
                 Some(cached) if is_same(cached, &stored) => cached.clone(),
@@ -162,6 +171,10 @@ impl Cache {
                 .insert(user, issued_until);
         }
     }
+}
+
+fn is_recent(time: Option<Duration>, now: Duration, limit: Duration) -> bool {
+    time.is_some_and(|time| now.saturating_sub(time) <= limit)
 }
 
 /// Compares all but the day of the last use.
@@ -217,20 +230,38 @@ mod tests {
         assert!(!cache.apply(changes(1, false, vec![stored(&text, false)]), SECOND * 2));
         assert!(cache.key(&text.id()).is_none());
         assert_eq!(cache.read_at(), Some(SECOND * 3));
-        assert_eq!(cache.number(SECOND * 3, SECOND, SECOND * 9), Some(2));
+        assert_eq!(cache.number(), Some(2));
     }
 
     #[test]
     fn everything_is_read_at_first_after_a_gap_and_at_intervals() {
         let (gap, age) = (SECOND * 5, SECOND * 20);
         let mut cache = Cache::default();
-        assert_eq!(cache.number(SECOND, gap, age), None);
+        assert_eq!(cache.number(), None);
+        assert!(!cache.continues(SECOND, gap) && cache.is_older(SECOND, age));
         cache.apply(changes(7, true, Vec::new()), SECOND * 10);
-        assert_eq!(cache.number(SECOND * 15, gap, age), Some(7));
-        assert_eq!(cache.number(SECOND * 16, gap, age), None);
+        assert_eq!(cache.number(), Some(7));
+        assert!(cache.continues(SECOND * 15, gap));
+        assert!(!cache.continues(SECOND * 16, gap));
         cache.apply(changes(8, false, Vec::new()), SECOND * 28);
-        assert_eq!(cache.number(SECOND * 30, gap, age), Some(8));
-        assert_eq!(cache.number(SECOND * 31, gap, age), None);
+        assert_eq!(cache.number(), Some(8));
+        assert!(!cache.is_older(SECOND * 30, age));
+        assert!(cache.is_older(SECOND * 31, age));
+    }
+
+    #[test]
+    fn reading_everything_undoes_no_change_that_was_read_meanwhile() {
+        let (kept, revoked) = (KeyText::generate(), KeyText::generate());
+        let both = vec![stored(&kept, false), stored(&revoked, false)];
+        let mut cache = Cache::default();
+        cache.apply(changes(1, true, both.clone()), SECOND);
+        let change = changes(2, false, vec![stored(&revoked, true)]);
+        cache.apply(change.clone(), SECOND * 2);
+        let everything = changes(1, true, both).followed_by(change);
+        assert!(!cache.apply(everything, SECOND * 3));
+        assert!(cache.key(&revoked.id()).is_none() && cache.key(&kept.id()).is_some());
+        assert_eq!(cache.number(), Some(2));
+        assert!(!cache.is_older(SECOND * 3, Duration::ZERO));
     }
 
     #[test]

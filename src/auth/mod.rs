@@ -4,6 +4,7 @@
 //! twice a second, and before a request whose last read is older than a second.
 
 mod access;
+mod background;
 mod cache;
 mod caller;
 mod first_key;
@@ -19,7 +20,7 @@ use std::{
     collections::HashSet,
     sync::{
         Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -67,12 +68,18 @@ pub struct Auth {
     cache: RwLock<Cache>,
     /// Start of the last successful read, in milliseconds of [`uptime`]; 0 before the first.
     read_at: AtomicU64,
+    /// End of the last attempt to read, in milliseconds of [`uptime`], if it failed; otherwise 0.
+    failed_at: AtomicU64,
     /// Held while the changes are read.
     reading: Arc<tokio::sync::Mutex<Option<Attempt>>>,
+    /// Held while everything is read, but for the first time.
+    reloading: tokio::sync::Mutex<()>,
     /// Tokens whose signature was verified.
     tokens: TokenCache,
-    /// Installation key that is stored before the first read.
+    /// Installation key that is not stored yet.
     first_key: Mutex<Option<KeyText>>,
+    /// Tells whether there was an attempt to store it.
+    tried_first_key: AtomicBool,
     /// Keys that were used today for the first time, and not recorded in the store yet.
     used: Mutex<HashSet<KeyId>>,
     /// Counts the changes after which a credential that was accepted before may be refused.
@@ -87,9 +94,12 @@ impl Auth {
             keys,
             cache: RwLock::default(),
             read_at: AtomicU64::new(0),
+            failed_at: AtomicU64::new(0),
             reading: Arc::default(),
+            reloading: tokio::sync::Mutex::default(),
             tokens: TokenCache::new(settings.token_cache_bytes),
             first_key: Mutex::new(first_key),
+            tried_first_key: AtomicBool::new(false),
             used: Mutex::default(),
             revocations: watch::Sender::new(0),
         }

@@ -3,10 +3,16 @@
 //! Every change takes a number from one counter row in the same transaction. The row's lock makes numbers visible in
 //! their order, so a process that has seen a number misses no change up to it.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use super::{Backend, Error, Result};
 use crate::domain::{AppId, Key, KeyId, KeyText, Timestamp};
+
+/// Time limit of a read of all keys and revocations.
+pub const RELOAD_TIME_LIMIT: Duration = Duration::from_secs(10);
+
+/// Maximum number of revocations that [`Backend::prune_revocations`] deletes.
+pub const PRUNED: usize = 1000;
 
 /// A key with what it is recognized by.
 #[derive(Clone, PartialEq, Eq)]
@@ -73,6 +79,20 @@ pub struct CredentialChanges {
     pub revocations: Vec<UserRevocation>,
 }
 
+impl CredentialChanges {
+    /// Adds the `changes` that were read from the number of these on.
+    #[must_use]
+    pub fn followed_by(mut self, changes: Self) -> Self {
+        if changes.is_everything {
+            return changes;
+        }
+        self.number = changes.number;
+        self.keys.extend(changes.keys);
+        self.revocations.extend(changes.revocations);
+        self
+    }
+}
+
 /// Maximum numbers of keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyLimits {
@@ -113,13 +133,14 @@ pub struct KeyPage {
 /// other keys are kept, so that no ID is used twice and a revoked first key stays revoked. `now` is the caller's time.
 impl Backend {
     /// Reads the changes after `number`. Reads everything if `number` is `None` or unknown here, because the database was
-    /// restored from a backup.
+    /// restored from a backup. Revocations of tokens that were issued before the second `kept_since` are left out.
     pub async fn credential_changes(
         &self,
         number: Option<u64>,
         now: Timestamp,
+        kept_since: i64,
     ) -> Result<CredentialChanges> {
-        dispatch!(self.credential_changes(number, now), services: mysql.credential_changes)
+        dispatch!(self.credential_changes(number, now, kept_since), services: mysql.credential_changes)
     }
 
     /// Stores a key. Repeated calls with the same key change nothing.
@@ -165,8 +186,8 @@ impl Backend {
         dispatch!(self.revoke_user(revocation, limit, kept_since), services: mysql.revoke_user)
     }
 
-    /// Deletes up to 1,000 revocations of tokens that were issued before the second `kept_since`.
-    pub async fn prune_revocations(&self, kept_since: i64) -> Result<()> {
+    /// Deletes up to [`PRUNED`] revocations of tokens that were issued before the second `kept_since`. Returns their number.
+    pub async fn prune_revocations(&self, kept_since: i64) -> Result<usize> {
         dispatch!(self.prune_revocations(kept_since), services: mysql.prune_revocations)
     }
 

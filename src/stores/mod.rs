@@ -45,7 +45,10 @@ use std::sync::Arc;
 pub use self::{
     audit::{RowCounts, ScanPage, WrongCount},
     check::{Check, Severity},
-    credentials::{CredentialChanges, KeyCreation, KeyLimits, KeyPage, StoredKey, UserRevocation},
+    credentials::{
+        CredentialChanges, KeyCreation, KeyLimits, KeyPage, PRUNED, RELOAD_TIME_LIMIT, StoredKey,
+        UserRevocation,
+    },
     enqueue::Enqueued,
     error::{Error, Result},
     health::{LockGuard, Probe},

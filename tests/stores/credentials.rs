@@ -57,7 +57,7 @@ async fn create(backend: &Backend, app: Option<AppId>) -> StoredKey {
 }
 
 async fn changes(backend: &Backend, number: Option<u64>) -> CredentialChanges {
-    let changes = backend.credential_changes(number, now()).await;
+    let changes = backend.credential_changes(number, now(), 0).await;
     changes.expect("a response")
 }
 
@@ -221,7 +221,7 @@ async fn an_expired_key_is_known_for_a_week(fixture: &Fixture) {
     let expired = expired.expect("a response").expect("the key");
     assert_eq!(expired.expires_at, Some(end));
     let ids_at = async |time| {
-        let all = backend.credential_changes(None, time).await;
+        let all = backend.credential_changes(None, time, 0).await;
         let listed = backend.keys(ALL, time).await.expect("a response");
         let keys = all.expect("a response").keys;
         let keys: Vec<Key> = keys.into_iter().map(|key| key.key).collect();
@@ -333,7 +333,9 @@ async fn revocations_of_users_are_exact_and_never_move_back(fixture: &Fixture) {
     assert_eq!(revoke("Alice", 6, 0).await, Ok(300));
     // Old ones do not count, and are deleted.
     assert_eq!(revoke("bob", 6, 102).await, Ok(300));
-    assert_eq!(backend.prune_revocations(104).await, Ok(()));
+    let young = backend.credential_changes(None, now(), 104).await;
+    assert_eq!(young.map(|all| all.revocations.len()), Ok(5));
+    assert_eq!(backend.prune_revocations(104).await, Ok(3));
     let left = changes(backend, None).await.revocations;
     let left: Vec<&str> = left.iter().map(|found| found.user.as_str()).collect();
     for (user, kept) in [("alice", true), ("alice ", false), ("bob", true)] {

@@ -63,6 +63,16 @@ impl KeyRow {
         }
     }
 
+    /// Outcome of the creation of a key with the same ID.
+    fn compare(&self, new: &StoredKey) -> KeyCreation {
+        match self.hash == new.hash {
+            true => KeyCreation::Exists {
+                is_revoked: self.revoked_at.is_some(),
+            },
+            false => KeyCreation::Taken,
+        }
+    }
+
     /// The key.
     pub(super) fn read(self) -> Result<StoredKey> {
         let id = KeyId::parse(&self.id).ok_or_else(|| corrupt("id"))?;
@@ -133,6 +143,19 @@ fn count_known(
     Ok(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
+/// Looks for a key with the ID of a new one.
+fn find_key(
+    connection: &mut SqliteConnection,
+    stored: &StoredKey,
+) -> QueryResult<Option<KeyCreation>> {
+    let row: Option<KeyRow> = access_keys::table
+        .find(stored.key.id.to_string())
+        .select(KeyRow::as_select())
+        .first(connection)
+        .optional()?;
+    Ok(row.map(|row| row.compare(stored)))
+}
+
 fn insert_key(
     connection: &mut SqliteConnection,
     stored: &StoredKey,
@@ -140,18 +163,8 @@ fn insert_key(
 ) -> QueryResult<KeyCreation> {
     // First, so that no other change comes between the check of the limits and the row.
     let number = change_number::next(connection)?;
-    let row: Option<KeyRow> = access_keys::table
-        .find(stored.key.id.to_string())
-        .select(KeyRow::as_select())
-        .first(connection)
-        .optional()?;
-    if let Some(row) = row {
-        return Ok(match row.hash == stored.hash {
-            true => KeyCreation::Exists {
-                is_revoked: row.revoked_at.is_some(),
-            },
-            false => KeyCreation::Taken,
-        });
+    if let Some(found) = find_key(connection, stored)? {
+        return Ok(found);
     }
     let now = stored.key.created_at;
     if count_known(connection, None, now)? >= limits.total {
@@ -187,10 +200,16 @@ impl Embedded {
         key: &StoredKey,
         limits: KeyLimits,
     ) -> Result<KeyCreation> {
+        let call = call!("records", "create_key");
+        // A repeated call takes no number, and needs no right to write.
+        let new = key.clone();
+        let find = move |connection: &mut SqliteConnection| Ok(find_key(connection, &new)?);
+        if let Some(found) = self.readers.run(call, find).await? {
+            return Ok(found);
+        }
         let key = key.clone();
         let create = move |connection: &mut SqliteConnection| insert_key(connection, &key, limits);
-        self.change_credentials(call!("records", "create_key"), create)
-            .await
+        self.change_credentials(call, create).await
     }
 
     pub(crate) async fn keys(

@@ -12,19 +12,18 @@ use super::{
 };
 use crate::{
     domain::Timestamp,
-    stores::{CredentialChanges, Error, Result, UserRevocation, call::call},
+    stores::{CredentialChanges, Error, PRUNED, Result, UserRevocation, call::call},
 };
-
-/// Number of revocations that one statement deletes.
-const PRUNED: i64 = 1000;
 
 impl Embedded {
     pub(crate) async fn credential_changes(
         &self,
         since: Option<u64>,
         now: Timestamp,
+        kept_since: i64,
     ) -> Result<CredentialChanges> {
-        let read = move |connection: &mut SqliteConnection| changes(connection, since, now);
+        let read =
+            move |connection: &mut SqliteConnection| changes(connection, since, now, kept_since);
         let call = call!("records", "credential_changes");
         self.readers.run(call, read).await
     }
@@ -44,18 +43,18 @@ impl Embedded {
         revoked.ok_or_else(|| Error::too_many_revocations(limit))
     }
 
-    pub(crate) async fn prune_revocations(&self, kept_since: i64) -> Result<()> {
+    pub(crate) async fn prune_revocations(&self, kept_since: i64) -> Result<usize> {
         let prune = move |connection: &mut SqliteConnection| {
             sql_query(
                 "DELETE FROM user_revocations WHERE (app, user) IN \
                  (SELECT app, user FROM user_revocations WHERE issued_until < ? LIMIT ?)",
             )
             .bind::<BigInt, _>(kept_since)
-            .bind::<BigInt, _>(PRUNED)
+            .bind::<BigInt, _>(signed(PRUNED as u64))
             .execute(connection)
         };
         let call = call!("records", "prune_revocations");
-        self.change_credentials(call, prune).await.map(drop)
+        self.change_credentials(call, prune).await
     }
 }
 
@@ -63,6 +62,7 @@ fn changes(
     connection: &mut SqliteConnection,
     since: Option<u64>,
     now: Timestamp,
+    kept_since: i64,
 ) -> Outcome<CredentialChanges> {
     let number = change_number::current(connection)?;
     let after = since.map(signed).filter(|after| *after <= number);
@@ -82,6 +82,7 @@ fn changes(
             user_revocations::user,
             user_revocations::issued_until,
         ))
+        .filter(user_revocations::issued_until.ge(kept_since))
         .into_boxed();
     if let Some(after) = after {
         keys = keys.filter(access_keys::change_number.gt(after));

@@ -61,6 +61,16 @@ impl KeyRow {
         }
     }
 
+    /// Outcome of the creation of a key with the same ID.
+    fn compare(&self, new: &StoredKey) -> KeyCreation {
+        match self.hash == new.hash {
+            true => KeyCreation::Exists {
+                is_revoked: self.revoked_at.is_some(),
+            },
+            false => KeyCreation::Taken,
+        }
+    }
+
     /// The key.
     pub(super) fn read(self) -> Result<StoredKey> {
         let id = KeyId::parse(&self.id).ok_or_else(|| corrupt("id"))?;
@@ -133,6 +143,20 @@ async fn count_known(
     Ok(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
+/// Looks for a key with the ID of a new one.
+async fn find_key(
+    connection: &mut Connection,
+    stored: &StoredKey,
+) -> QueryResult<Option<KeyCreation>> {
+    let row: Option<KeyRow> = access_keys::table
+        .find(stored.key.id.to_string())
+        .select(KeyRow::as_select())
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(row.map(|row| row.compare(stored)))
+}
+
 async fn insert_key(
     connection: &mut Connection,
     stored: &StoredKey,
@@ -140,19 +164,8 @@ async fn insert_key(
 ) -> QueryResult<KeyCreation> {
     // First, so that no other change comes between the check of the limits and the row.
     let number = change_number::next(connection).await?;
-    let row: Option<KeyRow> = access_keys::table
-        .find(stored.key.id.to_string())
-        .select(KeyRow::as_select())
-        .first(connection)
-        .await
-        .optional()?;
-    if let Some(row) = row {
-        return Ok(match row.hash == stored.hash {
-            true => KeyCreation::Exists {
-                is_revoked: row.revoked_at.is_some(),
-            },
-            false => KeyCreation::Taken,
-        });
+    if let Some(found) = find_key(connection, stored).await? {
+        return Ok(found);
     }
     let now = stored.key.created_at;
     if count_known(connection, None, now).await? >= limits.total {
@@ -176,10 +189,14 @@ impl Mysql {
         key: &StoredKey,
         limits: KeyLimits,
     ) -> Result<KeyCreation> {
+        let call = call!("records", "create_key");
+        // A repeated call takes no number, and needs no right to write.
+        let find = async |connection: &mut Connection| find_key(connection, key).await;
+        if let Some(found) = self.pool.read(call, find).await? {
+            return Ok(found);
+        }
         let create = async |connection: &mut Connection| insert_key(connection, key, limits).await;
-        call!("records", "create_key")
-            .timed(self.pool.transaction(create))
-            .await
+        call.timed(self.pool.transaction(create)).await
     }
 
     pub(crate) async fn keys(

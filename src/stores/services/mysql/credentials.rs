@@ -13,17 +13,17 @@ use super::{
 };
 use crate::{
     domain::Timestamp,
-    stores::{CredentialChanges, Error, Result, UserRevocation, call::call},
+    stores::{
+        CredentialChanges, Error, PRUNED, RELOAD_TIME_LIMIT, Result, UserRevocation, call::call,
+    },
 };
-
-/// Number of revocations that one statement deletes.
-const PRUNED: i64 = 1000;
 
 impl Mysql {
     pub(crate) async fn credential_changes(
         &self,
         since: Option<u64>,
         now: Timestamp,
+        kept_since: i64,
     ) -> Result<CredentialChanges> {
         let read = async |connection: &mut Connection| {
             // First: what is committed later is read again from this number on.
@@ -36,6 +36,7 @@ impl Mysql {
                     user_revocations::user,
                     user_revocations::issued_until,
                 ))
+                .filter(user_revocations::issued_until.ge(kept_since))
                 .into_boxed();
             let (keys, users) = match after {
                 Some(after) if after == number => {
@@ -52,7 +53,11 @@ impl Mysql {
             Ok::<_, diesel::result::Error>((number, after.is_some(), keys, users))
         };
         let call = call!("records", "credential_changes");
-        let (number, is_part, keys, users) = self.pool.read(call, read).await?;
+        let limit = match since {
+            Some(_) => self.pool.timeout,
+            None => RELOAD_TIME_LIMIT,
+        };
+        let (number, is_part, keys, users) = self.pool.read_within(limit, call, read).await?;
         let users = users.into_iter().map(|(app, user, issued_until)| {
             Ok(UserRevocation {
                 app: app_id(&app)?,
@@ -112,17 +117,16 @@ impl Mysql {
             .ok_or_else(|| Error::too_many_revocations(limit))
     }
 
-    pub(crate) async fn prune_revocations(&self, kept_since: i64) -> Result<()> {
+    pub(crate) async fn prune_revocations(&self, kept_since: i64) -> Result<usize> {
         let prune = async |connection: &mut Connection| {
             diesel::sql_query("DELETE FROM user_revocations WHERE issued_until < ? LIMIT ?")
                 .bind::<BigInt, _>(kept_since)
-                .bind::<BigInt, _>(PRUNED)
+                .bind::<BigInt, _>(signed(PRUNED as u64))
                 .execute(connection)
                 .await
         };
         call!("records", "prune_revocations")
             .timed(self.pool.write(prune))
             .await
-            .map(drop)
     }
 }
