@@ -176,6 +176,24 @@ async fn everything_is_read_after_the_numbers_were_set_back(fixture: &Fixture) {
 }
 
 #[apply(on_each_backend!)]
+async fn a_change_after_a_failover_has_a_new_number(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let key = create(&stores.backend, None).await;
+    let number = changes(&stores.backend, None).await.number;
+    create(&stores.backend, None).await;
+    let lost = changes(&stores.backend, None).await.number;
+    // As a replica that lacks the last change.
+    let failover = format!("UPDATE credential_changes SET number = {number}");
+    fixture.execute(&failover).await;
+    let revoked = stores.backend.revoke_key(key.key.id, None, now()).await;
+    assert_eq!(revoked, Ok(true));
+    let seen = changes(&stores.backend, Some(lost)).await;
+    assert_ne!(seen.number, lost);
+    let is_found = seen.keys.iter().any(|seen| seen.key.id == key.key.id);
+    assert!(is_found != seen.is_everything, "{seen:?}");
+}
+
+#[apply(on_each_backend!)]
 async fn a_revoked_key_stays_revoked_and_keeps_no_secret(fixture: &Fixture) {
     let stores = TestStores::new(fixture).await;
     let backend = &stores.backend;

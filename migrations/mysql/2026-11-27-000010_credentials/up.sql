@@ -12,7 +12,8 @@ CREATE TABLE IF NOT EXISTS access_keys (
   last_used DATE NULL COMMENT 'in UTC',
   change_number BIGINT NOT NULL COMMENT 'of the last change, from credential_changes',
   KEY by_app (app, created_at),
-  KEY by_change (change_number)
+  KEY by_change (change_number),
+  KEY known (revoked_at, expires_at)
 );
 
 -- The user as bytes: the text collations of MySQL that MariaDB has, too, ignore spaces at the end.

@@ -14,6 +14,7 @@ CREATE TABLE access_keys (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX access_keys_by_app ON access_keys (app, created_at);
 CREATE INDEX access_keys_by_change ON access_keys (change_number);
+CREATE INDEX access_keys_known ON access_keys (expires_at) WHERE revoked_at IS NULL;
 
 CREATE TABLE user_revocations (
   app TEXT NOT NULL,
