@@ -13,7 +13,7 @@ use tokio::{
 };
 use url::Url;
 
-use super::free_port;
+use super::{eventually, free_port};
 
 /// A proxy that refuses connections until it is opened, and again after it is cut.
 pub struct Proxy {
@@ -74,9 +74,11 @@ impl Proxy {
 
     /// Starts to forward connections.
     pub async fn open(&mut self) {
-        let listener = TcpListener::bind(("127.0.0.1", self.port))
-            .await
-            .expect("the proxy's port is still free");
+        // A program that another test is starting holds a copy of the former listener until its `exec`.
+        let listener = eventually("the proxy's port is free", async || {
+            TcpListener::bind(("127.0.0.1", self.port)).await
+        })
+        .await;
         let forwarding = forward(listener, self.address.clone(), self.state.subscribe());
         self.forwarding = Some(tokio::spawn(forwarding));
     }
