@@ -141,10 +141,8 @@ impl Keys {
         let revoked = self
             .backend
             .revoke_user(&revocation, limit, self.kept_since());
-        revoked.await.map_err(|error| match error {
-            stores::Error::Full(_) => Invalid::TooManyRevocations(limit).into(),
-            error => error.into(),
-        })
+        let issued_until = revoked.await?;
+        issued_until.ok_or_else(|| Invalid::TooManyRevocations(limit).into())
     }
 
     /// Second since 1970. Tokens that were issued before have ended, whatever `auth.token_max_ttl_s` is set to, so their

@@ -5,7 +5,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Backend, Error, Result};
+use super::{Backend, Result};
 use crate::domain::{AppId, Key, KeyId, KeyText, Timestamp};
 
 /// Time limit of a read of all keys and revocations.
@@ -173,16 +173,13 @@ impl Backend {
 
     /// Revokes the tokens of a user that were issued up to the second `issued_until`, and returns the second up to which
     /// they are revoked. It is above that of every earlier call, because tokens that were signed since are issued after that.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Full`] if this many other users of the application were revoked since `kept_since`.
+    /// `None` if the tokens of `limit` other users of the application were revoked since `kept_since`.
     pub async fn revoke_user(
         &self,
         revocation: &UserRevocation,
         limit: usize,
         kept_since: i64,
-    ) -> Result<i64> {
+    ) -> Result<Option<i64>> {
         dispatch!(self.revoke_user(revocation, limit, kept_since), services: mysql.revoke_user)
     }
 
@@ -194,14 +191,5 @@ impl Backend {
     /// Records that keys were used on the day of `now`.
     pub async fn record_key_uses(&self, keys: &[KeyId], now: Timestamp) -> Result<()> {
         dispatch!(self.record_key_uses(keys, now), services: mysql.record_key_uses)
-    }
-}
-
-impl Error {
-    /// Error of [`Backend::revoke_user`] beyond the limit.
-    pub(super) fn too_many_revocations(limit: usize) -> Self {
-        Self::Full(format!(
-            "tokens of {limit} users of the application were revoked within a day (limits.user_revocations)"
-        ))
     }
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::Timestamp,
-    stores::{CredentialChanges, Error, PRUNED, Result, UserRevocation, call::call},
+    stores::{CredentialChanges, PRUNED, Result, UserRevocation, call::call},
 };
 
 impl Embedded {
@@ -33,14 +33,13 @@ impl Embedded {
         revocation: &UserRevocation,
         limit: usize,
         kept_since: i64,
-    ) -> Result<i64> {
+    ) -> Result<Option<i64>> {
         let revocation = revocation.clone();
         let revoke = move |connection: &mut SqliteConnection| {
             insert_revocation(connection, &revocation, limit, kept_since)
         };
         let call = call!("records", "revoke_user");
-        let revoked = self.change_credentials(call, revoke).await?;
-        revoked.ok_or_else(|| Error::too_many_revocations(limit))
+        self.change_credentials(call, revoke).await
     }
 
     pub(crate) async fn prune_revocations(&self, kept_since: i64) -> Result<usize> {

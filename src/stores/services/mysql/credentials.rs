@@ -13,9 +13,7 @@ use super::{
 };
 use crate::{
     domain::Timestamp,
-    stores::{
-        CredentialChanges, Error, PRUNED, RELOAD_TIME_LIMIT, Result, UserRevocation, call::call,
-    },
+    stores::{CredentialChanges, PRUNED, RELOAD_TIME_LIMIT, Result, UserRevocation, call::call},
 };
 
 impl Mysql {
@@ -78,7 +76,7 @@ impl Mysql {
         revocation: &UserRevocation,
         limit: usize,
         kept_since: i64,
-    ) -> Result<i64> {
+    ) -> Result<Option<i64>> {
         let (app, user) = (revocation.app.to_string(), revocation.user.as_bytes());
         let revoke = async |connection: &mut Connection| {
             let number = change_number::next(connection).await?;
@@ -111,10 +109,9 @@ impl Mysql {
                 .await?;
             Ok(Some(until))
         };
-        let revoked = call!("records", "revoke_user").timed(self.pool.transaction(revoke));
-        revoked
-            .await?
-            .ok_or_else(|| Error::too_many_revocations(limit))
+        call!("records", "revoke_user")
+            .timed(self.pool.transaction(revoke))
+            .await
     }
 
     pub(crate) async fn prune_revocations(&self, kept_since: i64) -> Result<usize> {
