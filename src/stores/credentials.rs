@@ -37,6 +37,14 @@ impl StoredKey {
             is_revoked: false,
         }
     }
+
+    /// Outcome of the creation of this key where a key with its ID exists, which has this hash.
+    pub(super) fn compare(&self, hash: &[u8], is_revoked: bool) -> KeyCreation {
+        match hash == self.hash {
+            true => KeyCreation::Exists { is_revoked },
+            false => KeyCreation::Taken,
+        }
+    }
 }
 
 impl fmt::Debug for StoredKey {

@@ -10,16 +10,13 @@ use diesel::{
 
 use super::{
     Embedded, change_number,
-    error::{Failure, failed},
+    error::failed,
     rows::{app_id, millis, signed},
     schema::access_keys,
 };
 use crate::{
     domain::{AppId, Key, KeyId, Timestamp, key::EXPIRED_KEPT, time::from_millis},
-    stores::{
-        Error, KeyCreation, KeyLimits, KeyPage, Result, StoredKey,
-        call::{Call, call},
-    },
+    stores::{Error, KeyCreation, KeyLimits, KeyPage, Result, StoredKey, call::call},
 };
 
 /// A row of `access_keys`.
@@ -60,16 +57,6 @@ impl KeyRow {
             revoked_at: None,
             last_used: None,
             change_number,
-        }
-    }
-
-    /// Outcome of the creation of a key with the same ID.
-    fn compare(&self, new: &StoredKey) -> KeyCreation {
-        match self.hash == new.hash {
-            true => KeyCreation::Exists {
-                is_revoked: self.revoked_at.is_some(),
-            },
-            false => KeyCreation::Taken,
         }
     }
 
@@ -153,7 +140,7 @@ fn find_key(
         .select(KeyRow::as_select())
         .first(connection)
         .optional()?;
-    Ok(row.map(|row| row.compare(stored)))
+    Ok(row.map(|row| stored.compare(&row.hash, row.revoked_at.is_some())))
 }
 
 fn insert_key(
@@ -182,19 +169,6 @@ fn insert_key(
 }
 
 impl Embedded {
-    /// Runs a change of credentials as one transaction.
-    pub(super) async fn change_credentials<T: Send + 'static>(
-        &self,
-        call: &Call,
-        change: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
-    ) -> Result<T> {
-        let change = move |connection: &mut SqliteConnection| {
-            let change = connection.immediate_transaction(change);
-            change.map_err(Failure::from)
-        };
-        self.writer.run(call, change).await
-    }
-
     pub(crate) async fn create_key(
         &self,
         key: &StoredKey,

@@ -1,8 +1,24 @@
-//! Numbers of the changes of credentials.
+//! Changes of credentials: their transaction, and their numbers.
 
 use diesel::prelude::*;
 
-use super::schema::credential_changes;
+use super::{Embedded, error::Failure, schema::credential_changes};
+use crate::stores::{Result, call::Call};
+
+impl Embedded {
+    /// Runs a change of credentials as one transaction.
+    pub(super) async fn change_credentials<T: Send + 'static>(
+        &self,
+        call: &Call,
+        change: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
+    ) -> Result<T> {
+        let change = move |connection: &mut SqliteConnection| {
+            let change = connection.immediate_transaction(change);
+            change.map_err(Failure::from)
+        };
+        self.writer.run(call, change).await
+    }
+}
 
 /// Takes the next number. The row stays locked until the transaction ends, so changes run one after the other.
 ///

@@ -61,16 +61,6 @@ impl KeyRow {
         }
     }
 
-    /// Outcome of the creation of a key with the same ID.
-    fn compare(&self, new: &StoredKey) -> KeyCreation {
-        match self.hash == new.hash {
-            true => KeyCreation::Exists {
-                is_revoked: self.revoked_at.is_some(),
-            },
-            false => KeyCreation::Taken,
-        }
-    }
-
     /// The key.
     pub(super) fn read(self) -> Result<StoredKey> {
         let id = KeyId::parse(&self.id).ok_or_else(|| corrupt("id"))?;
@@ -154,7 +144,7 @@ async fn find_key(
         .first(connection)
         .await
         .optional()?;
-    Ok(row.map(|row| row.compare(stored)))
+    Ok(row.map(|row| stored.compare(&row.hash, row.revoked_at.is_some())))
 }
 
 async fn insert_key(
