@@ -602,18 +602,13 @@ async fn list_of_chats_holds_only_those_of_the_token(server: &Server) {
 
 #[apply(on_embedded!)]
 async fn rate_limit_counts_users_keys_and_addresses_apart(fixture: &Fixture) {
-    let mut settings = fixture.guarded();
-    settings.push(("CONFAB_LIMITS__REQUESTS_PER_SECOND", "1".into()));
-    settings.push(("CONFAB_LIMITS__BURST", "100".into()));
-    settings.push((
-        "CONFAB_SERVER__CORS_ORIGINS",
-        "https://chat.example.com".into(),
-    ));
-    let settings: Vec<_> = settings
-        .iter()
-        .map(|(name, value)| (*name, &**value))
-        .collect();
-    let api = fixture.start_with(&settings).await;
+    let api = fixture
+        .start_guarded(&[
+            ("CONFAB_LIMITS__REQUESTS_PER_SECOND", "1"),
+            ("CONFAB_LIMITS__BURST", "100"),
+            ("CONFAB_SERVER__CORS_ORIGINS", "https://chat.example.com"),
+        ])
+        .await;
     let app = api.new_app().await;
     let key = api.new_key(&app, &json!({})).await;
     let second = api.new_key(&app, &json!({})).await;

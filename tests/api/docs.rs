@@ -48,13 +48,8 @@ pub async fn execute(browser: &mut Browser, path: &str, parameters: &[(&str, &st
 
 #[apply(on_each_backend_in_browser!)]
 async fn docs_page_sends_the_key_that_was_entered(fixture: &Fixture) {
-    let settings = fixture.guarded();
-    let settings: Vec<_> = settings
-        .iter()
-        .map(|(name, value)| (*name, &**value))
-        .collect();
-    let api = fixture.start_with(&settings).await;
-    let key = std::fs::read_to_string(settings[1].1).expect("a key");
+    let api = fixture.start_guarded(&[]).await;
+    let key = std::fs::read_to_string(&fixture.guarded()[1].1).expect("a key");
     let mut browser = Browser::start().await;
     browser
         .open(format!("http://127.0.0.1:{}/docs", api.port))

@@ -10,15 +10,13 @@ use crate::support::{
 
 /// Starts the program in required mode at the most talkative level.
 async fn start(fixture: &Fixture) -> Process {
-    let mut settings = fixture.guarded();
-    settings.push(("CONFAB_LOG__LEVEL", "trace".into()));
-    settings.push(("CONFAB_LOG__FORMAT", "json".into()));
-    settings.push(("CONFAB_WORKERS__TRIES", "1".into()));
-    let settings: Vec<_> = settings
-        .iter()
-        .map(|(name, value)| (*name, &**value))
-        .collect();
-    fixture.start_with(&settings).await
+    fixture
+        .start_guarded(&[
+            ("CONFAB_LOG__LEVEL", "trace"),
+            ("CONFAB_LOG__FORMAT", "json"),
+            ("CONFAB_WORKERS__TRIES", "1"),
+        ])
+        .await
 }
 
 /// Waits for a log line that `is_wanted`.

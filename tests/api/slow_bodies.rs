@@ -61,15 +61,13 @@ impl Begun {
 
 #[apply(on_each_backend!)]
 async fn credential_revoked_before_the_body_arrives_is_refused(fixture: &Fixture) {
-    let mut settings = fixture.guarded();
     // With a rate limit the caller is identified before the route is known.
-    settings.push(("CONFAB_LIMITS__REQUESTS_PER_SECOND", "1000".into()));
-    settings.push(("CONFAB_LIMITS__BURST", "1000".into()));
-    let settings: Vec<_> = settings
-        .iter()
-        .map(|(name, value)| (*name, &**value))
-        .collect();
-    let api = fixture.start_with(&settings).await;
+    let api = fixture
+        .start_guarded(&[
+            ("CONFAB_LIMITS__REQUESTS_PER_SECOND", "1000"),
+            ("CONFAB_LIMITS__BURST", "1000"),
+        ])
+        .await;
     let app = api.new_app().await;
     let chat = api.new_chat(&app).await;
     let kept = api.new_key(&app, &json!({})).await;

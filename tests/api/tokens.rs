@@ -256,13 +256,9 @@ async fn token_issued_after_many_revocations_is_valid_at_once(server: &Server) {
 
 #[apply(on_each_backend!)]
 async fn revocations_of_too_many_users_are_refused(fixture: &Fixture) {
-    let mut settings = fixture.guarded();
-    settings.push(("CONFAB_LIMITS__USER_REVOCATIONS", "2".into()));
-    let settings: Vec<_> = settings
-        .iter()
-        .map(|(name, value)| (*name, &**value))
-        .collect();
-    let api = fixture.start_with(&settings).await;
+    let api = fixture
+        .start_guarded(&[("CONFAB_LIMITS__USER_REVOCATIONS", "2")])
+        .await;
     let (app, other) = (api.new_app().await, api.new_app().await);
     let revoke = async |app: &App, user: &str| {
         let path = format!("{app}/token/revoke");

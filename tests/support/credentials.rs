@@ -5,7 +5,7 @@ use chrono::{SecondsFormat, TimeDelta, Utc};
 use ring::{digest, hmac};
 use serde_json::{Value, json};
 
-use super::{App, Client, Fixture};
+use super::{App, Client, Fixture, Process};
 
 /// Variable of the setting `auth.first_key_file`.
 pub const FIRST_KEY_FILE: &str = "CONFAB_AUTH__FIRST_KEY_FILE";
@@ -95,5 +95,13 @@ impl Fixture {
             ("CONFAB_AUTH__MODE", "required".to_owned()),
             (FIRST_KEY_FILE, file.display().to_string()),
         ]
+    }
+
+    /// Starts a process in required mode, with further settings. Its client has the installation key.
+    pub async fn start_guarded(&self, further: &[(&str, &str)]) -> Process {
+        let guarded = self.guarded();
+        let guarded = guarded.iter().map(|(name, value)| (*name, &**value));
+        let settings: Vec<_> = guarded.chain(further.iter().copied()).collect();
+        self.start_with(&settings).await
     }
 }
