@@ -44,11 +44,11 @@ const CONNECTIONS: usize = 256;
 /// Time limit for open requests at shutdown.
 const SHUTDOWN: Duration = Duration::from_secs(5);
 
-/// Who is let in to the API, as the dashboard shows it.
+/// Access to the API, as the dashboard shows it.
 pub struct ApiAccess {
     /// The keys.
     pub keys: Keys,
-    /// Who is let in.
+    /// Mode of access.
     pub mode: AuthMode,
     /// Address of the API that other machines may reach, if there is one.
     pub reachable_address: Option<String>,

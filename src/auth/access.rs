@@ -8,7 +8,7 @@ use super::{
 };
 use crate::domain::{AppId, Number};
 
-/// What a route requires of its caller in required mode. In open mode nothing is required.
+/// Requirement of a route for its callers in required mode. In open mode nothing is required.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Nothing, not even a credential.
@@ -76,7 +76,7 @@ impl Access {
         refusals
     }
 
-    /// What the caller does there.
+    /// Action of a caller on the route.
     fn action(self) -> Action {
         match self {
             Self::Public | Self::WholeApplication => Action::Read,

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::domain::{Actor, AppId, KeyText, Number};
 
-/// Who sent a request.
+/// Sender of a request.
 #[derive(Debug, Clone)]
 pub enum Caller {
     /// Anyone: no credential is looked at in open mode, or at a public route.

@@ -34,7 +34,7 @@ pub struct Issued {
 
 impl Auth {
     /// Signs a token with an application key. It ends with the key, if that is earlier. It is issued after the last revocation
-    /// of the user's tokens, whichever process made that.
+    /// of the user's tokens, by any process.
     ///
     /// # Errors
     ///

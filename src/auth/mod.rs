@@ -105,7 +105,7 @@ impl Auth {
         }
     }
 
-    /// Who is let in.
+    /// Mode of access.
     pub fn mode(&self) -> AuthMode {
         self.settings.mode()
     }

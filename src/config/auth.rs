@@ -13,7 +13,7 @@ use super::{
 /// Settings of the credentials.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Auth {
-    /// Who is let in; `None`: everybody, because only this machine can reach the server.
+    /// Mode that was set. Without one every request is let in, as only this machine can reach the server.
     #[serde(deserialize_with = "mode")]
     mode: Option<AuthMode>,
     /// File with an installation key. Empty: none.
@@ -28,7 +28,7 @@ pub struct Auth {
     pub token_cache_bytes: usize,
 }
 
-/// Who is let in.
+/// Mode of access to the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AuthMode {

@@ -38,7 +38,7 @@ pub struct Settings {
     pub server: Server,
     /// The operators' listener.
     pub admin: Admin,
-    /// Who is let in.
+    /// Access to the API.
     pub auth: Auth,
     /// Settings of [`BackendKind::Embedded`].
     pub embedded: EmbeddedSettings,

@@ -18,7 +18,7 @@ pub struct Actor {
 pub struct Origin {
     /// ID of the request.
     pub request: RequestId,
-    /// Who sent it; `None` in open mode.
+    /// Key and user that sent it; `None` in open mode.
     pub actor: Option<Actor>,
 }
 

@@ -33,7 +33,7 @@ const BEARER: &str = "Bearer";
 /// Access rule of a route.
 #[derive(Debug, Clone, Copy)]
 pub struct Rule {
-    /// What it requires of the caller.
+    /// Requirement for callers.
     pub access: Access,
     /// Tells whether requests have a body, whose size is checked first.
     pub has_body: bool,
