@@ -4,7 +4,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 FORMER=faee01a # what upgrades come from: the last version that was released, or given to anybody
 FORMAT_1=daadfac # the last commit before the stores had a format
-FORMERS=${CONFAB_FORMERS:-$FORMER $FORMAT_1}
+FORMAT_2=5a15d7a # the last commit with format 2
+FORMERS=${CONFAB_FORMERS:-$FORMER $FORMAT_1 $FORMAT_2}
 
 for former in $FORMERS; do
   sources=target/former/$former
@@ -20,8 +21,9 @@ done
 for former in $FORMERS; do
   echo "upgrade-test: from $former"
   # Sections of settings that it does not know.
-  lacks=AUTH
-  [ "$former" != "$FORMER" ] || lacks='ADMIN\|AUTH'
+  lacks='AUTH\|RETENTION'
+  [ "$former" != "$FORMER" ] || lacks='ADMIN\|AUTH\|RETENTION'
+  [ "$former" != "$FORMAT_2" ] || lacks=RETENTION
   CONFAB_TEST_FORMER=$PWD/target/former/confab-$former CONFAB_TEST_FORMER_LACKS=$lacks \
     cargo test --locked --features upgrade --test upgrade -- --include-ignored "$@"
 done

@@ -18,6 +18,9 @@
 //! | `server_thread`, `admin_thread` | a thread of the API's or of the admin listener's server starts |
 //! | `migrated` | the schema is up to date, and the workers are not started |
 //! | `between_rebuild_pages` | a rebuild has put a page, and kept how far it has come |
+//! | `before_erasure_commit` | documents of erased messages are empty, and their rows are removed in a transaction that ends now |
+//! | `before_expired_rows_are_removed` | documents of messages that retention deleted are empty, and their rows still exist |
+//! | `between_erase_steps` | a step of an erasure is done, and the next one not begun |
 
 #[cfg(not(feature = "breakpoints"))]
 mod armed {

@@ -133,6 +133,7 @@ pub async fn start(settings: &Settings, migrate: bool) -> anyhow::Result<Running
         maintenance,
         counters,
         settings: settings.workers.clone(),
+        messages_age: settings.retention.messages_age(),
         process: process.clone(),
         stop: stop.clone(),
     };

@@ -19,6 +19,8 @@ pub enum Access {
     Member(Action),
     /// A key, or a user who may read and has all chats.
     WholeApplication,
+    /// Any key, and no user. The route exists in open mode, too.
+    Server(Action),
     /// Any key. As the next two, only in required mode.
     Key(Action),
     /// An application key.
@@ -63,7 +65,7 @@ impl Access {
             Self::Public => return Vec::new(),
             Self::Member(_) => vec![right(self.action())],
             Self::WholeApplication => vec![NEEDS_KEY, READ],
-            Self::Key(_) => vec![NEEDS_KEY],
+            Self::Server(_) | Self::Key(_) => vec![NEEDS_KEY],
             Self::ApplicationKey(_) => vec![NEEDS_KEY, NEEDS_APPLICATION_KEY],
             Self::NewApplication | Self::InstallationKey(_) => {
                 vec![NEEDS_KEY, NEEDS_INSTALLATION_KEY]
@@ -82,6 +84,7 @@ impl Access {
             Self::Public | Self::WholeApplication => Action::Read,
             Self::NewApplication => Action::Write,
             Self::Member(action)
+            | Self::Server(action)
             | Self::Key(action)
             | Self::ApplicationKey(action)
             | Self::InstallationKey(action) => action,
@@ -136,6 +139,7 @@ impl Access {
             Self::Public | Self::Member(_) => false,
             Self::WholeApplication => token.chats != Chats::All,
             Self::NewApplication
+            | Self::Server(_)
             | Self::Key(_)
             | Self::ApplicationKey(_)
             | Self::InstallationKey(_) => true,

@@ -117,7 +117,7 @@ impl Auth {
         if revoked.is_some_and(|until| token.issued_at <= until) {
             return Err(AuthError::Invalid);
         }
-        self.note_use(&key);
+        self.note_use(&key, now);
         Ok(Caller::User { token, key })
     }
 }

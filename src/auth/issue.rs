@@ -33,8 +33,8 @@ pub struct Issued {
 }
 
 impl Auth {
-    /// Signs a token with an application key. It ends with the key, if that is earlier. It is issued after the last revocation
-    /// of the user's tokens, by any process.
+    /// Signs a token with an application key. The token ends with the key, if that is earlier. Its `iat` is after the last
+    /// revocation of the user's tokens in any process.
     ///
     /// # Errors
     ///

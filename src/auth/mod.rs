@@ -133,10 +133,11 @@ impl Auth {
         if !key.matches(text) {
             return Err(AuthError::Invalid);
         }
-        if key.key.is_expired(self.now()) {
+        let now = self.now();
+        if key.key.is_expired(now) {
             return Err(AuthError::Expired);
         }
-        self.note_use(&key);
+        self.note_use(&key, now);
         Ok(key)
     }
 
@@ -171,9 +172,9 @@ impl Auth {
         Ok(self.cache().issued_until(app, user))
     }
 
-    /// Notes that a key was used, by its owner or by a token that it has signed.
-    pub fn note_use(&self, key: &CachedKey) {
-        if key.use_at(self.now()) {
+    /// Notes that a key was used now, by its owner or by a token that it has signed.
+    pub fn note_use(&self, key: &CachedKey, now: Timestamp) {
+        if key.use_at(now) {
             let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
             used.insert(key.key.id);
         }

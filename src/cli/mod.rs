@@ -1,13 +1,16 @@
 //! The command line.
 
 mod applications;
+mod counts;
 mod doctor;
+mod erase;
 mod health;
 mod jobs;
 mod keys;
 mod output;
 mod progress;
 mod retry;
+mod search;
 
 use std::{
     io::{self, ErrorKind, Write as _},
@@ -22,11 +25,13 @@ use tracing::warn;
 
 use self::{
     applications::ApplicationsCommand,
+    counts::CountsCommand,
+    erase::Erase,
     jobs::JobsCommand,
     keys::KeysCommand,
     output::{Output, complain},
-    progress::Meter,
-    retry::{retry, retry_long},
+    retry::retry,
+    search::SearchCommand,
 };
 use crate::{
     config::{Environment, Settings},
@@ -108,34 +113,14 @@ enum Command {
     Applications(ApplicationsCommand),
     /// Verify or rebuild the search index.
     #[command(subcommand)]
-    Search(Search),
+    Search(SearchCommand),
     /// Verify the counts.
     #[command(subcommand)]
-    Counts(Counts),
+    Counts(CountsCommand),
+    /// Delete an application, or all messages of a sender, and show the progress of erasures.
+    Erase(Erase),
     /// Print the description of the API: OpenAPI 3.1.
     Openapi,
-}
-
-#[derive(Debug, Subcommand)]
-enum Search {
-    /// Compare every row with its search document; the exit code is 1 if they differ.
-    Verify {
-        /// Repair the differences.
-        #[arg(long)]
-        fix: bool,
-    },
-    /// Build a new search index from the rows and put it into use; resumes an unfinished rebuild.
-    Rebuild,
-}
-
-#[derive(Debug, Subcommand)]
-enum Counts {
-    /// Recount everything; the exit code is 1 if a count is wrong.
-    Verify {
-        /// Correct wrong counts.
-        #[arg(long)]
-        fix: bool,
-    },
 }
 
 impl Cli {
@@ -226,46 +211,11 @@ impl Command {
             }
             Self::Search(command) => command.run(maintenance, output).await,
             Self::Counts(command) => command.run(maintenance, output).await,
-        }
-    }
-}
-
-impl Search {
-    async fn run(self, maintenance: &Maintenance, output: &Output) -> anyhow::Result<ExitCode> {
-        match self {
-            Self::Verify { fix } => {
-                let meter = Meter::new("rows and documents", output.json);
-                let watch = |progress| meter.show(progress);
-                let verify = || maintenance.verify_index(fix, &watch);
-                let report = retry_long(&meter, verify).await?;
-                meter.end();
-                output.index(&report)?;
-                Ok(exit_code(report.findings.len(), report.repaired))
-            }
-            Self::Rebuild => {
-                let meter = Meter::new("messages", output.json);
-                let watch = |progress| meter.show(progress);
-                let rebuild = || maintenance.rebuild_index(&watch);
-                let rebuilt = retry_long(&meter, rebuild).await?;
-                meter.end();
-                output.rebuilt(&rebuilt)?;
+            Self::Erase(erase) => {
+                erase.run(maintenance, output).await?;
                 Ok(ExitCode::SUCCESS)
             }
         }
-    }
-}
-
-impl Counts {
-    async fn run(self, maintenance: &Maintenance, output: &Output) -> anyhow::Result<ExitCode> {
-        let Self::Verify { fix } = self;
-        let meter = Meter::new("applications and chats", output.json);
-        let watch = |progress| meter.show(progress);
-        let verify = || maintenance.verify_counts(fix, &watch);
-        let report = retry_long(&meter, verify).await?;
-        meter.end();
-        output.counts(&report)?;
-        let repaired = if fix { report.findings.len() } else { 0 };
-        Ok(exit_code(report.findings.len(), repaired))
     }
 }
 

@@ -22,8 +22,8 @@ pub use self::{
     rules::MAX_TOKEN_TTL_S,
     secret::{Secret, SecretUrl},
     sections::{
-        Admin, EmbeddedSettings, Limits, Log, LogFormat, LogLevel, ProxyHeader, ServicesSettings,
-        Workers,
+        Admin, EmbeddedSettings, Limits, Log, LogFormat, LogLevel, ProxyHeader, Retention,
+        ServicesSettings, Workers,
     },
     server::Server,
 };
@@ -48,6 +48,8 @@ pub struct Settings {
     pub workers: Workers,
     /// Bounds of the queue, and the rate limit.
     pub limits: Limits,
+    /// Retention of messages.
+    pub retention: Retention,
     /// Log level and format.
     pub log: Log,
 }

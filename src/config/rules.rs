@@ -20,7 +20,7 @@ pub const MAX_TOKEN_TTL_S: i64 = 86_400;
 const PORT: RangeInclusive<i64> = 0..=65_535;
 
 /// Range of every setting that is a number.
-const NUMBERS: [(&str, RangeInclusive<i64>); 37] = [
+const NUMBERS: [(&str, RangeInclusive<i64>); 38] = [
     ("server.port", PORT),
     ("server.creation_port", PORT),
     ("server.connections", 1..=1_000_000),
@@ -59,6 +59,7 @@ const NUMBERS: [(&str, RangeInclusive<i64>); 37] = [
     ("limits.keys", 1..=1_000_000),
     ("limits.keys_per_application", 1..=100_000),
     ("limits.user_revocations", 1..=1_000_000),
+    ("retention.messages_days", 0..=36_500),
 ];
 
 /// Words of every setting that is one of a few, in lower case. They are accepted in any case.

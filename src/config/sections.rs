@@ -196,6 +196,22 @@ pub enum ProxyHeader {
     Forwarded,
 }
 
+/// Retention of messages.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Retention {
+    /// Days after which messages are deleted, 0–36,500; 0: never.
+    pub messages_days: u32,
+}
+
+impl Retention {
+    /// Age at which messages are deleted; `None`: never.
+    pub fn messages_age(self) -> Option<Duration> {
+        const DAY_S: u64 = 24 * 60 * 60;
+        let days = u64::from(self.messages_days);
+        (days > 0).then(|| Duration::from_secs(days * DAY_S))
+    }
+}
+
 /// Settings of the log.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Log {

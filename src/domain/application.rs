@@ -63,8 +63,10 @@ pub struct Application {
     pub id: AppId,
     /// Owner, as given by the client.
     pub username: String,
-    /// The revision of its creation.
+    /// The revision of its creation, or of its deletion.
     pub revision: Revision,
     /// Time at which its creation was accepted.
     pub created_at: Timestamp,
+    /// Time at which its deletion was accepted; `None` if it exists. A deleted application has no username.
+    pub deleted_at: Option<Timestamp>,
 }

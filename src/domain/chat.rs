@@ -26,10 +26,12 @@ pub struct Chat {
     pub key: ChatKey,
     /// Number of counted messages; `None` until the first one is counted.
     pub messages_count: Option<u64>,
-    /// The revision of its creation.
+    /// The revision of its creation, or of its deletion.
     pub revision: Revision,
     /// Time at which its creation was accepted.
     pub created_at: Timestamp,
+    /// Time at which its deletion was accepted; `None` if it exists.
+    pub deleted_at: Option<Timestamp>,
 }
 
 impl Item for Chat {
@@ -41,5 +43,9 @@ impl Item for Chat {
         /// Upper bound: a chat has no texts.
         const SIZE: usize = 128;
         SIZE
+    }
+
+    fn is_deleted(&self) -> bool {
+        self.deleted_at.is_some()
     }
 }

@@ -23,6 +23,12 @@ pub enum Error {
     /// The message has another sender than the user who wants to change it.
     #[error("the message has another sender")]
     OtherSender,
+    /// The idempotency key was used with another body.
+    #[error("Idempotency-Key was used with another body")]
+    KeyReused,
+    /// The message has another version than `If-Match` requires.
+    #[error("Message has changed")]
+    Changed,
     /// A store that is needed cannot be reached just now. A write may or may not have been accepted.
     #[error("{store} is unavailable: {detail}")]
     Unavailable {
@@ -129,6 +135,12 @@ pub enum Invalid {
     /// A token would be longer than this number of characters.
     #[error("chats must be fewer: a token has at most {0} characters")]
     TokenTooLong(usize),
+    /// The header with an idempotency key is malformed.
+    #[error("Idempotency-Key must be 1 to {0} visible ASCII characters")]
+    IdempotencyKey(usize),
+    /// A header that may be given once is given twice.
+    #[error("{0} must be given once")]
+    RepeatedHeader(&'static str),
     /// The body is no JSON, or no UTF-8.
     #[error("Body must be valid JSON in UTF-8")]
     NotJson,

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::{
-    Actor, AppId, Application, Chat, ChatKey, Entity, JobOrigin, Message, MessageData, MessageKey,
+    AppId, Application, Chat, ChatKey, Entity, IdempotencyKey, JobOrigin, Message, MessageKey,
     Number, Revision,
 };
 
@@ -20,6 +20,12 @@ pub enum Kind {
     CreateMessage,
     /// Store a message's new text.
     UpdateMessage,
+    /// Store the deletion of a message.
+    DeleteMessage,
+    /// Store the deletion of a chat.
+    DeleteChat,
+    /// Store the deletion of an application.
+    DeleteApplication,
 }
 
 /// Effect of a job on its entity.
@@ -29,15 +35,20 @@ pub enum Action {
     Create,
     /// Changes an existing entity.
     Update,
+    /// Deletes an existing entity, and all that belongs to it.
+    Delete,
 }
 
 impl Kind {
-    /// All kinds, in the order in which entities are created.
-    pub const ALL: [Self; 4] = [
+    /// All kinds, in the order in which entities are created and deleted.
+    pub const ALL: [Self; 7] = [
         Self::CreateApplication,
         Self::CreateChat,
         Self::CreateMessage,
         Self::UpdateMessage,
+        Self::DeleteMessage,
+        Self::DeleteChat,
+        Self::DeleteApplication,
     ];
 
     /// Name in the queue's keys, the log and the command line: `<action>_<entity>`, as Redis scripts expect.
@@ -47,6 +58,9 @@ impl Kind {
             Self::CreateChat => "create_chat",
             Self::CreateMessage => "create_message",
             Self::UpdateMessage => "update_message",
+            Self::DeleteMessage => "delete_message",
+            Self::DeleteChat => "delete_chat",
+            Self::DeleteApplication => "delete_application",
         }
     }
 
@@ -60,90 +74,17 @@ impl Kind {
         match self {
             Self::CreateApplication | Self::CreateChat | Self::CreateMessage => Action::Create,
             Self::UpdateMessage => Action::Update,
+            Self::DeleteMessage | Self::DeleteChat | Self::DeleteApplication => Action::Delete,
         }
     }
 
     /// Entity that is written.
     pub fn entity(self) -> Entity {
         match self {
-            Self::CreateApplication => Entity::Application,
-            Self::CreateChat => Entity::Chat,
-            Self::CreateMessage | Self::UpdateMessage => Entity::Message,
+            Self::CreateApplication | Self::DeleteApplication => Entity::Application,
+            Self::CreateChat | Self::DeleteChat => Entity::Chat,
+            Self::CreateMessage | Self::UpdateMessage | Self::DeleteMessage => Entity::Message,
         }
-    }
-}
-
-/// Valid write that a client requests and the queue has not accepted yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Write {
-    /// The queue it goes to.
-    pub kind: Kind,
-    /// Key of the written entity; a number that is not assigned yet is 0.
-    pub target: Target,
-    /// Content to store: a username, or the text of a message.
-    pub text: Option<String>,
-    /// Data of a message, as compact JSON.
-    pub data: Option<String>,
-    /// Sender of a new message.
-    pub sender: Option<String>,
-    /// Who requested it; `None` in open mode.
-    pub actor: Option<Actor>,
-}
-
-impl Write {
-    /// Creates an application under an ID that is probably free.
-    pub fn create_application(app: AppId, username: impl Into<String>) -> Self {
-        Self::new(Kind::CreateApplication, app, 0, 0, Some(username.into()))
-    }
-
-    /// The next chat of an application.
-    pub fn create_chat(app: AppId) -> Self {
-        Self::new(Kind::CreateChat, app, 0, 0, None)
-    }
-
-    /// The next message of a chat.
-    pub fn create_message(chat: ChatKey, text: impl Into<String>) -> Self {
-        let text = Some(text.into());
-        Self::new(Kind::CreateMessage, chat.app, chat.number, 0, text)
-    }
-
-    /// A new text for a message, whose data is removed.
-    pub fn update_message(
-        MessageKey { chat, number }: MessageKey,
-        text: impl Into<String>,
-    ) -> Self {
-        let text = Some(text.into());
-        Self::new(Kind::UpdateMessage, chat.app, chat.number, number, text)
-    }
-
-    fn new(kind: Kind, app: AppId, chat: Number, number: Number, text: Option<String>) -> Self {
-        let target = Target { app, chat, number };
-        Self {
-            kind,
-            target,
-            text,
-            data: None,
-            sender: None,
-            actor: None,
-        }
-    }
-
-    /// Names who requested it.
-    pub fn by(self, actor: Option<&Actor>) -> Self {
-        let actor = actor.cloned();
-        Self { actor, ..self }
-    }
-
-    /// Adds the data of a message.
-    pub fn with_data(self, data: Option<&MessageData>) -> Self {
-        let data = data.map(|data| data.as_str().to_owned());
-        Self { data, ..self }
-    }
-
-    /// Adds the sender of a new message.
-    pub fn with_sender(self, sender: Option<&str>) -> Self {
-        let sender = sender.map(str::to_owned);
-        Self { sender, ..self }
     }
 }
 
@@ -190,14 +131,15 @@ impl fmt::Display for Target {
     }
 }
 
-/// Change that a job asks a worker to store: the state of the entity after this write.
+/// Change that a job asks a worker to store: the state of the entity after this write. A deletion is a change to a deleted
+/// entity without content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// A new application.
+    /// An application, as created or as deleted.
     Application(Application),
-    /// A new chat.
+    /// A chat, as created or as deleted.
     Chat(Chat),
-    /// A message, as created or as updated.
+    /// A message, as created, as updated or as deleted.
     Message(Message),
 }
 
@@ -253,6 +195,26 @@ pub struct Job {
     pub tries: u32,
     /// Request that wrote it, and who sent that, as far as known.
     pub origin: JobOrigin,
+    /// Idempotency key of a creation.
+    pub idempotency: Option<IdempotencyKey>,
     /// Change to store, or the reason why the payload cannot be parsed.
     pub change: std::result::Result<Change, String>,
+}
+
+/// Idempotency key of a creation that is stored, and what it created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyedCreation {
+    /// The created chat or message.
+    pub target: Target,
+    /// The key.
+    pub key: IdempotencyKey,
+}
+
+impl Job {
+    /// Idempotency key of the creation, and what it creates.
+    pub fn keyed_creation(&self) -> Option<KeyedCreation> {
+        let target = self.change.as_ref().ok()?.target();
+        let key = self.idempotency?;
+        Some(KeyedCreation { target, key })
+    }
 }

@@ -54,13 +54,23 @@ pub struct Message {
     pub created_at: Timestamp,
     /// Time at which its last update was accepted; `None` if there was none.
     pub updated_at: Option<Timestamp>,
+    /// Time at which its deletion was accepted; `None` if it exists. A deleted message has no text, data and sender.
+    pub deleted_at: Option<Timestamp>,
 }
 
 impl Message {
     /// Merges two writes to the same message, in any order: the newer text and data win. Creation time and sender are
     /// those of the creation; without it those of a write that knows them, the oldest of several. They never depend on
     /// which time is earlier, because clocks are set back.
+    ///
+    /// A deletion wins over any write, whatever their revisions.
     pub fn merge(self, other: Self) -> Self {
+        match (self.deleted_at, other.deleted_at) {
+            (Some(_), Some(_)) if self.revision >= other.revision => return self,
+            (_, Some(_)) => return other.with_revision_of(&self),
+            (Some(_), None) => return self.with_revision_of(&other),
+            (None, None) => {}
+        }
         let rank = |message: &Self| {
             let is_creation = message.updated_at.is_none();
             let knows_creation = message.updated_at != Some(message.created_at);
@@ -86,6 +96,30 @@ impl Message {
     }
 }
 
+impl Message {
+    /// A message without content, deleted at this time.
+    pub fn deleted(key: MessageKey, revision: Revision, at: Timestamp) -> Self {
+        Self {
+            key,
+            text: String::new(),
+            data: None,
+            sender: None,
+            revision,
+            created_at: at,
+            updated_at: None,
+            deleted_at: Some(at),
+        }
+    }
+
+    /// Raises the revision of a deletion to that of a later write, over which the deletion wins.
+    fn with_revision_of(self, other: &Self) -> Self {
+        Self {
+            revision: self.revision.max(other.revision),
+            ..self
+        }
+    }
+}
+
 impl Item for Message {
     fn number(&self) -> Number {
         self.key.number
@@ -96,6 +130,10 @@ impl Item for Message {
         const OTHER_FIELDS: usize = 256;
         let sender = self.sender.as_deref().map_or(0, json_length);
         json_length(&self.text) + sender + self.data.as_ref().map_or(0, String::len) + OTHER_FIELDS
+    }
+
+    fn is_deleted(&self) -> bool {
+        self.deleted_at.is_some()
     }
 }
 
@@ -127,6 +165,7 @@ mod tests {
             revision: Revision(revision),
             created_at: from_millis(created),
             updated_at: updated.map(from_millis),
+            deleted_at: None,
         }
     }
 
@@ -221,5 +260,19 @@ mod tests {
             let json = serde_json::json!(text).to_string();
             assert_eq!(json_length(text) + 2, json.len(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn deletion_wins_over_any_write_in_any_order() {
+        let key = message(0, 0, None).key;
+        let deletion = |revision| Message::deleted(key, Revision(revision), from_millis(5000));
+        for revision in [1, 9] {
+            let write = message(revision, 1000, Some(2000));
+            let expected = deletion(revision.max(5));
+            assert_eq!(deletion(5).merge(write.clone()), expected);
+            assert_eq!(write.merge(deletion(5)), expected);
+        }
+        assert_eq!(deletion(5).merge(deletion(6)), deletion(6));
+        assert_eq!(deletion(6).merge(deletion(5)), deletion(6));
     }
 }

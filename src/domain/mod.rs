@@ -2,7 +2,9 @@
 
 pub mod application;
 pub mod chat;
+pub mod condition;
 pub mod error;
+pub mod idempotency;
 pub mod job;
 pub mod key;
 pub mod message;
@@ -12,11 +14,14 @@ pub mod page;
 pub mod request_id;
 pub mod text;
 pub mod time;
+pub mod write;
 
 pub use application::{AppId, Application, LOST_USERNAME, Username};
 pub use chat::{Chat, ChatKey};
+pub use condition::Condition;
 pub use error::{Entity, Error, Invalid, Result};
-pub use job::{Action, Change, Job, Kind, Target, Write};
+pub use idempotency::{Hash, IdempotencyKey, KeyOfCreation};
+pub use job::{Action, Change, Job, KeyedCreation, Kind, Target};
 pub use key::{Key, KeyId, KeyName, KeyText};
 pub use message::{
     Message, MessageContent, MessageData, MessageKey, MessageText, NewMessage, Sender,
@@ -26,3 +31,4 @@ pub use origin::{Actor, JobOrigin, Origin};
 pub use page::Page;
 pub use request_id::RequestId;
 pub use time::Timestamp;
+pub use write::Write;

@@ -104,7 +104,8 @@ pub struct Listing<T> {
 }
 
 impl<T: Item> Listing<T> {
-    /// Makes a page of the items that were read for `page.with_one_more()`.
+    /// Makes a page of the items that were read for `page.with_one_more()`. Deleted ones count, so that a page is read at
+    /// a bounded cost, and are left out.
     pub fn new(page: &Page, part: Part<T>) -> Self {
         let mut items = part.items;
         let more = page.cut(&mut items) || part.more;
@@ -124,6 +125,7 @@ impl<T: Item> Listing<T> {
                 Some(last.unwrap_or(after)).filter(|_| more),
             )
         };
+        items.retain(|item| !item.is_deleted());
         Self {
             previous: previous.filter(|first| *first > 1),
             next,
@@ -143,6 +145,10 @@ mod tests {
 
         fn size(&self) -> usize {
             10
+        }
+
+        fn is_deleted(&self) -> bool {
+            *self >= 1000
         }
     }
 

@@ -118,7 +118,11 @@ impl From<Refusal> for HttpError {
 /// Text of an error without the details, which are for the log.
 fn text(error: &Error) -> String {
     match error {
-        Error::Invalid(_) | Error::NotFound(_) | Error::KeyNotFound => error.to_string(),
+        Error::Invalid(_)
+        | Error::NotFound(_)
+        | Error::KeyNotFound
+        | Error::KeyReused
+        | Error::Changed => error.to_string(),
         Error::OtherSender => "Not allowed: another sender's message".into(),
         Error::Unavailable { .. } => "Try again shortly: a store is out of reach".into(),
         Error::Full { .. } => "Try again shortly: the queue is full".into(),
@@ -178,6 +182,8 @@ impl ResponseError for HttpError {
             Self::CrossSite | Self::NotAllowed(_) | Self::Domain(Error::OtherSender) => {
                 StatusCode::FORBIDDEN
             }
+            Self::Domain(Error::KeyReused) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Domain(Error::Changed) => StatusCode::PRECONDITION_FAILED,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -217,6 +223,11 @@ pub fn log<B>(response: &ServiceResponse<B>) {
             warn!(request, %error, "Request rejected with 503; the client may retry")
         }
         Error::Internal { .. } => error!(request, %error, "Request failed with 500"),
-        Error::Invalid(_) | Error::NotFound(_) | Error::KeyNotFound | Error::OtherSender => {}
+        Error::Invalid(_)
+        | Error::NotFound(_)
+        | Error::KeyNotFound
+        | Error::OtherSender
+        | Error::KeyReused
+        | Error::Changed => {}
     }
 }

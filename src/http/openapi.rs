@@ -13,6 +13,7 @@ use utoipa::{
 use super::{
     error::{ErrorBody, HttpError},
     error_responses::add,
+    extract::idempotency,
     routes,
 };
 use crate::{
@@ -66,6 +67,7 @@ pub fn document(mode: AuthMode) -> Document {
             }
             if let Some(operation) = slot {
                 complete(&route.path, *method == HttpMethod::Get, operation);
+                describe_writes(&route.path, method, operation);
                 if mode == AuthMode::Required {
                     protect(&route.path, access, operation);
                 }
@@ -172,6 +174,38 @@ fn complete(path: &str, is_get: bool, operation: &mut Operation) {
                 A page may have fewer items than its limit; only a missing `next` means the end.";
             let example = "<?limit=10&after=20>; rel=\"next\"";
             add_header(response, "Link", neighbours, example);
+        }
+    }
+}
+
+/// Adds the errors and headers of creations that can be repeated, and the headers of writes that make a version of a message.
+fn describe_writes(path: &str, method: &HttpMethod, operation: &mut Operation) {
+    let creates_once = *method == HttpMethod::Post
+        && ["/chat", "/chats", "/message"]
+            .iter()
+            .any(|end| path.ends_with(end));
+    let makes_version = creates_once && path.ends_with("/message") || *method == HttpMethod::Put;
+    let responses = &mut operation.responses.responses;
+    if creates_once {
+        let created = match path.ends_with("/message") {
+            true => Entity::Message,
+            false => Entity::Chat,
+        };
+        add(responses, idempotency::ERRORS.map(HttpError::from));
+        let replay = [Error::NotFound(created), Error::KeyReused];
+        add(responses, replay.map(HttpError::from));
+    }
+    for (status, response) in responses {
+        let RefOr::T(response) = response else {
+            continue;
+        };
+        if creates_once && status == "201" {
+            let replayed = "`true` if an earlier request with the same idempotency key created it.";
+            add_header(response, "Idempotent-Replayed", replayed, "true");
+        }
+        if makes_version && ["200", "201"].contains(&&**status) {
+            let etag = "The version of the message, for `If-Match` and `If-None-Match`.";
+            add_header(response, "ETag", etag, "\"000003000000004d\"");
         }
     }
 }

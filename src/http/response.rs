@@ -8,12 +8,16 @@ use actix_web::{
     },
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     extract::{PageQuery, page::PageKind},
     memory::Reservation,
 };
-use crate::{domain::page::Listing, service::Read};
+use crate::{
+    domain::page::Listing,
+    service::{Created, Read},
+};
 
 /// Starts the response to a read. A stale one holds only what is stored, because the queue is unreachable.
 pub fn read(stale: bool) -> HttpResponseBuilder {
@@ -72,8 +76,30 @@ pub fn with_credential(mut response: HttpResponse) -> HttpResponse {
 
 /// Response to a creation. `location` is relative to the URL of the request, so it is also correct behind a proxy that
 /// changes the path.
-pub fn created(location: String, body: impl Serialize) -> HttpResponse {
-    HttpResponse::Created()
-        .insert_header((LOCATION, location))
-        .json(body)
+pub fn created(location: String) -> HttpResponseBuilder {
+    let mut response = HttpResponse::Created();
+    response.insert_header((LOCATION, location));
+    response
+}
+
+/// Response to the creation of a chat or message, which may repeat that of an earlier request.
+pub fn created_once<K>(location: String, created: &Created<K>) -> HttpResponseBuilder {
+    let mut response = self::created(location);
+    if created.revision.is_none() {
+        response.insert_header(("Idempotent-Replayed", "true"));
+    }
+    response
+}
+
+/// Write that was accepted.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"status": "success"}))]
+pub struct Success {
+    #[schema(pattern = "^success$")]
+    status: &'static str,
+}
+
+/// Response to a write that was accepted.
+pub fn success() -> HttpResponse {
+    HttpResponse::Ok().json(Success { status: "success" })
 }

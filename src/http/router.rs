@@ -39,7 +39,7 @@ pub fn register(app: &mut ServiceConfig, mode: AuthMode) {
         app.service(resource(&routes[0].path, methods));
     }
     // They have no description.
-    let get = |handler: Handler| [(Method::GET, handler, PAGE)];
+    let get = |handler: Handler| [(Method::GET, Some(handler), PAGE)];
     app.service(resource("/docs", get(|route| route.to(docs::redirect))));
     app.service(resource(
         "/docs/{file:.*}",
@@ -76,11 +76,19 @@ fn method(method: &HttpMethod) -> Method {
     }
 }
 
-/// Resource of a path: its methods, HEAD beside GET (the server drops the body), and OPTIONS. Others are a 405.
-fn resource(path: &str, methods: impl IntoIterator<Item = (Method, Handler, Rule)>) -> Resource {
+/// Resource of a path: its methods, HEAD beside GET (the server drops the body), and OPTIONS. Others are a 405; a method without
+/// a handler is a 404.
+fn resource(
+    path: &str,
+    methods: impl IntoIterator<Item = (Method, Option<Handler>, Rule)>,
+) -> Resource {
     let mut resource = web::resource(path).app_data(Template::new(path));
     let mut allowed = Vec::new();
     for (method, handler, rule) in methods {
+        let Some(handler) = handler else {
+            resource = resource.route(web::method(method).to(no_such_path));
+            continue;
+        };
         // The last middleware runs first.
         let guarded = |route: Route| {
             route.wrap(from_fn(move |request, next: Next<BoxBody>| {

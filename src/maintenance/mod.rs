@@ -3,6 +3,8 @@
 mod applications;
 mod counts;
 mod doctor;
+mod documents;
+mod erase;
 mod jobs;
 mod progress;
 mod rebuild;
@@ -19,7 +21,8 @@ pub use self::{
 };
 use crate::stores::{Backend, Result};
 pub use crate::stores::{
-    Check, Error as StoreError, JobInfo, JobState, KindStats, Probe, Severity, services::IndexLag,
+    Check, Erasure, Error as StoreError, JobInfo, JobState, KindStats, Probe, Severity,
+    services::IndexLag,
 };
 
 /// Maintenance of one installation. Cheap to clone.

@@ -31,6 +31,8 @@ pub enum Problem {
     Ahead,
     /// The document has no row.
     Dangling,
+    /// The document holds the text of a message that is deleted with its chat or application, or by retention.
+    Deleted,
 }
 
 impl Problem {
@@ -41,6 +43,7 @@ impl Problem {
             Self::Stale => "stale_document",
             Self::Ahead => "document_ahead_of_row",
             Self::Dangling => "dangling_document",
+            Self::Deleted => "document_of_deleted",
         }
     }
 }
@@ -98,9 +101,8 @@ impl Maintenance {
             report.documents += step.scanned;
             report.report_progress(total, watch);
             if fix {
-                let keys: Vec<MessageKey> = step.findings.iter().map(|found| found.key).collect();
-                self.backend.remove_documents(&keys).await?;
-                report.repaired += keys.len();
+                self.repair_documents(&step.findings).await?;
+                report.repaired += step.findings.len();
             }
             report.findings.extend(step.findings);
             Ok(step.last)
@@ -162,36 +164,6 @@ impl Maintenance {
             scanned: messages.len(),
             last: last(messages.iter().map(|message| message.key), limit),
             findings: self.compare(&messages).await?,
-        })
-    }
-
-    /// Finds documents of a page that have no row. Rows are written before their documents, so findings are permanent.
-    pub async fn compare_documents(
-        &self,
-        after: Option<MessageKey>,
-        limit: usize,
-    ) -> Result<ScanPage<MessageKey, Finding>> {
-        let keys = self.backend.scan_documents(after, limit).await?;
-        let rows = self.backend.rows(&keys).await?;
-        let rows: HashSet<MessageKey> = rows.into_iter().map(|message| message.key).collect();
-        let dangling = keys.iter().copied().filter(|key| !rows.contains(key));
-        let dangling: Vec<MessageKey> = dangling.collect();
-        let revisions = match dangling.is_empty() {
-            true => Vec::new(),
-            false => self.backend.document_revisions(&dangling).await?,
-        };
-        Ok(ScanPage {
-            scanned: keys.len(),
-            last: last(keys.iter().copied(), limit),
-            findings: dangling
-                .into_iter()
-                .zip(revisions)
-                .map(|(key, indexed)| Finding {
-                    key,
-                    problem: Problem::Dangling,
-                    indexed,
-                })
-                .collect(),
         })
     }
 
@@ -273,7 +245,10 @@ impl Maintenance {
 }
 
 /// The key after which the next step continues, if this one filled its page.
-fn last(keys: impl ExactSizeIterator<Item = MessageKey>, limit: usize) -> Option<MessageKey> {
+pub(super) fn last(
+    keys: impl ExactSizeIterator<Item = MessageKey>,
+    limit: usize,
+) -> Option<MessageKey> {
     if keys.len() < limit {
         None
     } else {

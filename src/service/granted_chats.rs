@@ -82,6 +82,10 @@ mod tests {
         fn size(&self) -> usize {
             10
         }
+
+        fn is_deleted(&self) -> bool {
+            false
+        }
     }
 
     fn page(after: Option<Number>, before: Option<Number>, limit: usize) -> Page {

@@ -1,26 +1,24 @@
 //! The use cases of the API.
 
 mod granted_chats;
+mod writes;
 
 use std::{collections::BTreeSet, sync::Arc};
 
+pub use self::writes::Created;
 use crate::{
     domain::{
-        AppId, Application, Chat, ChatKey, Entity, Error, Message, MessageContent, MessageKey,
-        NewMessage, Number, Origin, Page, Result, Sender, Username, Write,
+        AppId, Application, Chat, ChatKey, Entity, Error, Message, MessageKey, Number, Page,
+        Result,
         application::{ApplicationsListing, ApplicationsPage},
         page::{Listing, Part},
         text::Query,
     },
-    stores::{self, Backend, Enqueued},
+    stores::{self, Backend},
     telemetry::write_counters::WriteCounters,
 };
 
 pub use crate::stores::Read;
-
-/// Number of random application IDs to try. With a billion of four billion IDs in use, one in a million creations
-/// fails.
-const ID_ATTEMPTS: usize = 10;
 
 /// The use cases, on either backend.
 pub struct Service {
@@ -55,81 +53,6 @@ impl Service {
     /// The use cases on these stores; `counters` counts what is accepted.
     pub fn new(backend: Backend, counters: Arc<WriteCounters>) -> Self {
         Self { backend, counters }
-    }
-
-    /// Accepts a new application under an ID that was never given before.
-    pub async fn create_application(&self, username: Username, origin: &Origin) -> Result<AppId> {
-        let username = username.into_string();
-        for _ in 0..ID_ATTEMPTS {
-            let id = AppId::random();
-            let write = Write::create_application(id, &username);
-            if self.enqueue(write, origin).await?.is_some() {
-                return Ok(id);
-            }
-        }
-        Err(Error::Internal {
-            detail: format!("{ID_ATTEMPTS} random application ids were all taken"),
-        })
-    }
-
-    /// Accepts the next chat of an application.
-    pub async fn create_chat(&self, app: AppId, origin: &Origin) -> Result<ChatKey> {
-        let number = self.enqueue(Write::create_chat(app), origin).await?;
-        let number = number.ok_or(Error::NotFound(Entity::Application))?;
-        Ok(ChatKey { app, number })
-    }
-
-    /// Accepts the next message of a chat. A user is its sender, whatever the message states.
-    pub async fn create_message(
-        &self,
-        chat: ChatKey,
-        message: &NewMessage,
-        origin: &Origin,
-    ) -> Result<MessageKey> {
-        let NewMessage { content, sender } = message;
-        let write = Write::create_message(chat, content.text.as_str())
-            .with_data(content.data.as_ref())
-            .with_sender(origin.user().or(sender.as_ref().map(Sender::as_str)));
-        let number = self.enqueue(write, origin).await?;
-        let number = number.ok_or(Error::NotFound(Entity::Chat))?;
-        Ok(MessageKey { chat, number })
-    }
-
-    /// Accepts a new text and new data for a message. The sender stays.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::OtherSender`] if the message is not the user's.
-    pub async fn update_message(
-        &self,
-        message: MessageKey,
-        content: &MessageContent,
-        origin: &Origin,
-    ) -> Result<()> {
-        if let Some(user) = origin.user() {
-            // A message keeps its sender, so nothing can change between this read and the write.
-            let read = self.message(message).await?;
-            if read.value.sender.as_deref() != Some(user) {
-                return Err(Error::OtherSender);
-            }
-        }
-        let write =
-            Write::update_message(message, content.text.as_str()).with_data(content.data.as_ref());
-        let number = self.enqueue(write, origin).await?;
-        number.ok_or(Error::NotFound(Entity::Message))?;
-        Ok(())
-    }
-
-    /// The number given out; `None` if there is nothing to write into, or the ID is taken.
-    async fn enqueue(&self, write: Write, origin: &Origin) -> Result<Option<Number>> {
-        let write = write.by(origin.actor.as_ref());
-        match self.backend.enqueue(&write, Some(&origin.request)).await? {
-            Enqueued::Accepted { number, .. } => {
-                self.counters.accepted();
-                Ok(Some(number))
-            }
-            Enqueued::Missing | Enqueued::Taken => Ok(None),
-        }
     }
 
     /// An application, and how many chats it has been given.
@@ -201,17 +124,19 @@ impl Service {
             before: if newest { Some(Page::NOW) } else { page.before },
             ..*page
         };
-        let hits = if query.is_empty() {
-            Ok(Vec::new())
-        } else {
-            let wide = page.with_one_more();
-            self.backend.search(chat, query, &wide).await
+        let search = async {
+            match query.is_empty() {
+                true => Ok(Vec::new()),
+                false => {
+                    self.backend
+                        .search(chat, query, &page.with_one_more())
+                        .await
+                }
+            }
         };
-        // Where something is found there is a chat. Where not, an unknown one is the answer, be the index up or down.
-        let stale = match &hits {
-            Ok(hits) if !hits.is_empty() => false,
-            _ => self.chat_exists(chat).await?,
-        };
+        // The index may still hold messages of a deleted chat, and may be down when the answer is that there is no chat.
+        let (stale, hits) = tokio::join!(self.chat_exists(chat), search);
+        let stale = stale?;
         Ok(Read {
             value: Listing::new(&page, Part::whole(hits?)),
             stale,

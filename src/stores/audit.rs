@@ -64,12 +64,12 @@ impl Backend {
 
     /// Returns up to `limit` stored messages after `after`, in key order.
     pub async fn scan_rows(&self, after: Option<MessageKey>, limit: usize) -> Result<Vec<Message>> {
-        dispatch!(self.scan_rows(after, limit), services: mysql.scan_messages)
+        dispatch!(self.scan_rows(after, limit), services: mysql.scan_rows)
     }
 
     /// The stored messages of these keys, in any order.
     pub async fn rows(&self, keys: &[MessageKey]) -> Result<Vec<Message>> {
-        dispatch!(self.rows(keys), services: mysql.messages_by_key)
+        dispatch!(self.rows(keys), services: mysql.rows_by_key)
     }
 
     /// The current epoch, which is part of each new revision; `None` on the embedded backend, whose rows and documents
@@ -98,6 +98,23 @@ impl Backend {
     /// The revision under which each of these messages is indexed, in the order of `keys`.
     pub async fn document_revisions(&self, keys: &[MessageKey]) -> Result<Vec<Option<Revision>>> {
         dispatch!(self.document_revisions(keys), services: elasticsearch.revisions)
+    }
+
+    /// Same as [`Self::document_revisions`], for documents with a text. That of a deleted message is empty.
+    pub async fn text_revisions(&self, keys: &[MessageKey]) -> Result<Vec<Option<Revision>>> {
+        match self {
+            Self::Services(services) => services.elasticsearch.revisions_of_texts(keys).await,
+            Self::Embedded(embedded) => embedded.document_revisions(keys).await,
+        }
+    }
+
+    /// Returns those of these messages that are deleted with their chat or application, or by their chat's mark. In a file,
+    /// their documents are removed together with them.
+    pub async fn deleted_with_parents(&self, keys: &[MessageKey]) -> Result<Vec<MessageKey>> {
+        match self {
+            Self::Services(services) => services.mysql.deleted_with_parents(keys).await,
+            Self::Embedded(_) => Ok(Vec::new()),
+        }
     }
 
     /// Puts messages into the index, except where it holds a newer revision. `target` is an index under construction,

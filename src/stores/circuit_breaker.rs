@@ -14,6 +14,9 @@ use super::{Error, Result};
 /// Time that the circuit stays open after a timeout.
 const OPEN_TIME: Duration = Duration::from_millis(500);
 
+/// Time limit of a ping after a call that was not answered in time.
+const PING: Duration = Duration::from_secs(1);
+
 /// The breaker of one store.
 #[derive(Debug)]
 pub struct CircuitBreaker {
@@ -59,7 +62,7 @@ impl CircuitBreaker {
     }
 
     /// Makes a call with its own time limit, of a kind that can be slow because of what it asks for. The circuit opens only
-    /// if `ping`, which asks for nothing, is not answered either.
+    /// if `ping`, which asks for nothing, is not answered within a second either.
     ///
     /// # Errors
     ///
@@ -72,7 +75,7 @@ impl CircuitBreaker {
     ) -> Result<T> {
         self.admit()?;
         let response = tokio::time::timeout(time, call).await;
-        if response.is_ok() || ping.await {
+        if response.is_ok() || matches!(tokio::time::timeout(PING, ping).await, Ok(true)) {
             *self.open_until() = None;
         } else {
             self.trip();

@@ -8,15 +8,26 @@ use crate::domain::{Number, RequestId, Revision, Write};
 pub enum Enqueued {
     /// The write is durably queued and readable.
     Accepted {
-        /// The number of the new chat or message; of an update its message's; 0 for an application.
+        /// The number of the new, updated or deleted chat or message; 0 for an application.
         number: Number,
         /// Position in the order of all writes.
         revision: Revision,
     },
-    /// The application, chat or message that it is to be written into does not exist.
+    /// The application, chat or message that it is to be written into, or that it updates or deletes, does not exist.
     Missing,
     /// The application ID is taken: try another.
     Taken,
+    /// The creation was accepted before, with the same idempotency key and body.
+    Replayed {
+        /// The number of the chat or message that it created.
+        number: Number,
+    },
+    /// A creation was accepted before with the same idempotency key, and what it created was deleted.
+    ReplayedDeleted,
+    /// The idempotency key was used with another body.
+    KeyReused,
+    /// The message has another version than the condition requires.
+    Changed,
 }
 
 impl Backend {

@@ -19,7 +19,7 @@ use super::{Error, Result};
 
 /// The format that this program reads and writes. It is raised, by a migration as well, with every change that a program
 /// of the former format must not work beside.
-pub const FORMAT: u64 = 2;
+pub const FORMAT: u64 = 3;
 
 /// Checks the format of a store.
 ///

@@ -118,10 +118,10 @@ impl Backend {
         dispatch!(self.retry(id), services: redis.retry)
     }
 
-    /// Discards a dead letter permanently, and that it could be read. The write it holds is lost, its number is not given
-    /// out again. False if it is no dead letter.
+    /// Discards a dead letter permanently, and that it could be read. What a creation would have created is deleted; an
+    /// update or deletion is lost. False if it is no dead letter.
     pub async fn discard(&self, id: Revision) -> Result<bool> {
-        dispatch!(self.discard(id), services: redis.discard)
+        dispatch!(self.discard(id), services: discard)
     }
 
     /// Pauses or resumes the claiming of a kind, in every process, until this is called again. Its jobs are accepted, read

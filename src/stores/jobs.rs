@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 #[cfg(doc)]
 use super::Error;
 use super::{Backend, Result};
-use crate::domain::{Change, Job, Kind};
+use crate::domain::{Change, Job, KeyedCreation, Kind};
 
 /// Jobs that were claimed together. They stay the claimer's while it extends the lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,8 +78,13 @@ impl Backend {
     /// # Errors
     ///
     /// [`Error::Fenced`] if the claim no longer holds, [`Error::Rejected`] if a change cannot be stored.
-    pub async fn store(&self, lease: &Lease, changes: Vec<Change>) -> Result<()> {
-        dispatch!(self.store(lease, changes), services: mysql.store)?;
+    pub async fn store(
+        &self,
+        lease: &Lease,
+        changes: Vec<Change>,
+        keys: Vec<KeyedCreation>,
+    ) -> Result<()> {
+        dispatch!(self.store(lease, changes, keys), services: mysql.store)?;
         self.wakeups().stored(lease.kind);
         Ok(())
     }

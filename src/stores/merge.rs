@@ -18,6 +18,12 @@ pub trait Merge: Item + Sized {
 
 impl Merge for Chat {
     fn merge(pending: Self, stored: Self) -> Self {
+        // A deletion wins over any write, whatever their revisions.
+        match (pending.deleted_at, stored.deleted_at) {
+            (_, Some(_)) => return stored,
+            (Some(_), None) => return pending,
+            (None, None) => {}
+        }
         let messages_count = stored.messages_count;
         // The queued write is the creation itself; a row can be made from its messages.
         let created_at = pending.created_at;

@@ -26,6 +26,7 @@ mod circuit_breaker;
 mod coalescer;
 mod credentials;
 mod enqueue;
+mod erasure;
 mod error;
 mod format;
 mod health;
@@ -36,6 +37,7 @@ mod merge;
 mod payload;
 mod reader;
 mod recount;
+mod retention;
 pub mod services;
 pub mod sqlite;
 mod wakeup;
@@ -50,12 +52,14 @@ pub use self::{
         UserRevocation,
     },
     enqueue::Enqueued,
+    erasure::Erasure,
     error::{Error, Result},
     health::{LockGuard, Probe},
     index_build::{Build, IndexState},
     job_admin::{JobInfo, JobState, KindStats},
     jobs::{Batch, ClaimLimits, Lease, Recovered},
     reader::Read,
+    retention::Expired,
     services::Services,
     sqlite::Embedded,
     wakeup::Wakeups,

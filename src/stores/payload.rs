@@ -5,13 +5,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    AppId, Application, Change, Chat, ChatKey, Entity, Job, JobOrigin, Kind, Message, MessageKey,
-    Number, RequestId, Revision, Target, Write, job::Action, time::from_millis,
+    AppId, Application, Change, Chat, ChatKey, Entity, Hash, IdempotencyKey, Job, JobOrigin, Kind,
+    Message, MessageKey, Number, RequestId, Revision, Target, Write, job::Action,
+    time::from_millis,
 };
 
-/// The version that this program writes. It reads all earlier ones: messages of version 1 have no sender and no data.
-/// A program that knows only that version must not store later ones, as it would lose both.
-const VERSION: u32 = 2;
+/// The version that this program writes. It reads all earlier ones: messages of version 1 have no sender and no data, and up
+/// to version 2 nothing is deleted and creations have no idempotency keys. A program that knows only an earlier version must
+/// not store later ones, as it would lose what it does not know.
+const VERSION: u32 = 3;
 
 /// Beginning of the first of the members that may be long. No earlier member contains it, as quotes in a text are
 /// escaped.
@@ -33,6 +35,11 @@ struct Members<'a> {
     key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<&'a str>,
+    /// ID of an idempotency key, and the hash of the body that it was used with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idempotency: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sender: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,6 +69,9 @@ struct Payload {
     request: Option<String>,
     key: Option<String>,
     user: Option<String>,
+    /// ID of an idempotency key, and the hash of the body that it was used with.
+    idempotency: Option<String>,
+    body: Option<String>,
     /// Sender of a message; of an update only if the queue knew it.
     sender: Option<String>,
     #[serde(default)]
@@ -81,6 +91,8 @@ pub fn members(write: &Write, request: Option<&RequestId>) -> String {
         request: request.map(RequestId::as_str),
         key: write.actor.as_ref().map(|actor| actor.key.as_str()),
         user: write.actor.as_ref().and_then(|actor| actor.user.as_deref()),
+        idempotency: write.idempotency.map(|key| key.id.to_hex()),
+        body: write.idempotency.map(|key| key.body.to_hex()),
         sender: write.sender.as_deref(),
         text: write.text.as_deref(),
         data: write.data.as_deref(),
@@ -105,24 +117,27 @@ pub fn origin(created_at: Option<i64>, sender: Option<&str>) -> String {
 
 /// A claimed job that failed `tries` times.
 pub fn job(revision: Revision, tries: u32, payload: &str) -> Job {
-    let (change, origin) = match parse(revision, payload) {
-        Ok((change, origin)) => (Ok(change), origin),
-        Err(reason) => (Err(reason), Head::read(payload).origin),
+    let (change, origin, idempotency) = match parse(revision, payload) {
+        Ok((change, origin, idempotency)) => (Ok(change), origin, idempotency),
+        Err(reason) => (Err(reason), Head::read(payload).origin, None),
     };
     Job {
         revision,
         tries,
         origin,
+        idempotency,
         change,
     }
 }
 
 /// Parses a payload. The error never contains the text.
 pub fn read(revision: Revision, payload: &str) -> Result<Change, String> {
-    parse(revision, payload).map(|(change, _)| change)
+    parse(revision, payload).map(|(change, ..)| change)
 }
 
-fn parse(revision: Revision, payload: &str) -> Result<(Change, JobOrigin), String> {
+type Parsed = (Change, JobOrigin, Option<IdempotencyKey>);
+
+fn parse(revision: Revision, payload: &str) -> Result<Parsed, String> {
     let payload: Payload = serde_json::from_str(payload)
         .map_err(|error| format!("job {revision} has an unreadable payload: {error}"))?;
     if !(1..=VERSION).contains(&payload.version) {
@@ -137,6 +152,11 @@ fn parse(revision: Revision, payload: &str) -> Result<(Change, JobOrigin), Strin
     let kind = Kind::from_name(&payload.kind)
         .ok_or_else(|| format!("job {revision} is of an unknown kind: {:?}", payload.kind))?;
     let at = from_millis(payload.at);
+    let deleted_at = (kind.action() == Action::Delete).then_some(at);
+    let hash = |text: Option<String>| Hash::parse(&text?);
+    let idempotency = hash(payload.idempotency)
+        .zip(hash(payload.body))
+        .map(|(id, body)| IdempotencyKey { id, body });
     let chat = |number| ChatKey { app, number };
     let change = match kind.entity() {
         Entity::Application => Change::Application(Application {
@@ -144,12 +164,14 @@ fn parse(revision: Revision, payload: &str) -> Result<(Change, JobOrigin), Strin
             username: payload.text,
             revision,
             created_at: at,
+            deleted_at,
         }),
         Entity::Chat => Change::Chat(Chat {
             key: chat(payload.number),
             messages_count: None,
             revision,
             created_at: at,
+            deleted_at,
         }),
         Entity::Message => Change::Message(Message {
             key: MessageKey {
@@ -162,6 +184,7 @@ fn parse(revision: Revision, payload: &str) -> Result<(Change, JobOrigin), Strin
             revision,
             created_at: payload.created.map_or(at, from_millis),
             updated_at: (kind.action() == Action::Update).then_some(at),
+            deleted_at,
         }),
     };
     let origin = JobOrigin {
@@ -169,7 +192,7 @@ fn parse(revision: Revision, payload: &str) -> Result<(Change, JobOrigin), Strin
         key: payload.key,
         user: payload.user,
     };
-    Ok((change, origin))
+    Ok((change, origin, idempotency))
 }
 
 /// The members of a payload that an operator sees: also of one that [`read`] refuses, as far as it is understood.
@@ -214,77 +237,4 @@ pub fn target(app: &str, chat: Number, number: Number) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::value::RawValue;
-
-    use super::*;
-    use crate::domain::MessageData;
-
-    #[test]
-    fn what_is_drafted_and_completed_is_read_back() {
-        let chat = ChatKey {
-            app: AppId(0xdec9_69c6),
-            number: 5,
-        };
-        let data: &RawValue = serde_json::from_str(r#"{"text":",\"text\":","n":1.0}"#).unwrap();
-        let data = MessageData::parse(data).unwrap();
-        let write = Write::update_message(MessageKey { chat, number: 3 }, "Guess \"what\"?")
-            .with_data(Some(&data));
-        let payload = format!(
-            "{{\"at\":1000,\"number\":3,{}{}",
-            origin(Some(500), Some("alice")),
-            members(&write, None)
-        );
-        let Ok(Change::Message(message)) = read(Revision(7), &payload) else {
-            panic!("{payload}");
-        };
-        assert_eq!(message.text, "Guess \"what\"?");
-        assert_eq!(message.data.as_deref(), Some(data.as_str()));
-        assert_eq!(message.sender.as_deref(), Some("alice"));
-        assert_eq!(message.key, MessageKey { chat, number: 3 });
-        assert_eq!(message.created_at, from_millis(500));
-        assert_eq!(message.updated_at, Some(from_millis(1000)));
-        assert_eq!(Head::read(&payload).target(), "dec969c6:5:3");
-    }
-
-    #[test]
-    fn a_job_names_the_request_that_left_it_and_an_older_one_none() {
-        let id = RequestId::given("a\"b\\c}").unwrap();
-        let chat = ChatKey {
-            app: AppId(0xdec9_69c6),
-            number: 5,
-        };
-        let write = Write::create_message(chat, "hello");
-        for given in [Some(&id), None] {
-            let (members, request) = (members(&write, given), given.map(RequestId::as_str));
-            let payload = format!("{{\"at\":1000,\"number\":3,{members}");
-            let read = job(Revision(7), 2, &payload);
-            assert_eq!(read.origin.request.as_deref(), request, "{payload}");
-            assert!(read.change.is_ok());
-            let head = Head::read(&payload);
-            assert_eq!(head.origin.request.as_deref(), request, "{payload}");
-            assert_eq!((head.chat, head.number), (5, 3));
-            let newer = payload.replace("\"v\":2", "\"v\":3");
-            let refused = job(Revision(7), 2, &newer);
-            assert!(refused.change.is_err());
-            assert_eq!(refused.origin.request.as_deref(), request, "{newer}");
-        }
-    }
-
-    /// Older programs must ignore members that they do not know; this is what makes additions compatible.
-    #[test]
-    fn a_member_that_is_not_known_is_passed_over() {
-        let payload =
-            r#"{"v":1,"at":1,"number":2,"kind":"create_chat","app":"dec969c6","new":{"a":[1]}}"#;
-        assert!(read(Revision(7), payload).is_ok());
-    }
-
-    #[test]
-    fn a_newer_version_is_refused_and_not_guessed_at() {
-        let refused = read(
-            Revision(7),
-            r#"{"v":3,"at":1,"kind":"create_chat","app":"dec969c6"}"#,
-        );
-        assert!(refused.is_err_and(|error| error.contains("version 3")));
-    }
-}
+mod tests;

@@ -34,7 +34,7 @@ impl<T> Read<T> {
 }
 
 /// While the queue is unreachable, reads return stored data. An item that is not found may be queued and not stored yet.
-/// Such a read fails with the error of the outage; it does not return `None` or `false`.
+/// Such a read fails with the error of the outage. It returns `None` or `false` only for what is stored as deleted.
 impl Backend {
     /// An application, and how many chats it has been given.
     pub async fn application(&self, id: AppId) -> Result<Read<Option<(Application, u64)>>> {

@@ -2,7 +2,7 @@
 
 use tokio::sync::Notify;
 
-use crate::domain::{Entity, Kind};
+use crate::domain::{Action, Entity, Kind};
 
 /// Notifications, one for each worker. A notification without a waiting worker is kept for its next wait. Changes by
 /// other processes send none; workers find them by polling.
@@ -15,6 +15,8 @@ pub struct Wakeups {
     pub chats_count: Notify,
     /// Wakes the worker of chats' counts after messages were stored (services).
     pub messages_count: Notify,
+    /// Wakes the worker that erases contents after a deletion was stored.
+    pub erase: Notify,
     /// Wakes the reconciler if there is no search index.
     pub index_missing: Notify,
 }
@@ -32,6 +34,9 @@ impl Wakeups {
 
     /// Notifies the workers that depend on stored jobs of `kind`.
     pub(super) fn stored(&self, kind: Kind) {
+        if kind.action() == Action::Delete && kind.entity() != Entity::Message {
+            self.erase.notify_one();
+        }
         match kind.entity() {
             Entity::Application => {}
             Entity::Chat => self.chats_count.notify_one(),

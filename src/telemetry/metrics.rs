@@ -23,11 +23,12 @@ const JOBS: [f64; 11] = [
 ];
 
 /// Kinds of differences that the reconciler finds.
-const DRIFTS: [&str; 8] = [
+const DRIFTS: [&str; 9] = [
     "missing_document",
     "stale_document",
     "document_ahead_of_row",
     "dangling_document",
+    "document_of_deleted",
     "lost_row",
     "wrong_count",
     "orphaned_application",

@@ -8,7 +8,7 @@ use std::{future::ready, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures_util::{Stream, TryStreamExt, stream};
 use tokio::{sync::Notify, time::Instant};
-use tracing::{error, warn};
+use tracing::error;
 
 use super::{
     Context,
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     maintenance::INDEX_LOCK,
     stores::{
-        Error, Result, Services,
+        Result, Services,
         services::{Outbox, mysql::NamedLock},
     },
 };
@@ -138,34 +138,12 @@ fn changes(
 
 /// Indexes changes and removes them from the outbox; returns how many there were.
 async fn index_changes(services: Arc<Services>, outbox: Outbox) -> Result<usize> {
-    let (mysql, index) = (&services.mysql, &services.elasticsearch);
-    match index.put(None, &outbox.messages).await {
-        Ok(refused) => {
-            for (key, reason) in refused {
-                error!(%key, reason, "Search index rejected a message; it cannot be found by search");
-            }
-        }
-        Err(error) => {
-            if matches!(error, Error::IndexMissing(_)) {
-                services.wakeups.index_missing.notify_one();
-            }
-            return Err(error);
-        }
-    }
-    if let Some(target) = &outbox.build_target {
-        match index.put(Some(target), &outbox.messages).await {
-            Err(Error::IndexMissing(_)) => {
-                warn!(
-                    target,
-                    "Index of a rebuild no longer exists; the rebuild is abandoned"
-                );
-                mysql.end_build(target).await?;
-            }
-            outcome => drop(outcome?),
-        }
+    let target = outbox.build_target.as_deref();
+    for (key, reason) in services.index(&outbox.messages, target).await? {
+        error!(%key, reason, "Search index rejected a message; it cannot be found by search");
     }
     failpoint("before_outbox_delete").await?;
-    mysql.clear_outbox(&outbox.ids).await?;
+    services.mysql.clear_outbox(&outbox.ids).await?;
     // Of changes to the same message, or to one that is gone, fewer documents are left than there were changes.
     Ok(outbox.messages.len().max(1))
 }

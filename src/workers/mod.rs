@@ -3,22 +3,27 @@
 //! Each worker is a loop in its own tokio task (`runner`) that runs one bounded step after another. When there is
 //! nothing to do, it waits for a notification or its polling interval.
 
+mod batch_size;
 mod counts;
+mod erase;
 mod evict_idle;
+mod expire_messages;
 mod index_messages;
 mod persist;
 mod reconcile;
 mod recover;
 mod runner;
 mod watch_redis;
+mod worker_lock;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    counts::UpdateCounts, evict_idle::EvictIdle, index_messages::IndexMessages, persist::Persist,
-    reconcile::Reconcile, recover::Recover, runner::Worker, watch_redis::WatchRedis,
+    counts::UpdateCounts, erase::Erase, evict_idle::EvictIdle, expire_messages::ExpireMessages,
+    index_messages::IndexMessages, persist::Persist, reconcile::Reconcile, recover::Recover,
+    runner::Worker, watch_redis::WatchRedis,
 };
 use crate::{
     config::Workers as Settings,
@@ -39,6 +44,8 @@ pub struct Context {
     pub counters: Arc<WriteCounters>,
     /// Settings of the workers.
     pub settings: Settings,
+    /// Age at which messages are deleted; `None`: never.
+    pub messages_age: Option<Duration>,
     /// The status of each worker.
     pub process: Arc<ProcessStatus>,
     /// Cancelled when the process is to end: no new step is begun.
@@ -54,6 +61,12 @@ pub fn start(context: &Context) -> TaskTracker {
             runner::start(&tasks, context, move |context| Persist::new(context, kind));
         }
         runner::start(&tasks, context, Reconcile::new);
+        runner::start(&tasks, context, Erase::new);
+        if let Some(age) = context.messages_age {
+            runner::start(&tasks, context, move |context| {
+                ExpireMessages::new(context, age)
+            });
+        }
         // The embedded backend writes index and counts in the rows' own transactions.
         if let Backend::Services(services) = &context.backend {
             start_for(&tasks, context, services, UpdateCounts::of_chats);

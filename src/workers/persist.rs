@@ -8,10 +8,11 @@ use tracing::{Level, debug, enabled, error, warn};
 
 use super::{
     Context,
+    batch_size::BatchSize,
     runner::{Pause, Step, Worker, failpoint, jitter},
 };
 use crate::{
-    domain::{Job, JobOrigin, Kind},
+    domain::{Action, Job, JobOrigin, Kind},
     stores::{Batch, ClaimLimits, Error, Lease, Result},
     telemetry::metrics::JobMetrics,
 };
@@ -30,6 +31,7 @@ pub struct Persist {
     context: Context,
     kind: Kind,
     counts: JobMetrics,
+    batch_size: BatchSize,
 }
 
 impl Persist {
@@ -39,6 +41,7 @@ impl Persist {
             context: context.clone(),
             kind,
             counts: JobMetrics::new(kind.name()),
+            batch_size: BatchSize::new(context.settings.batch),
         }
     }
 
@@ -46,7 +49,7 @@ impl Persist {
     async fn claim(&self) -> Result<Option<Claimed>> {
         let settings = &self.context.settings;
         let limits = ClaimLimits {
-            jobs: settings.batch,
+            jobs: self.batch_size.jobs,
             bytes: settings.batch_bytes,
             lease: settings.lease,
         };
@@ -91,8 +94,12 @@ impl Persist {
             if jobs.is_empty() {
                 continue;
             }
-            let changes = jobs.iter().filter_map(|job| job.change.clone().ok());
-            match self.context.backend.store(&lease, changes.collect()).await {
+            let changes = jobs
+                .iter()
+                .filter_map(|job| job.change.clone().ok())
+                .collect();
+            let keys = jobs.iter().filter_map(Job::keyed_creation).collect();
+            match self.context.backend.store(&lease, changes, keys).await {
                 Ok(()) => {
                     self.context.counters.stored(jobs.len());
                     failpoint("before_acknowledge").await?;
@@ -190,8 +197,12 @@ impl Worker for Persist {
         Some(self.context.backend.wakeups().job(self.kind))
     }
 
+    /// Deletions are rare, and are read at once: another process may store them a little later.
     fn poll_interval(&self) -> Duration {
-        self.context.settings.poll
+        match self.kind.action() {
+            Action::Create | Action::Update => self.context.settings.poll,
+            Action::Delete => self.context.settings.poll * 5,
+        }
     }
 
     /// Stores batch after batch while they come full, and claims the next one meanwhile: then Redis and the database
@@ -206,9 +217,9 @@ impl Worker for Persist {
                 break;
             };
             self.context.process.beat(self.name());
-            let has_more = left > 0
-                && batch.batch.jobs.len() >= self.context.settings.batch
-                && !self.context.stop.is_cancelled();
+            let jobs = batch.batch.jobs.len();
+            let has_more =
+                left > 0 && jobs >= self.batch_size.jobs && !self.context.stop.is_cancelled();
             let next = async {
                 if has_more {
                     self.claim().await
@@ -221,6 +232,7 @@ impl Worker for Persist {
                 failpoint("between_batches").await
             };
             let (worked, next) = tokio::join!(work, next);
+            self.batch_size.adapt(jobs, &worked);
             claimed = match (worked, next) {
                 (Ok(()), next) => next?,
                 (Err(error), next) => {

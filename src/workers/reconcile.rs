@@ -189,21 +189,22 @@ impl Reconcile {
         let epoch = backend.epoch().await?;
         let is_lost_row = |finding: &Finding| {
             let indexed = finding.indexed.map(Revision::epoch);
-            epoch.is_some() && indexed >= epoch
+            finding.problem == Problem::Dangling && epoch.is_some() && indexed >= epoch
         };
-        let (lost, dangling): (Vec<Finding>, Vec<Finding>) =
+        let (lost, wrong): (Vec<Finding>, Vec<Finding>) =
             found.findings.into_iter().partition(is_lost_row);
         if !lost.is_empty() {
             return self.set_back("lost_row", &lost).await;
         }
         self.document = found.last;
-        drift(Problem::Dangling.label()).increment(dangling.len() as u64);
+        for finding in &wrong {
+            drift(finding.problem.label()).increment(1);
+        }
         warn!(
-            documents = dangling.len(),
+            documents = wrong.len(),
             "Removing search documents that have no row"
         );
-        let dangling: Vec<MessageKey> = dangling.iter().map(|found| found.key).collect();
-        backend.remove_documents(&dangling).await
+        self.context.maintenance.repair_documents(&wrong).await
     }
 }
 

@@ -76,13 +76,17 @@ const VALID: [&str; 12] = [
 
 /// Expected outcome of each route, in the order of [`VALID`].
 #[rustfmt::skip]
-const TABLE: [(&str, &str, [&str; 12]); 19] = [
+const TABLE: [(&str, &str, [&str; 12]); 23] = [
     ("GET", "/applications",
         ["ok", "ok", "inkey", "inkey", "inkey", "key", "key", "key", "key", "key", "key", "key"]),
     ("POST", "/application",
         ["ok", "write", "inkey", "write", "inkey", "key", "key", "key", "key", "key", "key", "key"]),
     ("GET", "/application/{app}",
         ["ok", "ok", "ok", "ok", "app", "ok", "key", "key", "ok", "read", "ok", "app"]),
+    ("DELETE", "/application/{app}",
+        ["ok", "write", "inkey", "write", "app", "key", "key", "key", "key", "key", "key", "app"]),
+    ("POST", "/application/{app}/erase",
+        ["ok", "write", "ok", "write", "app", "key", "key", "key", "key", "key", "key", "app"]),
     ("POST", "/application/{app}/keys",
         ["ok", "write", "inkey", "write", "app", "key", "key", "key", "key", "key", "key", "app"]),
     ("GET", "/application/{app}/keys",
@@ -103,6 +107,8 @@ const TABLE: [(&str, &str, [&str; 12]); 19] = [
         ["ok", "ok", "ok", "ok", "app", "ok", "ok", "ok", "ok", "read", "ok", "app"]),
     ("GET", "/application/{app}/chat/{chat}",
         ["ok", "ok", "ok", "ok", "app", "ok", "chat", "chat", "ok", "read", "ok", "app"]),
+    ("DELETE", "/application/{app}/chat/{chat}",
+        ["ok", "write", "ok", "write", "app", "key", "chat", "chat", "key", "key", "key", "app"]),
     ("POST", "/application/{app}/chat/{chat}/message",
         ["ok", "write", "ok", "write", "app", "ok", "chat", "chat", "write", "ok", "write", "app"]),
     ("GET", "/application/{app}/chat/{chat}/messages",
@@ -110,6 +116,8 @@ const TABLE: [(&str, &str, [&str; 12]); 19] = [
     ("GET", "/application/{app}/chat/{chat}/message/{message}",
         ["ok", "ok", "ok", "ok", "app", "ok", "chat", "chat", "ok", "read", "ok", "app"]),
     ("PUT", "/application/{app}/chat/{chat}/message/{message}",
+        ["ok", "write", "ok", "write", "app", "ok", "chat", "chat", "write", "ok", "write", "app"]),
+    ("DELETE", "/application/{app}/chat/{chat}/message/{message}",
         ["ok", "write", "ok", "write", "app", "ok", "chat", "chat", "write", "ok", "write", "app"]),
     ("GET", "/application/{app}/chat/{chat}/search",
         ["ok", "ok", "ok", "ok", "app", "ok", "chat", "chat", "ok", "read", "ok", "app"]),
@@ -203,6 +211,20 @@ impl Cast {
         }
     }
 
+    /// Path of something new that the credentials may delete; `None` if the path is of a key.
+    async fn target_to_delete(&self, api: &Client, path: &str) -> Option<String> {
+        let alice = self.client(api, "token");
+        match path {
+            "/application/{app}" => Some(api.new_app().await.to_string()),
+            "/application/{app}/chat/{chat}" => Some(api.new_chat(&self.app()).await.to_string()),
+            "/application/{app}/chat/{chat}/message/{message}" => {
+                let number = alice.create_message(&self.chat, "to delete").await;
+                Some(self.chat.message(number))
+            }
+            _ => None,
+        }
+    }
+
     /// A client with this credential.
     fn client(&self, api: &Client, name: &str) -> Client {
         match &*self.credentials[name] {
@@ -281,7 +303,10 @@ async fn every_route_admits_exactly_the_documented_credentials(server: &Server) 
                     true => api.new_key(&cast.app(), &json!({})).await,
                     false => new_key(),
                 };
-                let target = filled(path, &cast.chat, key_id(&victim));
+                let mut target = filled(path, &cast.chat, key_id(&victim));
+                if method == "DELETE" && code == "ok" {
+                    target = cast.target_to_delete(&api, path).await.unwrap_or(target);
+                }
                 let json = [("content-type", "application/json")];
                 let client = cast.client(&api, name);
                 let response = client.send(&method, &target, &json, any_body()).await;

@@ -76,7 +76,14 @@ impl Description {
             "{what}"
         );
         self.validate(&content["schema"], &response.json(), &what);
-        for name in ["etag", "location", "link", "retry-after", "confab-state"] {
+        for name in [
+            "etag",
+            "location",
+            "link",
+            "retry-after",
+            "confab-state",
+            "idempotent-replayed",
+        ] {
             if let Some(value) = response.header(name) {
                 let documented = documented_response["headers"].as_object().expect("headers");
                 let documented = documented
@@ -143,6 +150,40 @@ async fn every_response_is_documented(server: &Server) {
     ] {
         let path = filled(template, &chat.app, "1");
         let response = api.send(method, format!("{path}{query}"), &[], body).await;
+        response.expect_status(status);
+        description.check(method, template, &response);
+        walked.insert((method.to_owned(), template.to_owned()));
+    }
+    let condition = [("if-match", "\"0000000000000001\"")];
+    let key = [("idempotency-key", "key")];
+    let (first, second) = (chat.message(1), format!("/application/{}/chat/2", chat.app));
+    for (method, template, path, headers, body, status) in [
+        ("PUT", &*message, &*first, &condition, text, 412),
+        ("DELETE", &message, &first, &condition, "", 412),
+        ("POST", &create, &format!("{chat}/message"), &key, text, 201),
+        ("POST", &create, &format!("{chat}/message"), &key, text, 201),
+        (
+            "POST",
+            &create,
+            &format!("{chat}/message"),
+            &key,
+            r#"{"message":"other"}"#,
+            422,
+        ),
+        (
+            "POST",
+            &create,
+            &format!("{chat}/message"),
+            &[("idempotency-key", " ")],
+            text,
+            400,
+        ),
+        ("DELETE", &message, &chat.message(2), &[("x", "")], "", 200),
+        ("DELETE", &message, &chat.message(2), &[("x", "")], "", 404),
+        ("DELETE", CHAT, &second, &[("x", "")], "", 200),
+        ("DELETE", CHAT, &second, &[("x", "")], "", 404),
+    ] {
+        let response = api.send(method, path, headers, body).await;
         response.expect_status(status);
         description.check(method, template, &response);
         walked.insert((method.to_owned(), template.to_owned()));

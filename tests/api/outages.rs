@@ -63,7 +63,7 @@ async fn accepts(api: &Client) {
 }
 
 /// Waits until the queue has no job.
-async fn all_jobs_are_done(fixture: &Fixture) {
+pub async fn all_jobs_are_done(fixture: &Fixture) {
     eventually("all jobs are done", async || {
         let finished = fixture.confab(&["jobs", "stats", "--json"]).await;
         let stats: Value = serde_json::from_str(&finished.stdout).expect("one JSON object");
@@ -446,8 +446,10 @@ async fn shutdown_completes_while_elasticsearch_hangs(fixture: &Fixture) {
 async fn search_that_hangs_does_not_stop_others(fixture: &Fixture) {
     let proxies = Proxies::open(fixture).await;
     let settings = proxies.settings();
+    let mut settings = as_strs(&settings).to_vec();
+    settings.push(("CONFAB_SERVICES__TIMEOUT_MS", "3000"));
     proxies.elasticsearch.hang_on("hangs");
-    let api = fixture.start_with(&as_strs(&settings)).await;
+    let api = fixture.start_with(&settings).await;
     let chat = api.new_app_and_chat().await;
     api.create_message(&chat, "hello").await;
     let found = async || api.search_numbers(&chat, "hello").await;

@@ -68,6 +68,10 @@ async fn readiness_lists_each_store_and_each_worker(fixture: &Fixture) {
         "create_chat",
         "create_message",
         "update_message",
+        "delete_message",
+        "delete_chat",
+        "delete_application",
+        "erase",
         "reconcile",
         "recover",
     ];

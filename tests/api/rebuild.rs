@@ -2,30 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{
-    Chat, Client, Fixture, Process, apply, concurrently, eventually_eq, on_each_backend,
-    on_services,
-};
+use crate::support::{Chat, Fixture, Process, apply, eventually_eq, on_each_backend, on_services};
 
 /// The number of messages in a page of a rebuild.
 const PAGE: u64 = 1000;
 
 /// Runs the reconciler once, at startup.
 const NO_RECONCILER: (&str, &str) = ("CONFAB_WORKERS__RECONCILE_PAUSE_MS", "3600000");
-
-/// Fills a chat with `count` messages.
-async fn fill(api: &Client, chat: &Chat, count: u64) {
-    const CLIENTS: u64 = 20;
-    concurrently(CLIENTS as usize, |_| {
-        let (api, chat) = (api.clone(), chat.clone());
-        async move {
-            for _ in 0..count / CLIENTS {
-                api.create_message(&chat, "hello").await;
-            }
-        }
-    })
-    .await;
-}
 
 async fn rebuilt(fixture: &Fixture) -> Value {
     let finished = fixture.confab(&["search", "rebuild", "--json"]).await;
@@ -38,7 +21,7 @@ async fn rebuilt(fixture: &Fixture) -> Value {
 async fn killed_rebuild_resumes_where_it_stopped(fixture: &Fixture) {
     let api = fixture.start_with(&[NO_RECONCILER]).await;
     let chat = api.new_app_and_chat().await;
-    fill(&api, &chat, 2 * PAGE + 500).await;
+    api.fill(&chat, "hello", 2 * PAGE + 500).await;
     let stored = "SELECT COUNT(*) FROM messages";
     eventually_eq("all is stored", Some(2500), async || {
         fixture.stored_number(stored).await
@@ -76,7 +59,7 @@ async fn killed_rebuild_resumes_where_it_stopped(fixture: &Fixture) {
 async fn unfinished_index_with_another_definition_is_not_resumed(fixture: &Fixture) {
     let api = fixture.start_with(&[NO_RECONCILER]).await;
     let chat = api.new_app_and_chat().await;
-    fill(&api, &chat, 20).await;
+    api.fill(&chat, "hello", 20).await;
     eventually_eq("all is found", 20, async || {
         api.search_numbers(&chat, "hello").await.len()
     })
@@ -101,7 +84,7 @@ async fn unfinished_index_with_another_definition_is_not_resumed(fixture: &Fixtu
 async fn reconciler_completes_a_killed_rebuild(fixture: &Fixture) {
     let api = fixture.start_with(&[NO_RECONCILER]).await;
     let chat = api.new_app_and_chat().await;
-    fill(&api, &chat, PAGE + 200).await;
+    api.fill(&chat, "hello", PAGE + 200).await;
     eventually_eq("all is stored", Some(1200), async || {
         fixture.stored_number("SELECT COUNT(*) FROM messages").await
     })

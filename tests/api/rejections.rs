@@ -4,30 +4,8 @@ use serde_json::json;
 
 use crate::{
     jobs::ONE_TRY,
-    support::{
-        BackendKind, Chat, Fixture, apply, concurrently, eventually_eq, on_each_backend,
-        on_services,
-    },
+    support::{Chat, Fixture, apply, concurrently, eventually_eq, on_each_backend, on_services},
 };
-
-impl Fixture {
-    /// Makes a trigger of the database refuse messages with this text, with an error of its own.
-    async fn refuse(&self, message: &str, error: &str) {
-        let trigger = format!("refuse_{}", message.replace(' ', "_"));
-        self.execute_unprepared(&match self.backend_kind() {
-            BackendKind::Services => format!(
-                "CREATE TRIGGER {trigger} BEFORE INSERT ON messages FOR EACH ROW \
-                 IF NEW.text = '{message}' THEN \
-                 SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '{error}'; END IF"
-            ),
-            BackendKind::Embedded => format!(
-                "CREATE TRIGGER {trigger} BEFORE INSERT ON messages WHEN NEW.text = '{message}' \
-                 BEGIN SELECT RAISE(ABORT, '{error}'); END"
-            ),
-        })
-        .await;
-    }
-}
 
 /// A row that the database refuses by whatever error becomes a dead letter, and all other jobs are stored.
 #[apply(on_each_backend!)]
@@ -46,7 +24,8 @@ async fn row_that_a_trigger_refuses_becomes_a_dead_letter(fixture: &Fixture) {
         ("more poison", "Input/output error: connection closed"),
         ("worse poison", "Lock wait timeout exceeded"),
     ] {
-        fixture.refuse(message, error).await;
+        let condition = format!("= '{message}'");
+        fixture.refuse_texts("INSERT", &condition, error).await;
     }
     let poison = [(20, "poison"), (100, "more poison"), (150, "worse poison")];
     concurrently(MESSAGES, |n| {

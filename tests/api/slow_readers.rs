@@ -239,8 +239,9 @@ async fn pages_become_shorter_before_memory_runs_out(fixture: &Fixture) {
     .await;
     rejected.expect_error(503, "Try again shortly: too many responses are under way");
     // What needs little memory is still served.
-    api.get(chat.message(1)).await.expect_status(200);
+    api.get(&chat).await.expect_status(200);
     assert_eq!(api.create_message(&chat, "hello").await, 41);
+    api.get(chat.message(41)).await.expect_status(200);
     drop(slow);
     eventually_eq("the memory is free again", full, async || {
         let response = api.get(&list).await;

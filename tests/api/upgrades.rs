@@ -119,7 +119,7 @@ async fn job_of_a_newer_version_is_kept_until_a_process_can_read_it(fixture: &Fi
     let (id, payload) = (&job["id"], &job["payload"]);
     let (id, payload) = (id.as_str().expect("an id"), payload.as_str());
     let payload = payload.expect("a payload");
-    let newer = payload.replacen("\"v\":2,", "\"v\":3,\"mood\":\"cheerful\",", 1);
+    let newer = payload.replacen("\"v\":3,", "\"v\":4,\"mood\":\"cheerful\",", 1);
     assert_ne!(newer, payload);
     fixture.put_payload(id, &newer).await;
 
@@ -133,7 +133,7 @@ async fn job_of_a_newer_version_is_kept_until_a_process_can_read_it(fixture: &Fi
     assert_eq!(dead["payload"], newer);
     let error = dead["error"].as_str().expect("a reason");
     assert!(
-        error.contains("version 3") && error.contains("newer program"),
+        error.contains("version 4") && error.contains("newer program"),
         "{error}"
     );
     // Later jobs are stored.

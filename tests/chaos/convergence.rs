@@ -16,7 +16,8 @@ use crate::{
 
 /// The longest time to wait.
 pub const TIMEOUT: Duration = Duration::from_secs(180);
-const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// Each poll starts the program, which costs more than what it asks for.
+const POLL_INTERVAL: Duration = Duration::from_millis(300);
 
 /// Tables of the services that must be empty, in addition to the queue.
 const TABLES: [&str; 4] = [
@@ -69,6 +70,12 @@ async fn left(trial: &Trial<'_>) -> Option<String> {
             return Some(format!("{finished:?}"));
         }
     }
+    trial.fetch_file();
+    let erasures = "SELECT COUNT(*) FROM erasures WHERE finished_at IS NULL";
+    match trial.fixture.stored_number(erasures).await {
+        Some(0) => {}
+        rows => return Some(format!("{rows:?} erasures are not finished")),
+    }
     not_found(trial).await
 }
 
@@ -85,10 +92,10 @@ async fn not_found(trial: &Trial<'_>) -> Option<String> {
         #[diesel(sql_type = Text)]
         text: String,
     }
-    trial.fetch_file();
     let newest: Vec<Newest> = trial
         .fixture
-        .rows("SELECT app, chat, number, text FROM messages ORDER BY revision DESC LIMIT 10")
+        .rows("SELECT m.app, m.chat, m.number, m.text FROM messages m JOIN chats c ON c.app = m.app AND c.number = m.chat \
+             WHERE m.deleted_at IS NULL AND c.deleted_at IS NULL ORDER BY m.revision DESC LIMIT 10")
         .await;
     for Newest {
         app,

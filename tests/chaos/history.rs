@@ -28,6 +28,17 @@ pub struct Span {
     pub answered: bool,
 }
 
+impl Span {
+    /// A request that was sent at that time and ends now.
+    pub fn ending_now(sent: Instant, answered: bool) -> Self {
+        Self {
+            sent,
+            ended: Instant::now(),
+            answered,
+        }
+    }
+}
+
 /// One creation or update of a message.
 #[derive(Debug)]
 pub struct Write {
@@ -37,6 +48,8 @@ pub struct Write {
     pub number: Option<u64>,
     /// A creation, not an update.
     pub creates: bool,
+    /// A creation with an idempotency key.
+    pub keyed: bool,
     /// Start, end and outcome.
     pub span: Span,
 }
@@ -65,12 +78,20 @@ pub struct History {
     pub writes: HashMap<String, Write>,
     /// The texts written to each message with a known number, in the order of the responses.
     pub by_key: HashMap<Key, Vec<String>>,
+    /// Deletions of messages, acknowledged or not.
+    pub deletions: HashMap<Key, Span>,
+    /// Deletions of chats, acknowledged or not.
+    pub chat_deletions: HashMap<Chat, Span>,
     /// Applications whose ID was returned for more than one creation.
     pub twice: Vec<String>,
     /// Violations of read-your-writes.
     pub read_violations: Vec<ReadViolation>,
     /// Unexpected responses, such as a 500 or a 404 for an existing resource, with the time the resource was created.
     pub unexpected: Vec<(String, Option<Instant>)>,
+    /// Number of dead letters that were retried.
+    pub retried: usize,
+    /// Number of dead letters that were discarded.
+    pub discarded: usize,
     /// Chats that the clients write to.
     open: Vec<Chat>,
     /// Counts of successes and failures.
@@ -86,8 +107,10 @@ pub struct Tally {
     pub updated: usize,
     /// Reads that succeeded.
     pub read: usize,
-    /// Creations of messages that failed.
+    /// Creations of messages without an idempotency key that failed.
     pub not_created: usize,
+    /// Creations of messages with an idempotency key that failed.
+    pub not_keyed: usize,
     /// Updates that failed.
     pub not_updated: usize,
     /// Reads that failed.
@@ -107,6 +130,7 @@ impl Tally {
             updated: self.updated - before.updated,
             read: self.read - before.read,
             not_created: self.not_created - before.not_created,
+            not_keyed: self.not_keyed - before.not_keyed,
             not_updated: self.not_updated - before.not_updated,
             not_read: self.not_read - before.not_read,
         }
@@ -165,15 +189,71 @@ impl SharedHistory {
         match (write.span.answered, write.creates) {
             (true, true) => history.tally.created += 1,
             (true, false) => history.tally.updated += 1,
+            // It may have been refused, rightly.
+            (false, _) if history.chat_may_be_deleted(&write.chat) => {}
+            (false, true) if write.keyed => history.tally.not_keyed += 1,
             (false, true) => history.tally.not_created += 1,
             (false, false) => history.tally.not_updated += 1,
         }
         if let Some(number) = write.number {
-            let chat = write.chat.clone();
-            let texts = history.by_key.entry(Key { chat, number }).or_default();
-            texts.push(text.clone());
+            let key = Key {
+                chat: write.chat.clone(),
+                number,
+            };
+            // After a store lost data, the number of a deleted message can be given to another one.
+            let is_earlier = |deletion: &Span| deletion.ended <= write.span.sent;
+            if write.creates && history.deletions.get(&key).is_some_and(is_earlier) {
+                history.deletions.remove(&key);
+            }
+            history.by_key.entry(key).or_default().push(text.clone());
         }
         history.writes.insert(text, write);
+    }
+
+    /// Records a completed deletion of a message.
+    pub fn deletion(&self, key: Key, span: Span) {
+        let mut history = self.lock();
+        match span.answered {
+            true => history.tally.updated += 1,
+            false if history.chat_may_be_deleted(&key.chat) => {}
+            false => history.tally.not_updated += 1,
+        }
+        history.deletions.insert(key, span);
+    }
+
+    /// Records that a message can be deleted from now on, by discarding the dead letter of its creation.
+    pub fn may_be_discarded(&self, key: Key, sent: Instant) {
+        let span = Span::ending_now(sent, false);
+        self.lock().deletions.entry(key).or_insert(span);
+    }
+
+    /// Records that the dead letter of a message's creation was discarded, which deletes the message.
+    pub fn deleted_by_discard(&self, key: Key, span: Span) {
+        self.lock().deletions.insert(key, span);
+    }
+
+    /// Records that the deletion of a chat is about to be requested, and stops writing to it, if more than `kept` chats are
+    /// written to. Returns when the chat was created.
+    pub fn begin_chat_deletion(&self, chat: &Chat, kept: usize) -> Option<Instant> {
+        let mut history = self.lock();
+        if history.open.len() <= kept || !history.open.contains(chat) {
+            return None;
+        }
+        let created = history.chats.get(chat)?.last()?.sent;
+        history.open.retain(|open| open != chat);
+        let span = Span::ending_now(Instant::now(), false);
+        history.chat_deletions.insert(chat.clone(), span);
+        Some(created)
+    }
+
+    /// Records the outcome of the deletion of a chat.
+    pub fn end_chat_deletion(&self, chat: &Chat, span: Span) {
+        let mut history = self.lock();
+        match span.answered {
+            true => history.tally.updated += 1,
+            false => history.tally.not_updated += 1,
+        }
+        history.chat_deletions.insert(chat.clone(), span);
     }
 
     /// Stops writing to a chat, because the API returned 404 for it.
@@ -239,19 +319,49 @@ impl History {
     pub fn keys(&self, durable: &DurableWrites) -> HashSet<&Key> {
         let keys = self.by_key.keys();
         keys.filter(|key| self.kept(key, durable).next().is_some())
+            .filter(|key| !self.may_be_deleted(key))
             .collect()
+    }
+
+    /// Tells whether the deletion of a message, or of its chat, was requested.
+    pub fn may_be_deleted(&self, key: &Key) -> bool {
+        self.deletions.contains_key(key) || self.chat_may_be_deleted(&key.chat)
+    }
+
+    /// Tells whether the deletion of a chat was requested.
+    pub fn chat_may_be_deleted(&self, chat: &Chat) -> bool {
+        self.chat_deletions.contains_key(chat)
+    }
+
+    /// Tells whether a chat must be deleted.
+    pub fn chat_is_deleted(&self, chat: &Chat, durable: &DurableWrites) -> bool {
+        let deletion = self.chat_deletions.get(chat);
+        deletion.is_some_and(|deletion| deletion.answered && durable.since(deletion.sent))
+    }
+
+    /// Tells whether a message must be deleted.
+    fn is_deleted(&self, key: &Key, durable: &DurableWrites) -> bool {
+        let deletion = self.deletions.get(key);
+        self.chat_is_deleted(&key.chat, durable)
+            || deletion.is_some_and(|deletion| deletion.answered && durable.since(deletion.sent))
     }
 
     /// The acknowledged messages that may be lost.
     pub fn at_risk(&self, durable: &DurableWrites) -> HashSet<&Key> {
         let keys = self.by_key.keys();
         keys.filter(|key| self.kept(key, durable).next().is_none())
+            .filter(|key| !self.may_be_deleted(key))
             .filter(|key| self.kept(key, &DurableWrites::default()).next().is_some())
             .collect()
     }
 
     /// Tells whether a chat must still exist.
     pub fn chat_kept(&self, chat: &Chat, durable: &DurableWrites) -> bool {
+        self.chat_known(chat, durable) && !self.chat_may_be_deleted(chat)
+    }
+
+    /// Tells whether a chat must still be known, deleted or not.
+    pub fn chat_known(&self, chat: &Chat, durable: &DurableWrites) -> bool {
         let mut spans = self.chats.get(chat).into_iter().flatten();
         durable.chats.contains(chat) || spans.any(|span| durable.since(span.sent))
     }
@@ -282,6 +392,9 @@ impl History {
         let Some(write) = self.writes.get(text) else {
             return Some(Violation::Unknown);
         };
+        if self.is_deleted(key, durable) {
+            return Some(Violation::Deleted);
+        }
         let number = write.number.unwrap_or(key.number);
         if write.chat != key.chat || number != key.number {
             return Some(Violation::Elsewhere);
@@ -307,4 +420,6 @@ pub enum Violation {
     Taken,
     /// A newer write was acknowledged.
     Old,
+    /// Its deletion was acknowledged.
+    Deleted,
 }

@@ -18,21 +18,45 @@ use crate::{
 /// The number of concurrent clients.
 const CLIENTS: usize = 10;
 
-/// The running processes, as HTTP clients to choose from.
+/// Longest pause of a client between its requests, where the load is limited: comparing what a machine accepts in 30 s
+/// would take minutes.
+pub const THINK_TIME: Duration = Duration::from_millis(40);
+
+/// The running processes to choose from: for each an HTTP client of its API, and one of its admin listener.
 #[derive(Debug, Default)]
-pub struct ClientPool(Mutex<Vec<Client>>);
+pub struct ClientPool(Mutex<Vec<[Client; 2]>>);
 
 impl ClientPool {
     /// Replaces the processes.
-    pub fn set(&self, clients: Vec<Client>) {
+    pub fn set(&self, clients: Vec<[Client; 2]>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = clients;
     }
 
-    /// A random process.
+    /// The API of a random process.
     pub fn any(&self, rng: &mut StdRng) -> Client {
+        let [api, _] = self.any_process(rng);
+        api
+    }
+
+    /// The admin listener of a random process.
+    pub fn any_admin(&self, rng: &mut StdRng) -> Client {
+        let [_, admin] = self.any_process(rng);
+        admin
+    }
+
+    fn any_process(&self, rng: &mut StdRng) -> [Client; 2] {
         let clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         clients.choose(rng).expect("at least one process").clone()
     }
+}
+
+/// Behaviour of the clients.
+#[derive(Debug, Clone, Copy)]
+pub struct LoadOptions {
+    /// Longest pause of a client between its requests.
+    pub think_time: Duration,
+    /// True if they also write texts that the database refuses. Those jobs become dead letters.
+    pub with_refused: bool,
 }
 
 /// A load that runs until it is stopped.
@@ -46,12 +70,11 @@ pub struct Load {
 }
 
 impl Load {
-    /// Starts the clients; each waits up to `think_time` between its requests. Returns when one application and two
-    /// chats exist.
-    pub async fn start(pool: &Arc<ClientPool>, part: &str, think_time: Duration) -> Self {
+    /// Starts the clients. Returns when one application and two chats exist.
+    pub async fn start(pool: &Arc<ClientPool>, part: &str, options: LoadOptions) -> Self {
         let history = Arc::new(SharedHistory::default());
         let load_client =
-            |client| LoadClient::new(pool.clone(), history.clone(), part, client, think_time);
+            |client| LoadClient::new(pool.clone(), history.clone(), part, client, options);
         let mut first = load_client(CLIENTS);
         eventually("there are chats", async || {
             if history.lock().apps.is_empty() {

@@ -8,6 +8,7 @@ mod support;
 
 mod compare;
 mod convergence;
+mod dead_letters;
 mod faults;
 mod history;
 mod load;
@@ -40,8 +41,9 @@ use self::{
     trial::Trial,
 };
 
-/// The default number of concurrent trials. They mostly wait.
-const THREADS: usize = 4;
+/// The default number of concurrent trials. More of them would be too much for two slow processors: leases would expire, and
+/// calls would time out.
+const THREADS: usize = 3;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

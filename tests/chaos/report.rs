@@ -50,6 +50,8 @@ pub struct Row {
     pub seconds_to_converge: Vec<f64>,
     /// Acknowledged messages that only Redis held when it was emptied. The guarantee does not cover them.
     pub lost_with_redis: Option<usize>,
+    /// Dead letters of refused texts that were retried, and that were discarded.
+    pub dead_letters: [usize; 2],
     /// Measurements.
     pub notes: Vec<String>,
     /// Every violation.
@@ -57,11 +59,12 @@ pub struct Row {
 }
 
 /// The headings of the columns, in two lines.
-const HEADINGS: [[&str; 2]; 16] = [
+const HEADINGS: [[&str; 2]; 17] = [
     ["fault", ""],
     ["rounds", ""],
     ["answered", ""],
     ["mean-", "while"],
+    ["retried /", "discarded"],
     ["lost", ""],
     ["wrong", "text"],
     ["dupli-", "cated"],
@@ -120,10 +123,13 @@ impl Row {
 
     fn cells(&self) -> Vec<String> {
         let first = [self.rounds, self.answered, self.during_fault];
-        let counts = first.into_iter().chain(self.violations());
+        let first = first.map(|count| count.to_string());
+        let [retried, discarded] = self.dead_letters;
         [self.fault.clone()]
             .into_iter()
-            .chain(counts.map(|count| count.to_string()))
+            .chain(first)
+            .chain([format!("{retried} / {discarded}")])
+            .chain(self.violations().map(|count| count.to_string()))
             .chain([self.convergence_times()])
             .collect()
     }

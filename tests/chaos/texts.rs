@@ -7,6 +7,9 @@ use rand::{Rng as _, rngs::StdRng, seq::IndexedRandom as _};
 /// The limit of the API.
 const LONGEST: usize = 16_000;
 
+/// Prefix of the texts that the database refuses.
+pub const REFUSED: &str = "refused ";
+
 const PIECES: [&str; 14] = [
     "hello",
     "Alhamdulilah",
@@ -37,6 +40,11 @@ pub fn word(text: &str) -> &str {
         digits.len() == 8 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
     };
     text.split(' ').find(is_own).unwrap_or_default()
+}
+
+/// A text that the database refuses: [`REFUSED`] and a word.
+pub fn refused_text() -> String {
+    format!("{REFUSED}{}", new_word())
 }
 
 /// A random text: mostly short, sometimes of the maximum length.

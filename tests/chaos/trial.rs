@@ -11,17 +11,19 @@ use std::{
 use rand::{Rng as _, rngs::StdRng};
 
 use crate::{
-    compare, convergence,
+    compare, convergence, dead_letters,
     history::{DurableWrites, Tally},
-    load::{ClientPool, Load},
+    load::{ClientPool, Load, LoadOptions, THINK_TIME},
     plan,
     report::Row,
     support::{Client, CommandOutput, Fixture, Process},
 };
 
-/// Settings of every process. The log level shows which jobs were recovered.
-const SETTINGS: [(&str, &str); 4] = [
-    ("CONFAB_WORKERS__LEASE_MS", "2000"),
+/// Settings of every process. Leases are short, but a process on a busy machine can still extend them in time. Calls to the
+/// stores have the timeout that they have by default. The log level shows which jobs were recovered.
+const SETTINGS: [(&str, &str); 5] = [
+    ("CONFAB_WORKERS__LEASE_MS", "5000"),
+    ("CONFAB_SERVICES__TIMEOUT_MS", "3000"),
     ("CONFAB_WORKERS__RETRY_MS", "100"),
     ("CONFAB_WORKERS__RETRY_MAX_MS", "1000"),
     ("CONFAB_LOG__LEVEL", "warn"),
@@ -103,8 +105,9 @@ impl<'a> Trial<'a> {
 
     /// Directs the load to the running processes.
     pub fn update_pool(&self) {
-        self.pool
-            .set(self.processes.iter().map(Process::client).collect());
+        let clients = self.processes.iter();
+        let clients = clients.map(|process| [process.client(), process.admin().clone()]);
+        self.pool.set(clients.collect());
     }
 
     /// The index of a random process.
@@ -169,16 +172,33 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Begins a round: starts the load and waits until requests succeed.
+    /// Begins a round: starts the load and waits until requests succeed. In the short form the clients pause between requests,
+    /// so that a slow machine can run several trials at once.
     pub async fn load(&mut self) -> Load {
-        self.load_with(Duration::ZERO).await
+        let pause = if plan::is_full() {
+            Duration::ZERO
+        } else {
+            THINK_TIME
+        };
+        self.load_with(pause).await
     }
 
     /// Like [`Self::load`], with clients that wait up to `think_time` between their requests.
     pub async fn load_with(&mut self, think_time: Duration) -> Load {
         self.row().rounds += 1;
+        // A file that only its process can see takes no triggers.
+        let with_refused = self.mounted_folder.is_none();
+        if with_refused && self.row().rounds == 1 {
+            // The tables exist by then.
+            self.processes[0].wait_until_ready().await;
+            dead_letters::refuse_texts(self.fixture).await;
+        }
         let part = format!("{} {}", self.fault, self.row().rounds);
-        let load = Load::start(&self.pool, &part, think_time).await;
+        let options = LoadOptions {
+            think_time,
+            with_refused,
+        };
+        let load = Load::start(&self.pool, &part, options).await;
         // A random number, large enough for batches to be in flight.
         load.wait_for_successes(self.rng.random_range(100..300))
             .await;
@@ -198,7 +218,8 @@ impl<'a> Trial<'a> {
         self.cleared = Some(Instant::now());
     }
 
-    /// Ends a round: a few more requests, then waits until the system has converged, then compares everything.
+    /// Ends a round: a few more requests, then waits until the system has converged, discards the dead letters of refused texts,
+    /// waits again, then compares everything.
     pub async fn finish_round(&mut self, load: Load) {
         self.finish_round_with(load, &DurableWrites::default())
             .await;
@@ -207,15 +228,24 @@ impl<'a> Trial<'a> {
     /// Like [`Self::finish_round`], for faults that may lose acknowledged writes.
     pub async fn finish_round_with(&mut self, load: Load, durable: &DurableWrites) {
         load.wait_for_successes(50).await;
-        let history = load.end().await;
+        let load = load.pause().await;
         let cleared = self.cleared.take().unwrap_or_else(Instant::now);
-        self.row().answered += history.tally.answered();
-        match convergence::wait(self).await {
-            Ok(()) => self.row().converged(cleared.elapsed()),
-            Err(left) => {
-                let finding = format!("not converged after {:?}: {left}", convergence::TIMEOUT);
-                self.row().add(|row| &mut row.unexpected, finding);
-            }
+        let mut converged = convergence::wait(self).await;
+        if converged.is_ok() {
+            self.row().converged(cleared.elapsed());
+            dead_letters::discard_all(self.processes[0].admin(), &load.history).await;
+            converged = convergence::wait(self).await;
+        }
+        if let Err(left) = converged {
+            let finding = format!("not converged after {:?}: {left}", convergence::TIMEOUT);
+            self.row().add(|row| &mut row.unexpected, finding);
+        }
+        let history = load.end().await;
+        {
+            let mut row = self.row();
+            row.answered += history.tally.answered();
+            row.dead_letters[0] += history.retried;
+            row.dead_letters[1] += history.discarded;
         }
         compare::all(self, &history, durable).await;
         let row = self.row();

@@ -214,11 +214,14 @@ async fn discarding_a_job_removes_only_that_job(fixture: &Fixture) {
     assert_eq!(queue.discard(creation).await, Ok(false));
     assert_eq!(queue.retry(creation).await, Ok(false));
     assert_eq!(show(&stores, creation).await, None);
-    // The pending update of the same message stays readable, and there is capacity again.
-    assert_eq!(stores.pending(message).await.expect("there").text, "newer");
-    assert_eq!(stores.create_message(chat, "one more").await.number, 2);
+    // The message is deleted, with its pending update, and there is capacity again.
+    assert_eq!(stores.read(message).await, None);
+    let message = stores.create_message(chat, "one more").await;
+    assert_eq!(message.number, 2);
+    stores.drain().await;
 
     // After a pending update is discarded, reads return the older write, which is still to be stored.
+    stores.update_message(message, "newer").await;
     let newer = stores.pending(message).await.expect("there");
     stores.update_message(message, "newest").await;
     let waiting = stores.claim_some(Kind::UpdateMessage, 1, LONG_LEASE).await;
@@ -233,29 +236,38 @@ async fn discarding_a_job_removes_only_that_job(fixture: &Fixture) {
 }
 
 #[apply(on_each_backend!)]
-async fn discarded_creation_is_not_readable(fixture: &Fixture) {
+async fn discarded_creation_is_a_deletion(fixture: &Fixture) {
     let stores = TestStores::new(fixture).await;
     let queue = &stores.backend;
     let chat = stores.new_chat().await;
     let message = stores.create_message(chat, "hello").await;
-    for kind in [
-        Kind::CreateApplication,
-        Kind::CreateChat,
-        Kind::CreateMessage,
-    ] {
+    let discard = async |kind| {
         let id = fail_first_permanently(&stores, kind).await;
         assert_eq!(queue.discard(id).await, Ok(true), "{kind:?}");
-    }
-    let application = queue.application(chat.app).await.expect("a response");
-    assert_eq!(application.value, None);
+    };
+    let missing = async |write: Write| {
+        let outcome = stores.enqueue(write.clone()).await;
+        assert_eq!(outcome, Ok(Enqueued::Missing), "{write:?}");
+    };
+    // Its number is not reused, and it cannot be updated.
+    discard(Kind::CreateMessage).await;
+    assert_eq!(stores.read(message).await, None);
+    assert_eq!(stores.create_message(chat, "the next").await.number, 2);
+    missing(Write::update_message(message, "brought to life")).await;
+
+    discard(Kind::CreateChat).await;
     let read = queue.chat(chat).await.expect("a response");
     assert_eq!(read.value, None);
+    assert_eq!(stores.number(Write::create_chat(chat.app)).await, 2);
+    missing(Write::create_message(chat, "late")).await;
+
+    discard(Kind::CreateApplication).await;
+    let application = queue.application(chat.app).await.expect("a response");
+    assert_eq!(application.value, None);
+    missing(Write::create_chat(chat.app)).await;
+    stores.drain().await;
     assert_eq!(stores.read(message).await, None);
-    // Its number is not reused, and an update of it is queued as for a stored message.
-    assert_eq!(stores.create_message(chat, "the next").await.number, 2);
-    let text = "brought to life".to_owned();
-    let update = stores.enqueue(Write::update_message(message, text)).await;
-    assert!(matches!(update, Ok(Enqueued::Accepted { number: 1, .. })));
+    missing(Write::create_chat(chat.app)).await;
 }
 
 #[apply(on_each_backend!)]
@@ -285,7 +297,7 @@ async fn paused_kind_is_accepted_and_readable_but_not_claimed(fixture: &Fixture)
     );
     let stats = stores.open_again().stats().await.expect("stats");
     let paused: Vec<bool> = stats.iter().map(|kind| kind.paused).collect();
-    assert_eq!(paused, [false, false, true, false]);
+    assert_eq!(paused, Kind::ALL.map(|kind| kind == Kind::CreateMessage));
     assert_eq!(stats[2].waiting, 2);
     for _ in 0..2 {
         let resumed = queue.set_paused(Kind::CreateMessage, false).await;

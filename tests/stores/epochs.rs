@@ -11,6 +11,9 @@ use crate::{
     test_stores::TestStores,
 };
 
+/// The format of this program.
+const FORMAT: u64 = 3;
+
 /// Sends a command to Redis without the program.
 async fn tell_redis(fixture: &Fixture, command: &mut redis::Cmd) {
     let client = redis::Client::open(fixture.services().redis_url.as_str()).expect("a URL");
@@ -223,7 +226,7 @@ async fn newer_format_stops_a_running_program_at_its_next_call(fixture: &Fixture
     let newer = |store| Error::Newer {
         store,
         found: 1000,
-        known: 2,
+        known: FORMAT,
     };
     assert_eq!(found, Err(newer("MySQL")));
     assert_eq!(stores.backend.migrate().await, Err(newer("MySQL")));
@@ -239,8 +242,8 @@ async fn newer_format_stops_a_running_program_at_its_next_call(fixture: &Fixture
     assert_eq!(other.enqueue(&write, None).await, Err(newer("Redis")));
 
     // Its format again, as after a restore of backups from before the upgrade.
-    set_redis_format(fixture, 2).await;
-    set_mysql_format(fixture, 2).await;
+    set_redis_format(fixture, FORMAT).await;
+    set_mysql_format(fixture, FORMAT).await;
     stores.backend.epoch().await.expect("a response");
     stores
         .backend

@@ -178,7 +178,8 @@ impl Case<'_> {
                 same("retried", &queue.retry(id).await, &Ok(self.model.retry(id)))
             }
             Step::Kill(ref pick) => {
-                let Some(id) = self.pick(pick) else {
+                // The discard of a creation is a deletion, which is another write.
+                let Some(id) = self.pick(pick).filter(|id| !self.model.is_creation(*id)) else {
                     return Ok(());
                 };
                 same("killed", &queue.discard(id).await, &Ok(self.model.kill(id)))
@@ -207,6 +208,8 @@ impl Case<'_> {
             Ok(Enqueued::Missing) => Accepted::Missing,
             Ok(Enqueued::Taken) => Accepted::Taken,
             Err(Error::Full(_)) => Accepted::Full,
+            // No write of the model has a key or a condition.
+            Ok(other) => return Err(TestCaseError::fail(format!("{write:?}: {other:?}"))),
             Err(error) => return Err(TestCaseError::fail(format!("{write:?}: {error}"))),
         };
         same(&format!("{write:?}"), &seen, &expected)?;
@@ -242,6 +245,7 @@ impl Case<'_> {
                     revision,
                     tries: job.tries,
                     origin: JobOrigin::default(),
+                    idempotency: None,
                     change: Ok(job.change.clone()),
                 }
             })
@@ -316,6 +320,7 @@ async fn run_case(fixture: &Fixture, steps: &[Step]) -> CheckResult {
             BackendRules {
                 by_age: false,
                 exclusive: false,
+                keeps_marks: true,
             },
         ),
         BackendKind::Embedded => (
@@ -325,6 +330,7 @@ async fn run_case(fixture: &Fixture, steps: &[Step]) -> CheckResult {
             BackendRules {
                 by_age: true,
                 exclusive: true,
+                keeps_marks: false,
             },
         ),
     };

@@ -178,13 +178,16 @@ impl TestStores {
     pub async fn store(&self, batch: &Batch) -> Result<()> {
         let changes = batch.jobs.iter().map(|job| job.change.clone());
         let changes = changes.map(|change| change.expect("readable")).collect();
-        self.backend.store(&batch.lease, changes).await
+        let keys = batch.jobs.iter().filter_map(Job::keyed_creation).collect();
+        self.backend.store(&batch.lease, changes, keys).await
     }
 
     /// Stores messages under a lease.
     pub async fn store_messages(&self, lease: &Lease, messages: &[Message]) -> Result<()> {
         let changes = messages.iter().cloned().map(Change::Message);
-        self.backend.store(lease, changes.collect()).await
+        self.backend
+            .store(lease, changes.collect(), Vec::new())
+            .await
     }
 
     /// Processes all waiting jobs, as the workers do.

@@ -11,6 +11,8 @@ use tokio::{
 };
 use url::{Url, form_urlencoded};
 
+use super::wait::concurrently;
+
 /// Timeout of a request.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -149,6 +151,28 @@ impl Client {
         response.unwrap_or_else(|error| panic!("{what}: {error:?}"))
     }
 
+    /// Sends a request with a JSON body, or without a body if it is `null`, and further headers. Returns connection errors.
+    pub async fn try_write(
+        &self,
+        method: &str,
+        path: impl Display,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> reqwest::Result<Response> {
+        let has_body = !body.is_null();
+        let body = if has_body {
+            body.to_string()
+        } else {
+            String::new()
+        };
+        let declared = has_body.then_some(JSON);
+        let headers: Vec<_> = declared
+            .into_iter()
+            .chain(headers.iter().copied())
+            .collect();
+        self.try_send(method, path, &headers, body).await
+    }
+
     async fn try_send(
         &self,
         method: &str,
@@ -260,6 +284,20 @@ impl Client {
             .await;
         response.expect_status(201);
         response.number_field("MessageID")
+    }
+
+    /// Creates `count` messages of this text, by 20 concurrent clients.
+    pub async fn fill(&self, chat: &Chat, text: &'static str, count: u64) {
+        const CLIENTS: u64 = 20;
+        concurrently(CLIENTS as usize, |_| {
+            let (api, chat) = (self.clone(), chat.clone());
+            async move {
+                for _ in 0..count / CLIENTS {
+                    api.create_message(&chat, text).await;
+                }
+            }
+        })
+        .await;
     }
 
     /// Updates the text of a message.

@@ -176,6 +176,23 @@ impl Fixture {
         done.expect("the statement is valid")
     }
 
+    /// Makes a trigger of the database refuse, at an `INSERT` or `UPDATE` of a message, texts that fulfil a condition, such as
+    /// `= 'poison'`. The error has this text.
+    pub async fn refuse_texts(&self, event: &str, condition: &str, error: &str) {
+        let trigger = format!("refuse_{:016x}", rand::random::<u64>());
+        let statement = match &self.services {
+            Some(_) => format!(
+                "CREATE TRIGGER {trigger} BEFORE {event} ON messages FOR EACH ROW IF NEW.text {condition} THEN \
+                 SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '{error}'; END IF"
+            ),
+            None => format!(
+                "CREATE TRIGGER {trigger} BEFORE {event} ON messages WHEN NEW.text {condition} \
+                 BEGIN SELECT RAISE(ABORT, '{error}'); END"
+            ),
+        };
+        self.execute_unprepared(&statement).await;
+    }
+
     /// Runs a statement that cannot be prepared, such as the creation of a trigger.
     pub async fn execute_unprepared(&self, sql: &str) {
         let done = match &self.services {
@@ -221,7 +238,7 @@ impl Fixture {
         .await;
     }
 
-    /// The stored messages of a chat, by number.
+    /// The stored messages of a chat that are not deleted, by number.
     pub async fn stored_messages(&self, chat: &Chat) -> Vec<(u64, String)> {
         #[derive(QueryableByName)]
         struct Row {
@@ -232,7 +249,8 @@ impl Fixture {
         }
         let rows: Vec<Row> = self
             .rows(&format!(
-                "SELECT number, text FROM messages WHERE app = '{}' AND chat = {} ORDER BY number",
+                "SELECT number, text FROM messages \
+                 WHERE app = '{}' AND chat = {} AND deleted_at IS NULL ORDER BY number",
                 chat.app, chat.number
             ))
             .await;

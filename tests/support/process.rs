@@ -340,6 +340,8 @@ impl Fixture {
             // Ports are bound before anything else, and tests run side by side.
             .env("CONFAB_SERVER__PORT", "0")
             .env("CONFAB_ADMIN__PORT", "0")
+            // Much longer than a call takes, so that a slow machine does not fail.
+            .env("CONFAB_SERVICES__TIMEOUT_MS", "15000")
             .envs(self.settings())
             .envs(settings.iter().copied());
         command

@@ -318,6 +318,19 @@ impl Elasticsearch {
         }
     }
 
+    /// All documents as JSON. Fails if there are more than a page of them.
+    pub async fn dump(&self) -> Result<String, String> {
+        const PAGE: usize = 10_000;
+        self.send(Method::POST, &format!("/{}/_refresh", self.index))
+            .await?;
+        let path = format!("/{}/_search?size={PAGE}", self.index);
+        let response = self.send(Method::GET, &path).await?;
+        match response["hits"]["hits"].as_array() {
+            Some(hits) if hits.len() < PAGE => Ok(Value::from(hits.clone()).to_string()),
+            _ => Err(format!("no hits, or too many: {response:.200}")),
+        }
+    }
+
     async fn send(&self, method: Method, path: &str) -> Result<Value, String> {
         let request = self.http.request(method, format!("{}{path}", self.url));
         self.read_response(request).await

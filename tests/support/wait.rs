@@ -8,7 +8,7 @@ use std::{
 use tokio::task::JoinSet;
 
 /// Timeout of a condition. Much longer than it needs, so that a slow machine does not fail.
-pub const TIMEOUT: Duration = Duration::from_secs(90);
+pub const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// The interval between polls.
 const POLL_INTERVAL: Duration = Duration::from_millis(25);

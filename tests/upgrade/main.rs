@@ -1,4 +1,4 @@
-//! This version of the program on the stores of the one that `$CONFAB_TEST_FORMER` names, which is before format 2. See
+//! This version of the program on the stores of the one that `$CONFAB_TEST_FORMER` names, which has an older format. See
 //! `make upgrade-test`.
 
 #[path = "../support/mod.rs"]

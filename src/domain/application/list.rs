@@ -162,6 +162,7 @@ mod tests {
             username: String::new(),
             revision: Revision(u64::from(number)),
             created_at: from_millis(0),
+            deleted_at: None,
         }
     }
 

@@ -37,7 +37,7 @@ impl KeyText {
         let mut rng = rand::rng();
         let mut text = format!("{PREFIX}{}_", KeyId::generate());
         text.extend((0..RANDOM_CHARS).map(|_| char::from(BASE_62[rng.random_range(0..62)])));
-        text.push_str(&checksum(&text));
+        text.extend(checksum(&text));
         Self(text)
     }
 
@@ -50,7 +50,8 @@ impl KeyText {
         let (id, random) = checked.strip_prefix(PREFIX)?.split_once('_')?;
         KeyId::parse(id)?;
         let is_random = random.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        (is_random && checksum(checked) == given).then(|| Self(text.to_owned()))
+        let is_checked = given.chars().eq(checksum(checked));
+        (is_random && is_checked).then(|| Self(text.to_owned()))
     }
 
     /// ID of the key, which is no secret.
@@ -85,14 +86,14 @@ impl fmt::Debug for KeyText {
 }
 
 /// CRC-32 (ISO-HDLC) in base 62, left-padded with zeros.
-fn checksum(text: &str) -> String {
+fn checksum(text: &str) -> [char; CHECKSUM_CHARS] {
     let mut rest = crc32fast::hash(text.as_bytes());
     let mut digits = ['0'; CHECKSUM_CHARS];
     for digit in digits.iter_mut().rev() {
         *digit = char::from(BASE_62[(rest % 62) as usize]);
         rest /= 62;
     }
-    digits.iter().collect()
+    digits
 }
 
 #[cfg(test)]
@@ -126,6 +127,7 @@ mod tests {
             assert_eq!(hex(key.signing_secret()), secret);
         }
         // CRC-32/ISO-HDLC of the catalogue's check text is 0xcbf43926, which has 6 digits in base 62.
+        let checksum = |text| String::from_iter(checksum(text));
         assert_eq!(checksum("123456789"), "3jZRME");
         assert_eq!(checksum(""), "000000");
     }

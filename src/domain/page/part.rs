@@ -10,6 +10,9 @@ pub trait Item {
 
     /// Size in a response, in bytes.
     fn size(&self) -> usize;
+
+    /// Tells whether the item is deleted. It takes part in the making of a page, and is not in it.
+    fn is_deleted(&self) -> bool;
 }
 
 /// Items that were read for a page, ascending.

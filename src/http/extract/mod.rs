@@ -32,6 +32,8 @@ macro_rules! extractor {
 
 pub mod body;
 pub mod cursor;
+pub mod idempotency;
+pub mod if_match;
 mod origin;
 pub mod page;
 pub mod path;
@@ -42,7 +44,10 @@ use utoipa::openapi::{
     path::{Parameter, ParameterBuilder, ParameterIn},
 };
 
-pub use self::{body::JsonBody, cursor::CursorQuery, page::PageQuery};
+pub use self::{
+    body::JsonBody, cursor::CursorQuery, idempotency::IdempotencyHeader, if_match::IfMatch,
+    page::PageQuery,
+};
 pub(in crate::http) use extractor;
 
 /// Describes a parameter: required in a path, optional in a query.

@@ -1,5 +1,7 @@
 //! Keys in a path. A segment that is not valid is a 404 with the text of the route.
 
+use std::borrow::Cow;
+
 use actix_web::HttpRequest;
 use percent_encoding::percent_decode_str;
 use utoipa::openapi::path::{Parameter, ParameterIn};
@@ -101,7 +103,8 @@ pub fn parts(request: &HttpRequest) -> Result<(Option<AppId>, Option<Number>), E
         return Ok((Some(key.0), None));
     }
     if has("message") {
-        message(request).ok_or(Error::NotFound(Entity::Message))?;
+        let MessageKey { chat, .. } = message(request).ok_or(Error::NotFound(Entity::Message))?;
+        return Ok((Some(chat.app), Some(chat.number)));
     }
     if has("chat") {
         let key = chat(request).ok_or(Error::NotFound(Entity::Chat))?;
@@ -115,7 +118,7 @@ pub fn parts(request: &HttpRequest) -> Result<(Option<AppId>, Option<Number>), E
 }
 
 /// Decodes a segment. Bytes that are not UTF-8 become U+FFFD, which no valid segment holds.
-pub fn segment(request: &HttpRequest, name: &str) -> String {
+pub fn segment<'a>(request: &'a HttpRequest, name: &str) -> Cow<'a, str> {
     let raw = request.match_info().get(name).unwrap_or_default();
-    percent_decode_str(raw).decode_utf8_lossy().into_owned()
+    percent_decode_str(raw).decode_utf8_lossy()
 }

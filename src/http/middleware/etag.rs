@@ -1,4 +1,7 @@
 //! ETag and cache headers of a GET response, 304 for a client that has the current version, and compression.
+//!
+//! A handler that knows the version of what it returns sets a strong ETag; that response is not compressed. Other responses get
+//! a weak ETag, made from their body.
 
 use std::hash::{DefaultHasher, Hasher};
 
@@ -42,9 +45,15 @@ pub async fn complete(
                 headers.insert(CACHE_CONTROL, revalidate);
             }
             headers.append(VARY, HeaderValue::from_name(ACCEPT_ENCODING));
-            let etag = etag(&body);
+            let strong = headers.get(ETAG).cloned();
+            let etag = match &strong {
+                Some(etag) => etag.to_str().unwrap_or_default().to_owned(),
+                None => etag(&body),
+            };
             // Weak, because the compressed body has the same ETag.
-            if let Ok(etag) = HeaderValue::from_str(&format!("W/{etag}")) {
+            if strong.is_none()
+                && let Ok(etag) = HeaderValue::from_str(&format!("W/{etag}"))
+            {
                 headers.insert(ETAG, etag);
             }
             if matches(&known, &etag) {
@@ -52,7 +61,8 @@ pub async fn complete(
                 *response.status_mut() = StatusCode::NOT_MODIFIED;
                 BoxBody::new(())
             } else {
-                let body = compress(headers, body, accepts_gzip).await;
+                let compresses = accepts_gzip && strong.is_none();
+                let body = compress(headers, body, compresses).await;
                 let reservation = response.extensions_mut().remove::<Reservation>();
                 match memory.body(body, reservation).await {
                     Ok(body) => body,

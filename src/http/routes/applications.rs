@@ -17,7 +17,7 @@ use crate::{
             body::{Body, Members, TextMember},
         },
         memory::ResponseMemory,
-        response,
+        response::{self, Success},
     },
     service::Service,
 };
@@ -122,7 +122,7 @@ pub async fn create(
         application: id.to_string(),
         username: new.username.into_string(),
     };
-    Ok(response::created(format!("application/{id}"), body))
+    Ok(response::created(format!("application/{id}")).json(body))
 }
 
 /// List all applications
@@ -166,4 +166,17 @@ pub async fn show(app: AppId, service: Data<Service>) -> HttpResult {
         chats_count: chats.to_string(),
         created_at: rfc3339(application.created_at),
     }))
+}
+
+/// Delete an application
+///
+/// Its chats and messages are deleted with it, and its keys are revoked. Its ID is not used again.
+#[utoipa::path(
+    delete, path = "/application/{app}", operation_id = "deleteApplication", tag = "Applications",
+    params(AppId),
+    responses((status = 200, description = "The application is deleted.", body = Success), AppId),
+)]
+pub async fn delete(app: AppId, origin: Origin, service: Data<Service>) -> HttpResult {
+    service.delete_application(app, &origin).await?;
+    Ok(response::success())
 }

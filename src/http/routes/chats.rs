@@ -9,9 +9,9 @@ use crate::{
     domain::{self, AppId, ChatKey, Number, Origin, time::rfc3339},
     http::{
         error::HttpResult,
-        extract::{PageQuery, page::List},
+        extract::{IdempotencyHeader, PageQuery, page::List},
         memory::ResponseMemory,
-        response,
+        response::{self, Success},
     },
     service::Service,
 };
@@ -86,20 +86,29 @@ impl From<domain::Chat> for ListedChat {
 
 /// Create a chat
 ///
-/// The request has no body; a body is ignored.
+/// The request has no body; a body is ignored. A repeated request with the same `Idempotency-Key` creates nothing, and returns
+/// the response of the first one.
 #[utoipa::path(
     post, path = "/application/{app}/chat", operation_id = "createChat", tag = "Chats",
-    params(AppId),
-    responses((status = 201, description = "The chat was created.", body = ChatCreated), AppId),
+    params(AppId, IdempotencyHeader),
+    responses(
+        (status = 201, description = "The chat was created.", body = ChatCreated),
+        AppId,
+    ),
 )]
-pub async fn create(app: AppId, origin: Origin, service: Data<Service>) -> HttpResult {
-    let key = service.create_chat(app, &origin).await?;
-    let location = format!("chat/{}", key.number);
-    let body = ChatCreated {
+pub async fn create(
+    app: AppId,
+    idempotency: IdempotencyHeader,
+    origin: Origin,
+    service: Data<Service>,
+) -> HttpResult {
+    let created = service.create_chat(app, idempotency.key(), &origin).await?;
+    let number = created.key.number;
+    let mut response = response::created_once(format!("chat/{number}"), &created);
+    Ok(response.json(ChatCreated {
         application: app.to_string(),
-        chat: key.number,
-    };
-    Ok(response::created(location, body))
+        chat: number,
+    }))
 }
 
 /// Create a chat
@@ -107,11 +116,19 @@ pub async fn create(app: AppId, origin: Origin, service: Data<Service>) -> HttpR
 /// The same as `POST /application/{app}/chat`.
 #[utoipa::path(
     post, path = "/application/{app}/chats", operation_id = "createChatInList", tag = "Chats",
-    params(AppId),
-    responses((status = 201, description = "The chat was created.", body = ChatCreated), AppId),
+    params(AppId, IdempotencyHeader),
+    responses(
+        (status = 201, description = "The chat was created.", body = ChatCreated),
+        AppId,
+    ),
 )]
-pub async fn create_in_list(app: AppId, origin: Origin, service: Data<Service>) -> HttpResult {
-    create(app, origin, service).await
+pub async fn create_in_list(
+    app: AppId,
+    idempotency: IdempotencyHeader,
+    origin: Origin,
+    service: Data<Service>,
+) -> HttpResult {
+    create(app, idempotency, origin, service).await
 }
 
 /// Read a chat
@@ -128,6 +145,19 @@ pub async fn show(key: ChatKey, service: Data<Service>) -> HttpResult {
         messages_count: read.value.messages_count,
         created_at: rfc3339(read.value.created_at),
     }))
+}
+
+/// Delete a chat
+///
+/// Its messages are deleted with it. Its number is not used again. User tokens delete no chats.
+#[utoipa::path(
+    delete, path = "/application/{app}/chat/{chat}", operation_id = "deleteChat", tag = "Chats",
+    params(ChatKey),
+    responses((status = 200, description = "The chat is deleted.", body = Success), ChatKey),
+)]
+pub async fn delete(key: ChatKey, origin: Origin, service: Data<Service>) -> HttpResult {
+    service.delete_chat(key, &origin).await?;
+    Ok(response::success())
 }
 
 /// List an application's chats

@@ -15,7 +15,7 @@ use crate::{
             body::{Body, Members, TextMember},
             path::KeyPath,
         },
-        response,
+        response::{self, Success},
     },
     service::Service,
 };
@@ -181,7 +181,7 @@ pub async fn create(
         created_at: rfc3339(key.created_at),
         expires_at: key.expires_at.map(rfc3339),
     };
-    let created = response::created(format!("keys/{}", key.id), created);
+    let created = response::created(format!("keys/{}", key.id)).json(created);
     Ok(response::with_credential(created))
 }
 
@@ -241,23 +241,15 @@ pub async fn expire(
     Ok(HttpResponse::Ok().json(ListedKey::from(key)))
 }
 
-/// A key that was revoked.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"status": "success"}))]
-struct KeyRevoked {
-    #[schema(pattern = "^success$")]
-    status: &'static str,
-}
-
 /// Revoke a key
 ///
 /// Every process refuses it, and the tokens that it signed, within a second.
 #[utoipa::path(
     delete, path = "/application/{app}/keys/{keyID}", operation_id = "revokeKey", tag = "Access",
     params(KeyPath),
-    responses((status = 200, description = "The key was revoked.", body = KeyRevoked), KeyPath),
+    responses((status = 200, description = "The key was revoked.", body = Success), KeyPath),
 )]
 pub async fn revoke(KeyPath(app, id): KeyPath, auth: Data<Auth>) -> HttpResult {
     auth.revoke_key(app, id).await?;
-    Ok(HttpResponse::Ok().json(KeyRevoked { status: "success" }))
+    Ok(response::success())
 }

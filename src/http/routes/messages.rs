@@ -1,6 +1,9 @@
 //! Routes of messages.
 
-use actix_web::{HttpResponse, web::Data};
+use actix_web::{
+    http::header::{ETAG, HeaderValue},
+    web::Data,
+};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -13,9 +16,9 @@ use crate::{
     domain::{ChatKey, MessageKey, NewMessage, Number, Origin, time::rfc3339},
     http::{
         error::HttpResult,
-        extract::{JsonBody, PageQuery, page::List},
+        extract::{IdempotencyHeader, IfMatch, JsonBody, PageQuery, if_match::etag, page::List},
         memory::ResponseMemory,
-        response,
+        response::{self, Success},
     },
     service::Service,
 };
@@ -80,36 +83,41 @@ struct Message {
     data: Option<Box<RawValue>>,
 }
 
-/// A change that was accepted.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"status": "success"}))]
-struct Updated {
-    #[schema(pattern = "^success$")]
-    status: &'static str,
-}
-
 /// Create a message
+///
+/// A repeated request with the same `Idempotency-Key` and the same body creates nothing, and returns the response of the first
+/// one without its ETag.
 #[utoipa::path(
     post, path = "/application/{app}/chat/{chat}/message", operation_id = "createMessage", tag = "Messages",
-    params(ChatKey),
+    params(ChatKey, IdempotencyHeader),
     request_body(content = Creation, description = "JSON in UTF-8, up to 256 KiB."),
-    responses((status = 201, description = "The message was created.", body = MessageCreated), JsonBody<Creation>, ChatKey),
+    responses(
+        (status = 201, description = "The message was created.", body = MessageCreated),
+        JsonBody<Creation>, ChatKey,
+    ),
 )]
 pub async fn create(
     chat: ChatKey,
+    idempotency: IdempotencyHeader,
     origin: Origin,
     service: Data<Service>,
     JsonBody(new): JsonBody<Creation>,
 ) -> HttpResult {
     let message = NewMessage::from(new);
-    let key = service.create_message(chat, &message, &origin).await?;
-    let body = MessageCreated {
+    let created = service
+        .create_message(chat, &message, idempotency.key(), &origin)
+        .await?;
+    let number = created.key.number;
+    let mut response = response::created_once(format!("message/{number}"), &created);
+    if let Some(revision) = created.revision {
+        response.insert_header((ETAG, etag(revision)));
+    }
+    Ok(response.json(MessageCreated {
         application: chat.app.to_string(),
         chat: chat.number,
-        number: key.number,
+        number,
         message: message.content.text.as_str().to_owned(),
-    };
-    Ok(response::created(format!("message/{}", key.number), body))
+    }))
 }
 
 /// Read a message
@@ -121,7 +129,9 @@ pub async fn create(
 pub async fn show(key: MessageKey, service: Data<Service>) -> HttpResult {
     let read = service.message(key).await?;
     let message = read.value;
-    Ok(response::read(read.stale).json(Message {
+    let mut response = response::read(read.stale);
+    response.insert_header((ETAG, etag(message.revision)));
+    Ok(response.json(Message {
         application: message.key.chat.app.to_string(),
         chat: message.key.chat.number,
         number: message.key.number.to_string(),
@@ -135,21 +145,50 @@ pub async fn show(key: MessageKey, service: Data<Service>) -> HttpResult {
 
 /// Update a message
 ///
-/// Replaces text and data, never the sender.
+/// Replaces text and data, never the sender. With `If-Match`, only a version that the client knows.
 #[utoipa::path(
     put, path = "/application/{app}/chat/{chat}/message/{message}", operation_id = "updateMessage", tag = "Messages",
-    params(MessageKey),
+    params(MessageKey, IfMatch),
     request_body(content = Replacement, description = "JSON in UTF-8, up to 256 KiB."),
-    responses((status = 200, description = "The message has the new text and data.", body = Updated), JsonBody<Replacement>, MessageKey),
+    responses(
+        (status = 200, description = "The message has the new text and data.", body = Success),
+        JsonBody<Replacement>, MessageKey, IfMatch,
+    ),
 )]
 pub async fn update(
     key: MessageKey,
+    IfMatch(condition): IfMatch,
     origin: Origin,
     service: Data<Service>,
     JsonBody(new): JsonBody<Replacement>,
 ) -> HttpResult {
-    service.update_message(key, &new.into(), &origin).await?;
-    Ok(HttpResponse::Ok().json(Updated { status: "success" }))
+    let revision = service
+        .update_message(key, &new.into(), condition, &origin)
+        .await?;
+    let mut response = response::success();
+    let etag = revision.and_then(|revision| HeaderValue::from_str(&etag(revision)).ok());
+    if let Some(etag) = etag {
+        response.headers_mut().insert(ETAG, etag);
+    }
+    Ok(response)
+}
+
+/// Delete a message
+///
+/// Its number is not used again. A user token deletes only messages of its user.
+#[utoipa::path(
+    delete, path = "/application/{app}/chat/{chat}/message/{message}", operation_id = "deleteMessage", tag = "Messages",
+    params(MessageKey, IfMatch),
+    responses((status = 200, description = "The message is deleted.", body = Success), MessageKey, IfMatch),
+)]
+pub async fn delete(
+    key: MessageKey,
+    IfMatch(condition): IfMatch,
+    origin: Origin,
+    service: Data<Service>,
+) -> HttpResult {
+    service.delete_message(key, condition, &origin).await?;
+    Ok(response::success())
 }
 
 /// List a chat's messages

@@ -4,6 +4,7 @@
 mod applications;
 mod chats;
 pub mod docs;
+mod erasure;
 mod health;
 mod keys;
 mod listed_message;
@@ -13,6 +14,9 @@ pub mod openapi;
 pub mod root;
 mod search;
 mod tokens;
+mod user_body;
+
+use std::collections::HashSet;
 
 use utoipa::{OpenApi, Path, openapi::HttpMethod};
 
@@ -27,7 +31,8 @@ pub struct Route {
     pub path: String,
     pub methods: Vec<HttpMethod>,
     pub rule: Rule,
-    pub handler: Handler,
+    /// `None` if the route does not exist in the mode, and others of its path do.
+    pub handler: Option<Handler>,
 }
 
 /// Defines `all` and `Description` from one list of handlers. A handler without an access rule or `#[utoipa::path]` does not
@@ -39,7 +44,8 @@ macro_rules! routes {
         #[openapi(paths($($module::$handler),+))]
         pub struct Description;
 
-        /// All routes. Those of one path are adjacent.
+        /// All routes. Those of one path are adjacent. The server compares a path with one template after the other, so the
+        /// most frequent ones come first.
         pub fn all() -> Vec<Route> {
             pastey::paste! {
                 vec![$(Route {
@@ -49,7 +55,7 @@ macro_rules! routes {
                         access: $access,
                         has_body: $module::[<__path_ $handler>]::operation().request_body.is_some(),
                     },
-                    handler: |route| route.to($module::$handler),
+                    handler: Some(|route| route.to($module::$handler)),
                 }),+]
             }
         }
@@ -57,33 +63,49 @@ macro_rules! routes {
 }
 
 routes![
+    messages::create: Access::Member(Action::Write),
+    messages::show: Access::Member(Action::Read),
+    messages::update: Access::Member(Action::Write),
+    messages::delete: Access::Member(Action::Write),
+    messages::list: Access::Member(Action::Read),
+    search::by_parameter: Access::Member(Action::Read),
+    search::by_path: Access::Member(Action::Read),
+    chats::show: Access::Member(Action::Read),
+    chats::delete: Access::Server(Action::Write),
+    chats::create: Access::Member(Action::CreateChat),
+    chats::list: Access::Member(Action::Read),
+    chats::create_in_list: Access::Member(Action::CreateChat),
+    applications::show: Access::WholeApplication,
+    applications::delete: Access::InstallationKey(Action::Write),
     applications::create: Access::NewApplication,
     applications::list: Access::InstallationKey(Action::Read),
-    applications::show: Access::WholeApplication,
+    erasure::create: Access::Key(Action::Write),
+    tokens::create: Access::ApplicationKey(Action::Write),
+    tokens::revoke: Access::Key(Action::Write),
     keys::create: Access::InstallationKey(Action::Write),
     keys::list: Access::InstallationKey(Action::Read),
     keys::expire: Access::InstallationKey(Action::Write),
     keys::revoke: Access::InstallationKey(Action::Write),
-    tokens::create: Access::ApplicationKey(Action::Write),
-    tokens::revoke: Access::Key(Action::Write),
-    chats::create: Access::Member(Action::CreateChat),
-    chats::list: Access::Member(Action::Read),
-    chats::create_in_list: Access::Member(Action::CreateChat),
-    chats::show: Access::Member(Action::Read),
-    messages::create: Access::Member(Action::Write),
-    messages::list: Access::Member(Action::Read),
-    messages::show: Access::Member(Action::Read),
-    messages::update: Access::Member(Action::Write),
-    search::by_parameter: Access::Member(Action::Read),
-    search::by_path: Access::Member(Action::Read),
     health::up: Access::Public,
     health::ready: Access::Public,
     openapi::show: Access::Public,
 ];
 
-/// The routes that exist in a mode.
+/// The routes of the paths that exist in a mode.
 pub fn of(mode: AuthMode) -> Vec<Route> {
+    let exists =
+        |route: &Route| mode == AuthMode::Required || route.rule.access.exists_in_open_mode();
     let mut routes = all();
-    routes.retain(|route| mode == AuthMode::Required || route.rule.access.exists_in_open_mode());
+    let paths: HashSet<String> = routes
+        .iter()
+        .filter(|route| exists(route))
+        .map(|route| route.path.clone())
+        .collect();
+    routes.retain(|route| paths.contains(&route.path));
+    for route in &mut routes {
+        if !exists(route) {
+            route.handler = None;
+        }
+    }
     routes
 }

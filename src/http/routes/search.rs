@@ -41,7 +41,7 @@ impl<const IN_PATH: bool> Search<IN_PATH> {
     fn parse(request: &HttpRequest) -> Result<Self, Invalid> {
         let page = PageQuery::parse(request)?;
         let text = match IN_PATH {
-            true => segment(request, "query"),
+            true => segment(request, "query").into_owned(),
             false => value(request, "q").unwrap_or_default(),
         };
         if text.chars().count() > MAX_QUERY_CHARS {

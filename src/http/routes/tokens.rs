@@ -12,10 +12,11 @@ use utoipa::{
     openapi::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type},
 };
 
+use super::user_body::{USER, UserBody, user};
 use crate::{
     auth::{
         Auth, AuthError, Caller, NewToken,
-        token::{Action, Chats, MAX_CHATS, MAX_TOKEN_CHARS, MAX_USER_CHARS},
+        token::{Action, Chats, MAX_CHATS, MAX_TOKEN_CHARS},
     },
     domain::{AppId, Invalid, number::MAX_NUMBER, time::rfc3339},
     http::{
@@ -35,24 +36,6 @@ const DEFAULT_EXPIRES_IN: u64 = 900;
 
 /// Default of `auth.token_max_ttl_s`, for the description.
 const DEFAULT_MAX_TTL: u64 = 3600;
-
-const USER: TextMember = TextMember("user", "user", MAX_USER_CHARS);
-
-/// Parses the member `user`. Any text is a user, also one without a visible character.
-fn user(members: &Members<'_>) -> Result<String, Invalid> {
-    let TextMember(_, field, limit) = USER;
-    let user = members.text(&USER)?;
-    if user.is_empty() {
-        return Err(Invalid::Required(field));
-    }
-    if user.contains('\0') {
-        return Err(Invalid::Nul(field));
-    }
-    if user.chars().count() > limit {
-        return Err(Invalid::TooLong { field, limit });
-    }
-    Ok(user)
-}
 
 fn expires_in_error(max: u64) -> Invalid {
     Invalid::Parameter {
@@ -196,23 +179,6 @@ pub async fn create(
     Ok(response::with_credential(token))
 }
 
-/// A user whose tokens to revoke.
-#[derive(ToSchema)]
-#[schema(example = json!({"user": "alice"}))]
-pub struct RevokedUser {
-    /// The user. No U+0000.
-    #[schema(min_length = 1, max_length = 255, pattern = r"^[^\u0000]*$")]
-    user: String,
-}
-
-impl Body for RevokedUser {
-    const TEXTS: &'static [TextMember] = &[USER];
-
-    fn parse(members: &Members<'_>) -> Result<Self, Invalid> {
-        user(members).map(|user| Self { user })
-    }
-}
-
 /// Tokens that were revoked.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -230,21 +196,21 @@ struct TokensRevoked {
 #[utoipa::path(
     post, path = "/application/{app}/token/revoke", operation_id = "revokeTokens", tag = "Access",
     params(AppId),
-    request_body(content = RevokedUser, description = "JSON in UTF-8, up to 256 KiB."),
-    responses((status = 200, description = "The tokens were revoked.", body = TokensRevoked), JsonBody<RevokedUser>, AppId),
+    request_body(content = UserBody, description = "JSON in UTF-8, up to 256 KiB."),
+    responses((status = 200, description = "The tokens were revoked.", body = TokensRevoked), JsonBody<UserBody>, AppId),
 )]
 pub async fn revoke(
     app: AppId,
     caller: ReqData<Caller>,
     auth: Data<Auth>,
     service: Data<Service>,
-    JsonBody(revoked): JsonBody<RevokedUser>,
+    JsonBody(UserBody { user }): JsonBody<UserBody>,
 ) -> HttpResult {
     // The application of an application key exists.
     if caller.app().is_none() {
         service.application(app).await?;
     }
-    let issued_until = auth.revoke_user(app, &revoked.user).await?;
+    let issued_until = auth.revoke_user(app, &user).await?;
     Ok(HttpResponse::Ok().json(TokensRevoked {
         status: "success",
         issued_until,

@@ -1,6 +1,11 @@
 //! The list of applications: the queue first, then the rows.
 
-use super::Services;
+use std::collections::HashSet;
+
+use super::{
+    Services,
+    redis::{ChatCount, CounterKey},
+};
 use crate::{
     domain::{
         AppId, Revision,
@@ -37,10 +42,30 @@ impl Services {
             true => Vec::new(),
             false => self.redis.chat_counts(&ids).await?,
         };
-        for (item, count) in listing.items.iter_mut().zip(counts) {
+        let counted = listing.items.iter_mut().zip(counts);
+        let mut deleted = HashSet::new();
+        for (item, count) in counted {
+            let id = item.application.id;
+            let given = match count {
+                ChatCount::Known(given) => given,
+                ChatCount::Unknown => match self.counter(CounterKey::Chats(id)).await? {
+                    Some(counter) => counter.number,
+                    None => item.chats,
+                },
+                ChatCount::NoCounter => item.chats,
+                ChatCount::Deleted => {
+                    deleted.insert(id);
+                    item.chats
+                }
+            };
             // A counter of an earlier epoch may be below what is stored.
-            item.chats = count.map_or(item.chats, |given| given.max(item.chats));
+            item.chats = given.max(item.chats);
         }
+        // Deleted ones are read, so that a page is read at a bounded cost, and left out.
+        listing.items.retain(|item| {
+            let application = &item.application;
+            application.deleted_at.is_none() && !deleted.contains(&application.id)
+        });
         Ok(Read {
             value: listing,
             stale,

@@ -1,7 +1,10 @@
-//! Facts that only the rows hold: looked up in MySQL after Redis requested them, then given to Redis.
+//! Facts that only the rows hold: looked up in MySQL after Redis requested them.
+//!
+//! A counter is given to Redis at once. The version of a message, and the creation of an idempotency key, are sent together with
+//! the write that needs them.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -10,67 +13,147 @@ use futures_util::future::join_all;
 
 use super::{
     GROUP,
-    mysql::Mysql,
-    redis::{Fact, Redis},
+    mysql::{Mysql, StoredCreation},
+    redis::{CounterKey, Fact, Redis, Stored, StoredCounter, Subject},
 };
-use crate::stores::{Result, coalescer::Coalescer};
+use crate::{
+    domain::{KeyOfCreation, MessageKey},
+    stores::{Result, coalescer::Coalescer},
+};
 
-/// Groups of look-ups in flight at once.
-const IN_FLIGHT: usize = 4;
+/// Groups of look-ups in flight at once. With one, groups are larger, and a look-up costs less.
+const IN_FLIGHT: usize = 1;
 
-/// Look-ups of facts. Concurrent ones of the same fact share a query, and one that found nothing is remembered for a
-/// moment, so that probing for IDs does not occupy MySQL.
+/// Outcome of a look-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The owner of the counter does not exist, neither queued nor stored, or is deleted.
+    Missing,
+    /// Redis knows the counter now.
+    Learned,
+    /// What is stored, for the script that accepts writes.
+    Stored(Stored),
+}
+
+/// Look-ups of facts. Concurrent ones share a query, and a counter without an owner is remembered for a moment, so that
+/// probing for IDs does not occupy MySQL.
 pub(super) struct Facts {
-    learn: Coalescer<Fact, bool>,
+    look_up: Coalescer<Fact, Found>,
     unknown: Unknown,
 }
 
 impl Facts {
     /// Prepares the look-ups.
     pub fn new(redis: Arc<Redis>, mysql: Arc<Mysql>) -> Self {
-        let learn = move |facts: Vec<Fact>| {
+        let look_up = move |facts: Vec<Fact>| {
             let (redis, mysql) = (redis.clone(), mysql.clone());
-            async move { Ok(learn_all(&redis, &mysql, &facts).await) }
+            async move { Ok(look_up_all(&redis, &mysql, &facts).await) }
         };
         Self {
-            learn: Coalescer::new("MySQL", GROUP, IN_FLIGHT, learn),
+            look_up: Coalescer::new("MySQL", GROUP, IN_FLIGHT, look_up),
             unknown: Unknown::default(),
         }
     }
 
-    /// Looks up a fact and gives it to Redis; false if the entity does not exist, neither queued nor stored.
-    pub async fn learn(&self, fact: Fact) -> Result<bool> {
+    /// Looks up a fact.
+    pub async fn look_up(&self, fact: Fact) -> Result<Found> {
         if self.unknown.contains(fact, Instant::now()) {
-            return Ok(false);
+            return Ok(Found::Missing);
         }
         // Before the query, so that the entry expires early rather than late.
         let asked = Instant::now();
-        let exists = self.learn.call(fact).await?;
-        if !exists {
+        let found = self.look_up.call(fact).await?;
+        if found == Found::Missing {
             self.unknown.insert(fact, asked);
         }
-        Ok(exists)
+        Ok(found)
     }
 }
 
-/// Looks up each fact once for all that need it.
-async fn learn_all(redis: &Redis, mysql: &Mysql, facts: &[Fact]) -> Vec<Result<bool>> {
-    // All were requested before this look-up, so the time of any request will do.
-    let needed: HashMap<Fact, Fact> = facts.iter().map(|fact| (fact.timeless(), *fact)).collect();
-    let learn = needed
-        .into_iter()
-        .map(async |(key, fact)| (key, learn(redis, mysql, fact).await));
-    let known: HashMap<Fact, Result<bool>> = join_all(learn).await.into_iter().collect();
-    let outcomes = facts.iter().map(|fact| known[&fact.timeless()].clone());
-    outcomes.collect()
+/// Looks up each fact once for all that need it: one query for all messages, one for all idempotency keys, and one for each
+/// counter.
+async fn look_up_all(redis: &Redis, mysql: &Mysql, facts: &[Fact]) -> Vec<Result<Found>> {
+    let subjects = facts.iter().map(|fact| fact.subject);
+    let messages: HashSet<MessageKey> = subjects.clone().filter_map(message).collect();
+    let keys: HashSet<KeyOfCreation> = subjects.filter_map(key).collect();
+    let (messages, keys) = (Vec::from_iter(messages), Vec::from_iter(keys));
+    let (versions, creations, counters) = tokio::join!(
+        mysql.versions(&messages),
+        mysql.creations(&keys),
+        learn_all(redis, mysql, facts),
+    );
+    let found = |fact: &Fact| match fact.subject {
+        Subject::Counter(_) => counters[&fact.timeless()].clone(),
+        Subject::Version(message) => {
+            let versions = versions.as_ref().map_err(Clone::clone)?;
+            Ok(Found::Stored(match versions.get(&message) {
+                None => Stored::Nothing,
+                Some(version) if version.is_deleted => Stored::DeletedMessage(version.revision),
+                Some(version) => Stored::Version(version.revision),
+            }))
+        }
+        Subject::Creation(key) => {
+            let creations = creations.as_ref().map_err(Clone::clone)?;
+            Ok(Found::Stored(stored_creation(creations.get(&key))))
+        }
+    };
+    facts.iter().map(found).collect()
 }
 
-async fn learn(redis: &Redis, mysql: &Mysql, fact: Fact) -> Result<bool> {
-    let highest = match fact {
-        Fact::HighestChat { app, .. } => mysql.highest_chat(app).await?,
-        Fact::HighestMessage { chat, .. } => mysql.highest_message(chat).await?,
+/// Converts what is stored of an idempotency key for the script that accepts writes.
+pub(super) fn stored_creation(found: Option<&StoredCreation>) -> Stored {
+    found.map_or(Stored::Nothing, |found| Stored::Creation {
+        number: found.number,
+        body: found.body,
+    })
+}
+
+/// Looks up each counter once, and raises it.
+async fn learn_all(redis: &Redis, mysql: &Mysql, facts: &[Fact]) -> HashMap<Fact, Result<Found>> {
+    // All were requested before this look-up, so the time of any request will do.
+    let needed: HashMap<Fact, Fact> = facts.iter().map(|fact| (fact.timeless(), *fact)).collect();
+    let learn = needed.into_iter().filter_map(|(key, fact)| {
+        let Subject::Counter(counter) = fact.subject else {
+            return None;
+        };
+        Some(async move { (key, learn(redis, mysql, fact, counter).await) })
+    });
+    join_all(learn).await.into_iter().collect()
+}
+
+async fn learn(redis: &Redis, mysql: &Mysql, fact: Fact, counter: CounterKey) -> Result<Found> {
+    let owner = match counter {
+        CounterKey::Chats(app) => mysql.owner_of_chats(app).await?,
+        CounterKey::Messages(chat) => mysql.owner_of_messages(chat).await?,
     };
-    redis.learn(fact, highest).await
+    let stored = if owner.is_deleted() {
+        StoredCounter::Deleted
+    } else if owner.is_found() {
+        StoredCounter::Highest {
+            number: owner.highest(),
+            deleted_chats: owner.deleted_chats(),
+        }
+    } else {
+        StoredCounter::Missing
+    };
+    Ok(match redis.learn(counter, fact.stamp, stored).await? {
+        true => Found::Learned,
+        false => Found::Missing,
+    })
+}
+
+fn message(subject: Subject) -> Option<MessageKey> {
+    match subject {
+        Subject::Version(message) => Some(message),
+        _ => None,
+    }
+}
+
+fn key(subject: Subject) -> Option<KeyOfCreation> {
+    match subject {
+        Subject::Creation(key) => Some(key),
+        _ => None,
+    }
 }
 
 /// Facts about entities that did not exist a moment ago.
@@ -112,8 +195,10 @@ mod tests {
     fn fact(app: u32, epoch: u64) -> Fact {
         let app = AppId(app);
         let at = rand::random();
-        let stamp = Stamp { epoch, at };
-        Fact::HighestChat { app, stamp }
+        Fact {
+            subject: Subject::Counter(CounterKey::Chats(app)),
+            stamp: Stamp { epoch, at },
+        }
     }
 
     #[test]

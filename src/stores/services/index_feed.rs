@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::Services;
-use crate::{domain::Message, stores::Result};
+use crate::{
+    domain::{Message, MessageKey},
+    stores::{Error, Result},
+};
 
 /// Interval of polling the outbox while waiting for the index.
 const POLL: Duration = Duration::from_millis(100);
@@ -29,6 +32,43 @@ pub struct IndexLag {
 }
 
 impl Services {
+    /// Puts documents into the index in use, and into the one that is being built. Returns messages that the index in use
+    /// rejects permanently, with the reasons.
+    pub async fn index(
+        &self,
+        messages: &[Message],
+        build_target: Option<&str>,
+    ) -> Result<Vec<(MessageKey, String)>> {
+        let put = self.elasticsearch.put(None, messages).await;
+        if matches!(put, Err(Error::IndexMissing(_))) {
+            self.wakeups.index_missing.notify_one();
+        }
+        let rejected = put?;
+        if let Some(target) = build_target {
+            match self.elasticsearch.put(Some(target), messages).await {
+                Err(Error::IndexMissing(_)) => {
+                    tracing::warn!(
+                        target,
+                        "Index of a rebuild no longer exists; the rebuild is abandoned"
+                    );
+                    self.mysql.end_build(target).await?;
+                }
+                outcome => drop(outcome?),
+            }
+        }
+        Ok(rejected)
+    }
+
+    /// Empties the documents of messages whose deletion is stored, in the index in use and in the one that is being built.
+    pub(super) async fn empty_documents(&self, deleted: &[Message]) -> Result<()> {
+        // After the deletion was stored: what a rebuild read before is in this index, and later it reads no content.
+        let target = self.mysql.build_target().await?;
+        for (key, reason) in self.index(deleted, target.as_deref()).await? {
+            tracing::error!(%key, reason, "Search index rejected an empty document; it still holds a deleted message");
+        }
+        Ok(())
+    }
+
     /// Waits until the index holds what is stored by now; false if it does not within `wait`.
     pub async fn wait_until_indexed(&self, wait: Duration) -> Result<bool> {
         let Some(waiting) = self.mysql.outbox_range().await? else {

@@ -6,11 +6,13 @@
 mod applications;
 pub mod elasticsearch;
 mod enqueue;
+mod erase;
 mod facts;
 mod index_feed;
 pub mod mysql;
 mod reader;
 pub mod redis;
+mod retention;
 mod tls;
 
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use self::{
     elasticsearch::SearchIndex,
     facts::Facts,
     mysql::{Installation, Mysql},
-    redis::{EncodedWrite, Offered, Redis},
+    redis::{EncodedWrite, Offered, Queued, Redis},
 };
 pub use self::{
     index_feed::{IndexLag, Outbox},
@@ -34,6 +36,10 @@ const GROUP: usize = 128;
 /// Groups in flight at once: while Redis works on one, the responses of another are read and the next one fills.
 const IN_FLIGHT: usize = 2;
 
+/// The same for creations with an idempotency key. With one, groups are larger: with 32 connections, look-ups in one group at a
+/// time cost confab and MySQL a quarter and two fifths less CPU than in four.
+const IN_FLIGHT_WITH_KEYS: usize = 1;
+
 /// MySQL, Redis and Elasticsearch.
 pub struct Services {
     /// Notifications that end the waits of this process's workers.
@@ -44,9 +50,10 @@ pub struct Services {
     pub redis: Arc<Redis>,
     /// The search index.
     pub elasticsearch: SearchIndex,
-    offer: Coalescer<Arc<EncodedWrite>, Offered>,
+    offer: Coalescer<EncodedWrite, Offered>,
+    offer_with_key: Coalescer<EncodedWrite, Offered>,
     facts: Facts,
-    newest: Coalescer<MessageKey, Option<Message>>,
+    newest: Coalescer<MessageKey, Queued<Option<Message>>>,
 }
 
 impl Services {
@@ -59,6 +66,13 @@ impl Services {
             offer: Coalescer::new("Redis", GROUP, IN_FLIGHT, move |group| {
                 let redis = writer.clone();
                 async move { enqueue::offer_group(&redis, &group).await }
+            }),
+            offer_with_key: Coalescer::new("Redis", GROUP, IN_FLIGHT_WITH_KEYS, {
+                let (redis, mysql) = (redis.clone(), mysql.clone());
+                move |group| {
+                    let (redis, mysql) = (redis.clone(), mysql.clone());
+                    async move { enqueue::offer_group_with_keys(&redis, &mysql, group).await }
+                }
             }),
             facts: Facts::new(redis.clone(), mysql.clone()),
             newest: Coalescer::new("Redis", GROUP, IN_FLIGHT, move |group| {

@@ -4,12 +4,13 @@
 use super::{
     Services,
     enqueue::{ATTEMPTS, unsettled},
-    redis::{Counter, CounterKey},
+    facts::Found,
+    redis::{Counter, CounterKey, Queued},
 };
 use crate::{
     domain::{
         AppId, Application, Chat, ChatKey, Message, MessageKey, Page,
-        page::{Listing, Part},
+        page::{Item, Listing, Part},
     },
     stores::{
         Error, Read, Result,
@@ -19,16 +20,25 @@ use crate::{
 
 impl Services {
     pub(crate) async fn application(&self, id: AppId) -> Result<Read<Option<(Application, u64)>>> {
+        let is_deleted = |(stored, _): &(Application, u64)| stored.deleted_at.is_some();
         match self.counter(CounterKey::Chats(id)).await {
             Ok(None) => Ok(Read::fresh(None)),
             Ok(Some(Counter { number, creation })) => {
                 let application = match creation {
                     Some(pending) => Some(pending),
-                    None => self.mysql.application(id).await?.map(|(stored, _)| stored),
+                    None => {
+                        let stored = self.mysql.application(id).await?;
+                        stored
+                            .filter(|found| !is_deleted(found))
+                            .map(|(stored, _)| stored)
+                    }
                 };
                 Ok(Read::fresh(application.map(|found| (found, number))))
             }
-            Err(error) => stale(error, || self.mysql.application(id)).await,
+            Err(error) => {
+                let stored = stale(error, || self.mysql.application(id)).await?;
+                Ok(stored.map(|found| found.filter(|found| !is_deleted(found))))
+            }
         }
     }
 
@@ -37,28 +47,29 @@ impl Services {
             Ok(counter) => Ok(Read::fresh(counter.is_some())),
             Err(error) => {
                 let stored = stale(error, || self.mysql.chat(key)).await?;
-                Ok(stored.map(|chat| chat.is_some()))
+                Ok(stored.map(|chat| existing(chat).is_some()))
             }
         }
     }
 
     pub(crate) async fn chat(&self, key: ChatKey) -> Result<Read<Option<Chat>>> {
-        let pending = self
-            .redis
-            .pending_chats(key.app, &Page::only(key.number))
-            .await;
-        let pending = pending.map(|chats| chats.items.into_iter().next());
+        let page = Page::only(key.number);
+        let pending = self.queued(|| self.redis.pending_chats(key.app, &page));
+        let pending = pending.await.map(|queued| {
+            let chats = queued?;
+            Some(chats.items.into_iter().next())
+        });
         one(pending, || self.mysql.chat(key)).await
     }
 
     pub(crate) async fn chats(&self, app: AppId, page: &Page) -> Result<Read<Listing<Chat>>> {
-        let pending = async move |page| self.redis.pending_chats(app, &page).await;
+        let pending = async move |page| self.queued(|| self.redis.pending_chats(app, &page)).await;
         let stored = async move |page| self.mysql.chats(app, &page).await.map(Part::whole);
         list(page, pending, stored).await
     }
 
     pub(crate) async fn message(&self, key: MessageKey) -> Result<Read<Option<Message>>> {
-        let pending = self.newest.call(key).await;
+        let pending = self.queued(|| self.newest.call(key)).await;
         one(pending, || self.mysql.message(key)).await
     }
 
@@ -67,7 +78,10 @@ impl Services {
         chat: ChatKey,
         page: &Page,
     ) -> Result<Read<Listing<Message>>> {
-        let pending = async move |page| self.redis.pending_messages(chat, &page).await;
+        let pending = async move |page| {
+            self.queued(|| self.redis.pending_messages(chat, &page))
+                .await
+        };
         let stored = async move |page| self.mysql.messages(chat, &page).await;
         list(page, pending, stored).await
     }
@@ -79,12 +93,12 @@ impl Services {
     }
 
     /// A counter of Redis, raised to what is stored if it is of an older epoch; `None` if its owner does not exist.
-    async fn counter(&self, key: CounterKey) -> Result<Option<Counter>> {
+    pub(super) async fn counter(&self, key: CounterKey) -> Result<Option<Counter>> {
         for _ in 0..ATTEMPTS {
             match self.redis.counter(key).await? {
-                Ok(counter) => return Ok(Some(counter)),
+                Ok(counter) => return Ok(counter),
                 Err(fact) => {
-                    if !self.facts.learn(fact).await? {
+                    if self.facts.look_up(fact).await? == Found::Missing {
                         return Ok(None);
                     }
                 }
@@ -92,32 +106,60 @@ impl Services {
         }
         Err(unsettled())
     }
+
+    /// Reads what is not stored yet; `None` if the application or chat that it belongs to is deleted.
+    async fn queued<T, F>(&self, read: impl Fn() -> F) -> Result<Option<T>>
+    where
+        F: Future<Output = Result<Queued<T>>>,
+    {
+        for _ in 0..ATTEMPTS {
+            let (fact, items) = match read().await? {
+                Queued::Read(items) => return Ok(Some(items)),
+                Queued::ParentDeleted => return Ok(None),
+                Queued::Needs(fact, items) => (fact, items),
+            };
+            match self.facts.look_up(fact).await {
+                Ok(Found::Missing) => return Ok(None),
+                Ok(_) => {}
+                // With MySQL unreachable, this is what is known.
+                Err(error) if error.is_outage() => return Ok(Some(items)),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(unsettled())
+    }
 }
 
-/// Reads one item.
+/// Leaves out an item that is deleted.
+fn existing<T: Item>(item: Option<T>) -> Option<T> {
+    item.filter(|item| !item.is_deleted())
+}
+
+/// Reads one item. `pending` holds `None` if what it belongs to is deleted.
 async fn one<T: Merge, F>(
-    pending: Result<Option<T>>,
+    pending: Result<Option<Option<T>>>,
     stored: impl FnOnce() -> F,
 ) -> Result<Read<Option<T>>>
 where
     F: Future<Output = Result<Option<T>>>,
 {
     match pending {
+        Ok(None) => Ok(Read::fresh(None)),
         // With MySQL unreachable, this is newer than what it holds.
-        Ok(Some(pending)) => {
+        Ok(Some(Some(pending))) => {
             let stored = match stored().await {
                 Err(error @ Error::Newer { .. }) => return Err(error),
                 stored => stored.unwrap_or_default(),
             };
-            Ok(Read::fresh(merge::one(Some(pending), stored)))
+            Ok(Read::fresh(existing(merge::one(Some(pending), stored))))
         }
-        Ok(None) => Ok(Read::fresh(stored().await?)),
-        Err(error) => stale(error, stored).await,
+        Ok(Some(None)) => Ok(Read::fresh(existing(stored().await?))),
+        Err(error) => Ok(stale(error, stored).await?.map(existing)),
     }
 }
 
 /// Reads what is stored, because the queue is unreachable. A missing item may not be stored yet: that returns the
-/// outage.
+/// outage. A deleted one is returned.
 async fn stale<T, F>(error: Error, stored: impl FnOnce() -> F) -> Result<Read<Option<T>>>
 where
     F: Future<Output = Result<Option<T>>>,
@@ -129,15 +171,16 @@ where
     Ok(Read { value, stale: true })
 }
 
-/// Reads a page of a list.
+/// Reads a page of a list. `pending` returns `None` if what the items belong to is deleted.
 async fn list<T: Merge>(
     page: &Page,
-    pending: impl AsyncFn(Page) -> Result<Part<T>>,
+    pending: impl AsyncFn(Page) -> Result<Option<Part<T>>>,
     stored: impl AsyncFn(Page) -> Result<Part<T>>,
 ) -> Result<Read<Listing<T>>> {
     let read = async |wide: Page| {
         let (pending, stale) = match pending(wide).await {
-            Ok(pending) => (pending, false),
+            Ok(Some(pending)) => (pending, false),
+            Ok(None) => return Ok((Part::whole(Vec::new()), false)),
             Err(error) if error.is_outage() => (Part::whole(Vec::new()), true),
             Err(error) => return Err(error),
         };
@@ -186,7 +229,7 @@ mod tests {
         };
         let pending = async |page: Page| {
             count.set(count.get() + 1);
-            part(looks[(count.get() - 1).min(1)].0, &page)
+            part(looks[(count.get() - 1).min(1)].0, &page).map(Some)
         };
         let stored = async |page: Page| part(looks[(count.get() - 1).min(1)].1, &page);
         let read = list(&page, pending, stored).await;

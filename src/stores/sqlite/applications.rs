@@ -65,6 +65,7 @@ fn queued(connection: &mut SqliteConnection, page: &ApplicationsPage) -> Outcome
     // unique.
     let rows: Vec<Queued> = sql_query(format!(
         "SELECT id, payload FROM jobs WHERE kind = 'create_application' AND id > ? AND id < ? \
+         AND NOT EXISTS (SELECT 1 FROM app_numbers n WHERE n.app = jobs.app AND n.deleted) \
          ORDER BY id {} LIMIT ?",
         order(page)
     ))
@@ -92,6 +93,7 @@ fn stored(
     let order = order(page);
     let rows: Vec<ApplicationRow> = sql_query(format!(
         "SELECT * FROM applications WHERE (revision, id) > (?, ?) AND (revision, id) < (?, ?) \
+         AND NOT EXISTS (SELECT 1 FROM app_numbers n WHERE n.app = applications.id AND n.deleted) \
          ORDER BY revision {order}, id {order} LIMIT ?"
     ))
     .bind::<BigInt, _>(signed(after.revision.0))
@@ -110,7 +112,7 @@ fn stored(
     Ok(rows.collect::<Result<_>>()?)
 }
 
-/// Sets the numbers of chats to those that were given out, which include chats that are not stored yet.
+/// Sets the numbers of chats to those that were given out and not deleted, which include chats that are not stored yet.
 fn count_chats(
     connection: &mut SqliteConnection,
     items: &mut [ListedApplication],
@@ -118,6 +120,10 @@ fn count_chats(
     let ids = items.iter().map(|item| item.application.id.to_string());
     let counts: Vec<(String, i64)> = app_numbers::table
         .filter(app_numbers::app.eq_any(ids))
+        .select((
+            app_numbers::app,
+            app_numbers::chats - app_numbers::deleted_chats,
+        ))
         .load(connection)?;
     let counts: HashMap<String, i64> = counts.into_iter().collect();
     for item in items {

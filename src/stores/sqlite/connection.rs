@@ -124,7 +124,8 @@ pub(super) fn open(file: &DataFile, role: Role, create: bool) -> Result<SqliteCo
         "PRAGMA busy_timeout = {}; PRAGMA cache_size = -{cache}; {SESSION}{}",
         file.timeout.as_millis(),
         match role {
-            Role::Writes => "",
+            // What is deleted is overwritten.
+            Role::Writes => " PRAGMA secure_delete = ON;",
             Role::Reads => " PRAGMA query_only = ON;",
         }
     );
@@ -162,6 +163,7 @@ mod tests {
             ("DEFAULT_MEMSTATUS=0", true),
             ("THREADSAFE=2", true),
             ("ENABLE_MEMORY_MANAGEMENT", false),
+            ("ENABLE_DBPAGE_VTAB", true),
         ] {
             let used = sql::<Bool>(&format!("sqlite_compileoption_used('{option}')"));
             let used: bool = diesel::select(used).get_result(&mut connection).unwrap();

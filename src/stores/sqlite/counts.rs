@@ -17,21 +17,24 @@ use crate::{
 };
 
 const CHATS: &str = "SELECT o.id AS app, 0 AS number, o.chats_count AS kept, \
-                     (SELECT COUNT(*) FROM chats c WHERE c.app = o.id) AS counted \
-                     FROM applications o WHERE o.id > ?1 AND ?2 = 0 ORDER BY o.id LIMIT ?3";
+                     (SELECT COUNT(*) FROM chats c WHERE c.app = o.id AND c.deleted_at IS NULL) AS counted \
+                     FROM applications o WHERE o.id > ?1 AND ?2 = 0 AND o.deleted_at IS NULL ORDER BY o.id LIMIT ?3";
 
 const MESSAGES: &str = "SELECT o.app, o.number, COALESCE(o.messages_count, 0) AS kept, \
-                        (SELECT COUNT(*) FROM messages m WHERE m.id > n.id << 32 AND m.id < (n.id + 1) << 32) AS counted \
-                        FROM chats o LEFT JOIN chat_numbers n ON n.app = o.app AND n.number = o.number \
-                        WHERE (o.app, o.number) > (?1, ?2) ORDER BY o.app, o.number LIMIT ?3";
+                        (SELECT COUNT(*) FROM messages m WHERE m.id > n.id << 32 AND m.id < (n.id + 1) << 32 \
+                        AND m.deleted_at IS NULL) AS counted FROM chats o LEFT JOIN chat_numbers n ON n.app = o.app AND n.number = o.number \
+                        WHERE (o.app, o.number) > (?1, ?2) AND o.deleted_at IS NULL \
+                        AND NOT EXISTS (SELECT 1 FROM app_numbers a WHERE a.app = o.app AND a.deleted) ORDER BY o.app, o.number LIMIT ?3";
 
 /// Counts again, because rows may have changed since they were read.
 const CORRECT_CHATS: &str = "UPDATE applications SET chats_count = \
-                             (SELECT COUNT(*) FROM chats c WHERE c.app = applications.id) WHERE id = ?1 AND ?2 = 0";
+                             (SELECT COUNT(*) FROM chats c WHERE c.app = applications.id AND c.deleted_at IS NULL) \
+                             WHERE id = ?1 AND ?2 = 0 AND deleted_at IS NULL";
 
 const CORRECT_MESSAGES: &str = "UPDATE chats SET messages_count = (SELECT NULLIF(COUNT(*), 0) FROM messages m \
                                 JOIN chat_numbers n ON m.id > n.id << 32 AND m.id < (n.id + 1) << 32 \
-                                WHERE n.app = chats.app AND n.number = chats.number) WHERE app = ?1 AND number = ?2";
+                                WHERE n.app = chats.app AND n.number = chats.number AND m.deleted_at IS NULL) \
+                                WHERE app = ?1 AND number = ?2 AND deleted_at IS NULL";
 
 impl Embedded {
     pub(crate) async fn recount_chats(

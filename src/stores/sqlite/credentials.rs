@@ -7,7 +7,7 @@ use super::{
     access_keys::{KeyRow, known},
     change_number,
     error::Outcome,
-    rows::{app_id, signed, unsigned},
+    rows::{app_id, millis, signed, unsigned},
     schema::{access_keys, user_revocations},
 };
 use crate::{
@@ -138,4 +138,24 @@ fn insert_revocation(
         ))
         .execute(connection)?;
     Ok(Some(until))
+}
+
+/// Revokes all keys of an application.
+pub(super) fn revoke_keys(
+    connection: &mut SqliteConnection,
+    app: &str,
+    at: Timestamp,
+) -> QueryResult<()> {
+    let number = change_number::next(connection)?;
+    let keys = access_keys::table
+        .filter(access_keys::app.eq(app))
+        .filter(access_keys::revoked_at.is_null());
+    diesel::update(keys)
+        .set((
+            access_keys::revoked_at.eq(Some(millis(at))),
+            access_keys::signing_secret.eq(None::<Vec<u8>>),
+            access_keys::change_number.eq(number),
+        ))
+        .execute(connection)?;
+    Ok(())
 }

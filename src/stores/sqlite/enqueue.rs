@@ -1,46 +1,21 @@
 //! Accepting writes: does what it belongs to exist, which number does it get, queue it.
 
-use std::collections::{HashMap, hash_map::Entry};
-
 use diesel::prelude::*;
 
 use super::{
     Embedded, QueueSettings,
     error::{Failure, Outcome},
+    idempotency,
+    new_job::NewJob,
+    numbers::{Chats, has_application, next_chat, register},
     pending::{self, Origin},
-    rows::{MAX_MESSAGES, signed, unsigned},
-    schema::{app_numbers, chat_numbers, job_counts, jobs, state},
+    rows::{signed, unsigned},
+    schema::{job_counts, jobs, state},
 };
 use crate::{
-    domain::{Action, Entity, Kind, RequestId, Revision, Target, Write},
+    domain::{Action, Entity, RequestId, Revision, Write},
     stores::{Enqueued, Error, Result, payload},
 };
-
-/// A write as the file keeps it.
-#[derive(Debug)]
-pub(super) struct NewJob {
-    kind: Kind,
-    pub app: String,
-    /// Chat of a message, else 0.
-    chat: i64,
-    /// Message of an update, else 0.
-    number: i64,
-    /// Known members of the payload.
-    members: String,
-}
-
-impl NewJob {
-    pub fn new(write: &Write, request: Option<&RequestId>) -> Self {
-        let Target { app, chat, number } = write.target;
-        Self {
-            kind: write.kind,
-            app: app.to_string(),
-            chat: signed(chat),
-            number: signed(number),
-            members: payload::members(write, request),
-        }
-    }
-}
 
 impl Embedded {
     pub(crate) async fn enqueue(
@@ -83,30 +58,7 @@ pub(super) struct Transaction {
     /// The limit that is reached already.
     full: Option<&'static str>,
     now: i64,
-    /// The chats that were written into. Many writes of a group are into one chat: it is read and written once.
-    chats: HashMap<(String, i64), Chat>,
-}
-
-/// Counter of a chat's messages.
-struct Chat {
-    id: i64,
-    /// Numbers given out.
-    messages: i64,
-    /// Tells whether `messages` differs from the file.
-    changed: bool,
-}
-
-impl Chat {
-    /// The number of its next message.
-    fn next(&mut self) -> Result<i64> {
-        if self.messages >= MAX_MESSAGES {
-            let full = format!("a chat holds at most {MAX_MESSAGES} messages in one file");
-            return Err(Error::Full(full));
-        }
-        self.messages += 1;
-        self.changed = true;
-        Ok(self.messages)
-    }
+    chats: Chats,
 }
 
 impl Transaction {
@@ -122,33 +74,7 @@ impl Transaction {
             capacity: signed(queue.queue_depth as u64) - sum(alive),
             full: (sum(dead) >= signed(queue.dead_letters as u64)).then_some("limits.dead_letters"),
             now: queue.clock.now(),
-            chats: HashMap::new(),
-        })
-    }
-
-    /// The chat that a write is into, if there is one.
-    fn chat(
-        &mut self,
-        connection: &mut SqliteConnection,
-        write: &NewJob,
-    ) -> QueryResult<Option<&mut Chat>> {
-        Ok(match self.chats.entry((write.app.clone(), write.chat)) {
-            Entry::Occupied(chat) => Some(chat.into_mut()),
-            Entry::Vacant(entry) => {
-                let found: Option<(i64, i64)> = chat_numbers::table
-                    .filter(chat_numbers::app.eq(&write.app))
-                    .filter(chat_numbers::number.eq(write.chat))
-                    .select((chat_numbers::id, chat_numbers::messages))
-                    .first(connection)
-                    .optional()?;
-                found.map(|(id, messages)| {
-                    entry.insert(Chat {
-                        id,
-                        messages,
-                        changed: false,
-                    })
-                })
-            }
+            chats: Chats::default(),
         })
     }
 
@@ -160,71 +86,121 @@ impl Transaction {
         full.map_or(Ok(()), |limit| Err(Error::Full(limit.into())))
     }
 
-    fn close(self, connection: &mut SqliteConnection) -> Outcome<()> {
-        for chat in self.chats.values().filter(|chat| chat.changed) {
-            diesel::update(chat_numbers::table.find(chat.id))
-                .set(chat_numbers::messages.eq(chat.messages))
-                .execute(connection)?;
-        }
+    pub fn close(self, connection: &mut SqliteConnection) -> Outcome<()> {
+        self.chats.close(connection)?;
         diesel::update(state::table)
             .set(state::revision.eq(self.revision))
             .execute(connection)?;
         Ok(())
     }
 
+    /// Accepts a write if the queue has capacity. Existence comes first: a client that retries must not wait for what will
+    /// never be there.
     pub fn enqueue(
         &mut self,
         connection: &mut SqliteConnection,
         write: &NewJob,
     ) -> Outcome<Enqueued> {
-        if let Err(full) = self.check_capacity() {
-            // Existence first: a client that retries must not wait for what will never be there.
-            return match self.has_target(connection, write)? {
-                true => Err(full.into()),
-                false => Ok(Enqueued::Missing),
-            };
-        }
-        let action = write.kind.action();
-        let number = match (action, write.kind.entity()) {
-            (Action::Create, Entity::Application) if !register(connection, write)? => {
-                return Ok(Enqueued::Taken);
-            }
-            (Action::Create, Entity::Application) => Some(0),
-            (Action::Create, Entity::Chat) => next_chat(connection, write)?,
-            (Action::Create, Entity::Message) => {
-                let chat = self.chat(connection, write)?;
-                chat.map(Chat::next).transpose()?
-            }
-            // Only messages can be changed.
-            (Action::Update, _) => {
-                let chat = self.chat(connection, write)?;
-                chat.filter(|chat| write.number <= chat.messages)
-                    .map(|_| write.number)
-            }
-        };
-        let Some(number) = number else {
+        let Some(version) = self.find_target(connection, write)? else {
             return Ok(Enqueued::Missing);
         };
-        let origin = match action {
-            Action::Create => Origin::default(),
-            Action::Update => pending::origin(connection, &write.app, write.chat, write.number)?,
-        };
-        self.queue(connection, write, number, &origin)
+        if let Some(key) = &write.idempotency
+            && let Some(created) = idempotency::find(connection, write, key)?
+        {
+            let exists = self.has_created(connection, write, created.number)?;
+            return Ok(created.outcome(key, exists));
+        }
+        if let Some(condition) = &write.condition
+            && !condition.matches(version)
+        {
+            return Ok(Enqueued::Changed);
+        }
+        self.check_capacity()?;
+        self.accept(connection, write)
     }
 
-    /// Tells whether what is written into exists.
-    fn has_target(&mut self, connection: &mut SqliteConnection, write: &NewJob) -> Outcome<bool> {
-        let action = write.kind.action();
-        Ok(match (action, write.kind.entity()) {
+    /// Finds what a write is into, or what it changes. Returns the revision of the last write to a message, else 0.
+    pub fn find_target(
+        &mut self,
+        connection: &mut SqliteConnection,
+        write: &NewJob,
+    ) -> Outcome<Option<Revision>> {
+        let NewJob { app, chat, .. } = write;
+        let exists = match (write.kind.action(), write.kind.entity()) {
             (Action::Create, Entity::Application) => true,
-            (Action::Create, Entity::Chat) => {
-                let app = app_numbers::table.find(&write.app);
-                app.count().get_result::<i64>(connection)? > 0
+            (Action::Delete, Entity::Application) | (Action::Create, Entity::Chat) => {
+                has_application(connection, app)?
             }
-            _ => self
-                .chat(connection, write)?
-                .is_some_and(|chat| action == Action::Create || write.number <= chat.messages),
-        })
+            (Action::Delete | Action::Update, Entity::Message) => {
+                let found = self.chats.find(connection, app, *chat)?;
+                let Some(found) = found.filter(|found| write.number <= found.messages) else {
+                    return Ok(None);
+                };
+                let id = found.id;
+                return Ok(pending::version(connection, write, write.number, id)?);
+            }
+            (Action::Create, Entity::Message) => self.chats.find(connection, app, *chat)?.is_some(),
+            (_, Entity::Chat) => self.chats.find(connection, app, write.number)?.is_some(),
+            // Only messages can be updated.
+            (Action::Update, Entity::Application) => false,
+        };
+        Ok(exists.then_some(Revision(0)))
+    }
+
+    /// Tells whether what a creation like this one created exists.
+    fn has_created(
+        &mut self,
+        connection: &mut SqliteConnection,
+        write: &NewJob,
+        number: i64,
+    ) -> Outcome<bool> {
+        if write.kind.entity() == Entity::Chat {
+            let chat = self.chats.find(connection, &write.app, number)?;
+            return Ok(chat.is_some());
+        }
+        let chat = self.chats.find(connection, &write.app, write.chat)?;
+        let Some(chat) = chat.map(|chat| chat.id) else {
+            return Ok(false);
+        };
+        Ok(pending::version(connection, write, number, chat)?.is_some())
+    }
+
+    /// Accepts a write whose target was found.
+    pub fn accept(
+        &mut self,
+        connection: &mut SqliteConnection,
+        write: &NewJob,
+    ) -> Outcome<Enqueued> {
+        let NewJob { app, chat, .. } = write;
+        let action = write.kind.action();
+        let number = match (action, write.kind.entity()) {
+            (Action::Create, Entity::Application) if !register(connection, app)? => {
+                return Ok(Enqueued::Taken);
+            }
+            (Action::Create, Entity::Application) => 0,
+            (Action::Create, Entity::Chat) => next_chat(connection, app)?,
+            (Action::Create, Entity::Message) => match self.chats.find(connection, app, *chat)? {
+                Some(chat) => chat.next()?,
+                None => return Ok(Enqueued::Missing),
+            },
+            (Action::Delete, Entity::Application) => {
+                self.chats.delete_application(connection, app)?;
+                0
+            }
+            (Action::Delete, Entity::Chat) => {
+                self.chats.delete(connection, app, write.number)?;
+                write.number
+            }
+            (Action::Update | Action::Delete, _) => write.number,
+        };
+        if let Some(key) = &write.idempotency {
+            idempotency::insert(connection, write, key, number)?;
+        }
+        let origin = match action {
+            Action::Create | Action::Delete => Origin::default(),
+            Action::Update => pending::origin(connection, app, *chat, number)?,
+        };
+        self.queue(connection, write, number, &origin)
     }
 
     fn queue(
@@ -259,31 +235,4 @@ impl Transaction {
             revision: Revision(unsigned(id)),
         })
     }
-}
-
-/// Registers an application ID; false if it is taken.
-fn register(connection: &mut SqliteConnection, write: &NewJob) -> QueryResult<bool> {
-    let new = (app_numbers::app.eq(&write.app), app_numbers::chats.eq(0));
-    let inserted = diesel::insert_or_ignore_into(app_numbers::table)
-        .values(new)
-        .execute(connection)?;
-    Ok(inserted > 0)
-}
-
-fn next_chat(connection: &mut SqliteConnection, write: &NewJob) -> QueryResult<Option<i64>> {
-    let number: Option<i64> = diesel::update(app_numbers::table.find(&write.app))
-        .set(app_numbers::chats.eq(app_numbers::chats + 1))
-        .returning(app_numbers::chats)
-        .get_result(connection)
-        .optional()?;
-    if let Some(number) = number {
-        diesel::insert_into(chat_numbers::table)
-            .values((
-                chat_numbers::app.eq(&write.app),
-                chat_numbers::number.eq(number),
-                chat_numbers::messages.eq(0),
-            ))
-            .execute(connection)?;
-    }
-    Ok(number)
 }

@@ -13,9 +13,11 @@ use diesel::{
 use super::{
     Embedded,
     error::{Outcome, failed},
-    fts, read,
-    rows::{MessageRow, chat_id, signed, span, unsigned},
-    store::{TokenizedMessage, tokenize_all},
+    fts,
+    numbers::existing_chat,
+    read,
+    rows::{MessageRow, signed, span, unsigned},
+    store_messages::{TokenizedMessage, tokenize_all},
 };
 use crate::{
     domain::{AppId, ChatKey, Message, MessageKey, Page, Revision, text::Query},
@@ -140,7 +142,7 @@ fn search(
     query: &Query,
     page: &Page,
 ) -> Outcome<Vec<Message>> {
-    let Some(chat) = chat_id(connection, chat)? else {
+    let Some(chat) = existing_chat(connection, chat)? else {
         return Ok(Vec::new());
     };
     if query.is_empty() {
@@ -168,7 +170,7 @@ fn search(
     Ok(hits)
 }
 
-/// Rejects messages of chats that were never created.
+/// Rejects messages of chats that were never created. A message whose row was erased since it was read gets no document.
 fn put(
     connection: &mut SqliteConnection,
     index: &str,
@@ -183,6 +185,7 @@ fn put(
         messages.iter().zip(read::ids(connection, &keys)?)
     {
         match id {
+            Some(id) if !read::has_row(connection, id)? => {}
             Some(id) => fts::put(connection, index, id, tokens, signed(message.revision.0))?,
             None => refused.push((message.key, "there is no such chat".into())),
         }

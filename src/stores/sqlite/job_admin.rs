@@ -7,13 +7,16 @@ use diesel::{
 };
 
 use super::{
-    Embedded,
+    Embedded, QueueSettings,
+    enqueue::Transaction,
     error::{Outcome, failed},
+    new_job::NewJob,
+    parents::{restore_application, restore_chat},
     rows::{signed, unsigned},
     schema::{job_counts, jobs, paused_kinds},
 };
 use crate::{
-    domain::{Kind, Revision, time::from_millis},
+    domain::{AppId, Kind, Revision, Target, Write, time::from_millis},
     stores::{
         JobInfo, JobState, KindStats, Result,
         call::{Call, call},
@@ -69,8 +72,15 @@ impl Embedded {
     }
 
     pub(crate) async fn discard(&self, id: Revision) -> Result<bool> {
-        let query = "DELETE FROM jobs WHERE id = ? AND state = 'dead'";
-        self.change(call!("queue", "kill"), query, id).await
+        let queue = self.queue;
+        let discard = move |connection: &mut SqliteConnection| {
+            connection.immediate_transaction(|connection| discard(connection, &queue, id))
+        };
+        let discarded = self.writer.run(call!("queue", "kill"), discard).await?;
+        if let Some(deletion) = discarded.deletion {
+            self.wakeups.enqueued(deletion);
+        }
+        Ok(discarded.found)
     }
 
     /// Changes one job; false if it is in no state for that.
@@ -95,6 +105,64 @@ impl Embedded {
         };
         self.writer.run(call!("queue", "set_paused"), set).await
     }
+}
+
+/// Outcome of discarding a job.
+struct Discarded {
+    /// Tells whether it was a dead letter.
+    found: bool,
+    /// Kind of the deletion that was accepted.
+    deletion: Option<Kind>,
+}
+
+/// Discards a dead letter. Other writes may refer to what a creation gave out a number for, so discarding it is a deletion.
+/// It is accepted also if the queue is full: the dead letter leaves it.
+fn discard(
+    connection: &mut SqliteConnection,
+    queue: &QueueSettings,
+    id: Revision,
+) -> Outcome<Discarded> {
+    let job = jobs::table
+        .find(signed(id.0))
+        .filter(jobs::state.eq("dead"));
+    let found: Option<(String, String, i64, i64)> = job
+        .select((jobs::kind, jobs::app, jobs::chat, jobs::number))
+        .first(connection)
+        .optional()?;
+    let mut discarded = Discarded {
+        found: found.is_some(),
+        deletion: None,
+    };
+    let Some((kind, app, chat, number)) = found else {
+        return Ok(discarded);
+    };
+    if let Some(deletion) = deletion_of(&kind, &app, chat, number) {
+        let deletion = NewJob::new(&deletion, None);
+        let mut transaction = Transaction::open(connection, queue)?;
+        if transaction.find_target(connection, &deletion)?.is_some() {
+            transaction.accept(connection, &deletion)?;
+            discarded.deletion = Some(deletion.kind);
+        }
+        transaction.close(connection)?;
+    }
+    // A deletion that is discarded does not take place.
+    match Kind::from_name(&kind) {
+        Some(Kind::DeleteChat) => restore_chat(connection, &app, number)?,
+        Some(Kind::DeleteApplication) => restore_application(connection, &app)?,
+        _ => {}
+    }
+    diesel::delete(job).execute(connection)?;
+    Ok(discarded)
+}
+
+/// The deletion of what a job creates; `None` if it creates nothing.
+fn deletion_of(kind: &str, app: &str, chat: i64, number: i64) -> Option<Write> {
+    let target = Target {
+        app: AppId::parse(app)?,
+        chat: unsigned(chat),
+        number: unsigned(number),
+    };
+    Write::deletion_of(Kind::from_name(kind)?, target)
 }
 
 #[derive(QueryableByName)]

@@ -10,11 +10,12 @@ use diesel::{
 
 use super::{
     error::{Outcome, failed},
-    rows::{signed, unsigned},
-    schema::jobs,
+    new_job::NewJob,
+    rows::{message_id, signed, unsigned},
+    schema::{jobs, messages},
 };
 use crate::{
-    domain::{AppId, Application, Change, Message, MessageKey, Page, Revision, page::Part},
+    domain::{AppId, Application, Change, Kind, Message, MessageKey, Page, Revision, page::Part},
     stores::{Result, payload},
 };
 
@@ -75,7 +76,7 @@ pub(super) fn message(
     Ok(change.and_then(Change::into_message))
 }
 
-/// An application's creation.
+/// The newest write to an application.
 pub(super) fn application(
     connection: &mut SqliteConnection,
     app: AppId,
@@ -94,6 +95,42 @@ pub(super) fn application(
 
 fn read(id: i64, payload: &str) -> Result<Change> {
     payload::read(Revision(unsigned(id)), payload).map_err(failed)
+}
+
+/// Returns the revision of the last accepted write to a message of the chat of `write`; `None` if the message is deleted or was
+/// never accepted.
+pub(super) fn version(
+    connection: &mut SqliteConnection,
+    write: &NewJob,
+    number: i64,
+    chat_id: i64,
+) -> QueryResult<Option<Revision>> {
+    let queued: Option<(i64, String)> = jobs::table
+        .filter(jobs::app.eq(&write.app))
+        .filter(jobs::chat.eq(write.chat))
+        .filter(jobs::number.eq(number))
+        .filter(jobs::superseded.eq(0))
+        .order(jobs::id.desc())
+        .select((jobs::id, jobs::kind))
+        .first(connection)
+        .optional()?;
+    if let Some((_, kind)) = &queued
+        && kind == Kind::DeleteMessage.name()
+    {
+        return Ok(None);
+    }
+    let id = message_id(chat_id, unsigned(number));
+    let stored: Option<(i64, Option<i64>)> = messages::table
+        .find(id.unwrap_or_default())
+        .select((messages::revision, messages::deleted_at))
+        .first(connection)
+        .optional()?;
+    let revisions = match stored {
+        Some((_, Some(_))) => return Ok(None),
+        Some((revision, None)) => queued.map(|(id, _)| id).max(Some(revision)),
+        None => queued.map(|(id, _)| id),
+    };
+    Ok(revisions.map(|revision| Revision(unsigned(revision))))
 }
 
 /// What the queue knows of a message's creation, for readers of an update before it is stored.

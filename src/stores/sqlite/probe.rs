@@ -4,8 +4,9 @@ use diesel::prelude::*;
 
 use super::{
     Embedded, QueueSettings,
-    enqueue::{NewJob, Transaction},
+    enqueue::Transaction,
     error::Outcome,
+    new_job::NewJob,
     schema::{app_numbers, jobs},
 };
 use crate::{

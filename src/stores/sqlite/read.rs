@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use diesel::{
+    dsl::exists,
     prelude::*,
     sql_query,
     sql_types::{BigInt, Text},
@@ -104,12 +105,13 @@ pub(super) fn chats(
     Ok(page.ascending(rows.collect::<Result<_>>()?))
 }
 
+/// A message of the chat with this ID.
 pub(super) fn message(
     connection: &mut SqliteConnection,
-    key: MessageKey,
+    chat: i64,
+    number: u64,
 ) -> Outcome<Option<Message>> {
-    let chat = chat_id(connection, key.chat)?;
-    let Some(id) = chat.and_then(|chat| message_id(chat, key.number)) else {
+    let Some(id) = message_id(chat, number) else {
         return Ok(None);
     };
     let row = messages::table
@@ -120,14 +122,12 @@ pub(super) fn message(
     Ok(row.map(MessageRow::read).transpose()?)
 }
 
+/// A page of the messages of the chat with this ID.
 pub(super) fn messages(
     connection: &mut SqliteConnection,
-    chat: ChatKey,
+    chat: i64,
     page: &Page,
 ) -> Outcome<Part<Message>> {
-    let Some(chat) = chat_id(connection, chat)? else {
-        return Ok(Part::whole(Vec::new()));
-    };
     let ids = span(chat, page);
     let rows = messages::table
         .filter(messages::id.ge(ids.start))
@@ -174,6 +174,11 @@ fn messages_by_key(
         }
     }
     Ok(found)
+}
+
+/// Tells whether there is a row of a message, deleted or not.
+pub(super) fn has_row(connection: &mut SqliteConnection, id: i64) -> QueryResult<bool> {
+    diesel::select(exists(messages::table.find(id))).get_result(connection)
 }
 
 /// The row ids of messages, in the order of `keys`; `None` where the chat was never given out.

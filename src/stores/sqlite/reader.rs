@@ -7,15 +7,15 @@ use diesel::prelude::*;
 use super::{
     Embedded,
     error::Outcome,
+    numbers::{existing_application, existing_chat},
     pending, read,
     readers::{Purpose, Readers},
-    rows::{chat_id, unsigned},
-    schema::app_numbers,
+    rows::unsigned,
 };
 use crate::{
     domain::{
         AppId, Application, Change, Chat, ChatKey, Message, MessageKey, Page,
-        page::{Listing, Part},
+        page::{Item as _, Listing, Part},
     },
     stores::{Result, call::call, coalescer::Coalescer, merge},
 };
@@ -31,12 +31,16 @@ impl Embedded {
     }
 
     pub(crate) async fn has_chat(&self, key: ChatKey) -> Result<bool> {
-        let find = move |connection: &mut SqliteConnection| Ok(chat_id(connection, key)?.is_some());
+        let find =
+            move |connection: &mut SqliteConnection| Ok(existing_chat(connection, key)?.is_some());
         self.readers.run(call!("queue", "has_chat"), find).await
     }
 
     pub(crate) async fn chat(&self, key: ChatKey) -> Result<Option<Chat>> {
         let read = move |connection: &mut SqliteConnection| {
+            if existing_chat(connection, key)?.is_none() {
+                return Ok(None);
+            }
             let pending = pending_chats(connection, key.app, &Page::only(key.number))?;
             let pending = pending.items.into_iter().next();
             Ok(merge::one(pending, read::chat(connection, key)?))
@@ -47,6 +51,9 @@ impl Embedded {
     pub(crate) async fn chats(&self, app: AppId, page: &Page) -> Result<Listing<Chat>> {
         let (page, wide) = (*page, page.with_one_more());
         let read = move |connection: &mut SqliteConnection| {
+            if existing_application(connection, app)?.is_none() {
+                return Ok(Part::whole(Vec::new()));
+            }
             let pending = pending_chats(connection, app, &wide)?;
             let stored = Part::whole(read::chats(connection, app, &wide)?);
             Ok(merge::list(&wide, pending, stored))
@@ -62,9 +69,12 @@ impl Embedded {
     pub(crate) async fn messages(&self, chat: ChatKey, page: &Page) -> Result<Listing<Message>> {
         let (page, wide) = (*page, page.with_one_more());
         let read = move |connection: &mut SqliteConnection| {
+            let Some(id) = existing_chat(connection, chat)? else {
+                return Ok(Part::whole(Vec::new()));
+            };
             let pending = pending::changes(connection, chat.app, chat.number, &wide)?;
             let pending = pending.filter_map(Change::into_message);
-            let stored = read::messages(connection, chat, &wide)?;
+            let stored = read::messages(connection, id, &wide)?;
             Ok(merge::list(&wide, pending, stored))
         };
         let messages = self.readers.run(call!("records", "messages"), read).await?;
@@ -80,10 +90,7 @@ pub(super) fn messages(readers: &Readers) -> Coalescer<MessageKey, Option<Messag
         let readers = readers.clone();
         async move {
             let read = move |connection: &mut SqliteConnection| {
-                let found = keys.into_iter().map(|key| {
-                    let pending = pending::message(connection, key)?;
-                    Ok(merge::one(pending, read::message(connection, key)?))
-                });
+                let found = keys.into_iter().map(|key| message(connection, key));
                 found.collect::<Outcome<Vec<_>>>()
             };
             let found = readers.run(call!("records", "message"), read).await?;
@@ -92,24 +99,29 @@ pub(super) fn messages(readers: &Readers) -> Coalescer<MessageKey, Option<Messag
     })
 }
 
-/// The application, and how many chats it has been given.
+/// A message that exists.
+fn message(connection: &mut SqliteConnection, key: MessageKey) -> Outcome<Option<Message>> {
+    let Some(chat) = existing_chat(connection, key.chat)? else {
+        return Ok(None);
+    };
+    let pending = pending::message(connection, key)?;
+    let stored = read::message(connection, chat, key.number)?;
+    Ok(merge::one(pending, stored).filter(|message| !message.is_deleted()))
+}
+
+/// The application, and how many chats it has been given that were not deleted.
 fn application(
     connection: &mut SqliteConnection,
     id: AppId,
 ) -> Outcome<Option<(Application, u64)>> {
-    let chats: Option<i64> = app_numbers::table
-        .find(id.to_string())
-        .select(app_numbers::chats)
-        .first(connection)
-        .optional()?;
-    let Some(chats) = chats.map(unsigned) else {
+    let Some(chats) = existing_application(connection, id)? else {
         return Ok(None);
     };
     let application = match pending::application(connection, id)? {
         Some(pending) => Some(pending),
         None => read::application(connection, id)?.map(|(stored, _)| stored),
     };
-    Ok(application.map(|application| (application, chats)))
+    Ok(application.map(|application| (application, unsigned(chats))))
 }
 
 fn pending_chats(

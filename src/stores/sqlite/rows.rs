@@ -62,6 +62,11 @@ pub(super) fn span(chat_id: i64, page: &Page) -> Range<i64> {
     (chat_id << 32) + first..(chat_id << 32) + end
 }
 
+/// The row ids of all messages of a chat.
+pub(super) fn chat_span(chat_id: i64) -> Range<i64> {
+    (chat_id << 32) + 1..(chat_id + 1) << 32
+}
+
 /// A row of `applications`.
 #[derive(Queryable, QueryableByName, Selectable, Insertable)]
 #[diesel(table_name = applications)]
@@ -71,6 +76,7 @@ pub(super) struct ApplicationRow {
     pub chats_count: i64,
     pub revision: i64,
     pub created_at: i64,
+    pub deleted_at: Option<i64>,
 }
 
 impl ApplicationRow {
@@ -81,6 +87,7 @@ impl ApplicationRow {
             username: self.username,
             revision: Revision(unsigned(self.revision)),
             created_at: from_millis(self.created_at),
+            deleted_at: self.deleted_at.map(from_millis),
         };
         Ok((application, unsigned(self.chats_count)))
     }
@@ -95,6 +102,7 @@ pub(super) struct ChatRow {
     pub messages_count: Option<i64>,
     pub revision: i64,
     pub created_at: i64,
+    pub deleted_at: Option<i64>,
 }
 
 impl ChatRow {
@@ -108,6 +116,7 @@ impl ChatRow {
             messages_count: self.messages_count.map(unsigned),
             revision: Revision(unsigned(self.revision)),
             created_at: from_millis(self.created_at),
+            deleted_at: self.deleted_at.map(from_millis),
         })
     }
 }
@@ -126,6 +135,7 @@ pub(super) struct MessageRow {
     updated_at: Option<i64>,
     sender: Option<String>,
     data: Option<String>,
+    deleted_at: Option<i64>,
 }
 
 impl MessageRow {
@@ -142,6 +152,7 @@ impl MessageRow {
             updated_at: message.updated_at.map(millis),
             sender: message.sender.clone(),
             data: message.data.clone(),
+            deleted_at: message.deleted_at.map(millis),
         }
     }
 
@@ -162,6 +173,7 @@ impl MessageRow {
             revision: Revision(unsigned(self.revision)),
             created_at: from_millis(self.created_at),
             updated_at: self.updated_at.map(from_millis),
+            deleted_at: self.deleted_at.map(from_millis),
         })
     }
 }

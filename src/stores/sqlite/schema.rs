@@ -7,6 +7,7 @@ diesel::table! {
         chats_count -> BigInt,
         revision -> BigInt,
         created_at -> BigInt,
+        deleted_at -> Nullable<BigInt>,
     }
 }
 
@@ -17,6 +18,8 @@ diesel::table! {
         messages_count -> Nullable<BigInt>,
         revision -> BigInt,
         created_at -> BigInt,
+        deleted_at -> Nullable<BigInt>,
+        deleted_up_to -> BigInt,
     }
 }
 
@@ -32,6 +35,7 @@ diesel::table! {
         updated_at -> Nullable<BigInt>,
         sender -> Nullable<Text>,
         data -> Nullable<Text>,
+        deleted_at -> Nullable<BigInt>,
     }
 }
 
@@ -39,6 +43,8 @@ diesel::table! {
     app_numbers (app) {
         app -> Text,
         chats -> BigInt,
+        deleted -> Bool,
+        deleted_chats -> BigInt,
     }
 }
 
@@ -48,6 +54,7 @@ diesel::table! {
         app -> Text,
         number -> BigInt,
         messages -> BigInt,
+        deleted -> Bool,
     }
 }
 
@@ -146,3 +153,50 @@ diesel::table! {
         number -> BigInt,
     }
 }
+
+diesel::table! {
+    idempotency_keys (app, chat, id) {
+        app -> Text,
+        chat -> BigInt,
+        id -> Binary,
+        number -> BigInt,
+        body -> Nullable<Binary>,
+    }
+}
+
+diesel::table! {
+    erasures (id) {
+        id -> BigInt,
+        app -> Text,
+        chat -> BigInt,
+        user -> Nullable<Text>,
+        until_revision -> BigInt,
+        position -> Text,
+        erased -> BigInt,
+        requested_at -> BigInt,
+        finished_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    deletions (id) {
+        id -> BigInt,
+        app -> Text,
+        chat -> BigInt,
+        number -> BigInt,
+        up_to -> Bool,
+        deleted_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    compaction (id) {
+        id -> BigInt,
+        deletions -> BigInt,
+        target -> Nullable<BigInt>,
+        began_at -> Nullable<BigInt>,
+        page -> BigInt,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(app_numbers, applications, chat_numbers, chats);

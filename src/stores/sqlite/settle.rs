@@ -10,7 +10,7 @@ use diesel::{
 
 use super::{Embedded, claim, error::Outcome, rows::signed, schema::leases};
 use crate::{
-    domain::Job,
+    domain::{Action, Job},
     stores::{Error, Lease, Result, call::call},
 };
 
@@ -96,6 +96,17 @@ fn acknowledge(connection: &mut SqliteConnection, lease: &Lease, ids: &str) -> O
     ))
     .bind::<Text, _>(&lease.token)
     .execute(connection)?;
+    if lease.kind.action() == Action::Delete {
+        // Nobody can do anything with failed writes to what is deleted, and they hold its content.
+        sql_query(format!(
+            "DELETE FROM jobs WHERE state IN ('dead', 'delayed') AND id IN (\
+             SELECT other.id FROM jobs done CROSS JOIN jobs other \
+             ON other.app = done.app AND other.chat = done.chat AND other.number = done.number \
+             WHERE done.id IN ({ids}) AND done.lease = ?)"
+        ))
+        .bind::<Text, _>(&lease.token)
+        .execute(connection)?;
+    }
     sql_query(format!(
         "DELETE FROM jobs WHERE id IN ({ids}) AND lease = ?"
     ))

@@ -17,8 +17,9 @@ use tracing::debug;
 use super::{
     QueueSettings,
     connection::{LazyConnection, Role},
-    enqueue::{NewJob, enqueue_all},
+    enqueue::enqueue_all,
     error::{Outcome, failed, unavailable},
+    new_job::NewJob,
     path::DataFile,
 };
 use crate::stores::{

@@ -22,11 +22,12 @@ type Texts = BTreeMap<(String, u64), BTreeMap<u64, String>>;
 /// Compares everything in `history` with the stores, and adds violations to the trial's row.
 pub async fn all(trial: &Trial<'_>, history: &History, durable: &DurableWrites) {
     trial.fetch_file();
-    let rows = stored(trial, history).await;
+    let deleted = chats(trial, history, "deleted_at IS NOT NULL").await;
+    let mut rows = stored(trial, history).await;
     check_responses(trial, history, durable);
     texts(trial, history, durable, &rows, "stored");
-    numbers(trial, history, durable, &rows);
-    let listed = api(trial, history, durable, &rows).await;
+    numbers(trial, history, durable, (&rows, &deleted));
+    let listed = api(trial, history, durable, (&rows, &deleted)).await;
     texts(trial, history, durable, &listed, "listed");
     if listed != rows {
         for (chat, texts) in &rows {
@@ -37,6 +38,8 @@ pub async fn all(trial: &Trial<'_>, history: &History, durable: &DurableWrites) 
         }
     }
     if trial.fixture.backend_kind() == BackendKind::Services {
+        // Documents of a deleted chat must be empty.
+        rows.extend(deleted.into_iter().map(|chat| (chat, BTreeMap::new())));
         index::documents(trial, &rows).await;
     }
     index::search(trial, history, &rows).await;
@@ -57,8 +60,14 @@ fn chat_of((app, number): &(String, u64)) -> Chat {
     }
 }
 
-/// The stored messages of the applications in `history`, including chats without messages.
-async fn stored(trial: &Trial<'_>, history: &History) -> Texts {
+/// The rows of chats of the applications in `history` that fulfil a condition.
+async fn chats(trial: &Trial<'_>, history: &History, condition: &str) -> BTreeSet<(String, u64)> {
+    let query = format!("SELECT app, number FROM chats WHERE {condition}");
+    places(trial, history, query).await
+}
+
+/// Chats of the applications in `history` that a query finds.
+async fn places(trial: &Trial<'_>, history: &History, query: String) -> BTreeSet<(String, u64)> {
     #[derive(QueryableByName)]
     struct ChatRow {
         #[diesel(sql_type = Text)]
@@ -68,17 +77,21 @@ async fn stored(trial: &Trial<'_>, history: &History) -> Texts {
     }
     let apps = history.apps.keys().map(|id| format!("'{id}'"));
     let apps = apps.collect::<Vec<_>>().join(",");
-    let query = |sql: &str| format!("{sql} WHERE app IN ({apps})");
+    let rows = trial
+        .fixture
+        .rows::<ChatRow>(&format!("{query} AND app IN ({apps})"))
+        .await;
+    let rows = rows.into_iter();
+    rows.map(|row| (row.app, row.number.unsigned_abs()))
+        .collect()
+}
+
+/// The stored messages of the applications in `history`, including chats without messages.
+async fn stored(trial: &Trial<'_>, history: &History) -> Texts {
     let fixture = trial.fixture;
-    let chats: Vec<ChatRow> = fixture.rows(&query("SELECT app, number FROM chats")).await;
-    let of_messages = query("SELECT DISTINCT app, chat AS number FROM messages");
-    let of_messages: Vec<ChatRow> = fixture.rows(&of_messages).await;
-    let places = |rows: Vec<ChatRow>| -> BTreeSet<(String, u64)> {
-        let rows = rows.into_iter();
-        rows.map(|row| (row.app, row.number.unsigned_abs()))
-            .collect()
-    };
-    let (chats, of_messages) = (places(chats), places(of_messages));
+    let chats = chats(trial, history, "deleted_at IS NULL").await;
+    let of_messages = "SELECT DISTINCT app, chat AS number FROM messages WHERE TRUE".to_owned();
+    let of_messages = places(trial, history, of_messages).await;
     for chat in of_messages.difference(&chats) {
         let finding = format!("{chat:?} is not stored, but messages of it are");
         trial.row().add(|row| &mut row.lost, finding);
@@ -173,7 +186,12 @@ fn texts(
 }
 
 /// Checks that no number of a message or chat is missing.
-fn numbers(trial: &Trial<'_>, history: &History, durable: &DurableWrites, rows: &Texts) {
+fn numbers(
+    trial: &Trial<'_>,
+    history: &History,
+    durable: &DurableWrites,
+    (rows, deleted): (&Texts, &BTreeSet<(String, u64)>),
+) {
     let mut row = trial.row();
     let mut chats: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
     for (chat, texts) in rows {
@@ -185,17 +203,22 @@ fn numbers(trial: &Trial<'_>, history: &History, durable: &DurableWrites, rows: 
         let floor = before.map(|(number, _)| *number).max().unwrap_or(0);
         let numbers = texts.keys().copied().collect();
         for gap in gaps(floor, &numbers) {
-            row.add(
-                |row| &mut row.gaps,
-                format!("{chat:?} has no message {gap}"),
-            );
+            if !history.may_be_deleted(&key(chat, gap)) {
+                row.add(
+                    |row| &mut row.gaps,
+                    format!("{chat:?} has no message {gap}"),
+                );
+            }
         }
+    }
+    for (app, number) in deleted {
+        chats.entry(app).or_default().insert(*number);
     }
     for (app, numbers) in &chats {
         let all_kept = history
             .chats
             .keys()
-            .all(|chat| history.chat_kept(chat, durable));
+            .all(|chat| history.chat_known(chat, durable));
         for gap in gaps(0, numbers) {
             if all_kept {
                 row.add(|row| &mut row.gaps, format!("{app} has no chat {gap}"));
@@ -212,7 +235,12 @@ fn gaps(floor: u64, numbers: &BTreeSet<u64>) -> Vec<u64> {
 }
 
 /// Lists everything over the API, and checks every application, chat and count.
-async fn api(trial: &Trial<'_>, history: &History, durable: &DurableWrites, rows: &Texts) -> Texts {
+async fn api(
+    trial: &Trial<'_>,
+    history: &History,
+    durable: &DurableWrites,
+    (rows, deleted): (&Texts, &BTreeSet<(String, u64)>),
+) -> Texts {
     let api = trial.api();
     let mut listed = Texts::new();
     let lost = |finding: String| trial.row().add(|row| &mut row.lost, finding);
@@ -238,21 +266,25 @@ async fn api(trial: &Trial<'_>, history: &History, durable: &DurableWrites, rows
             .collect();
         // It counts accepted chats, including those that were lost with Redis below a stored one. Missing chats are
         // checked elsewhere.
-        let numbers = rows.keys().filter(|chat| chat.0 == *id).map(|chat| chat.1);
-        let accepted = numbers.max().unwrap_or(0);
-        if response.text_field("ChatsCount") != accepted.to_string() {
-            miscounted(format!("{app} {response}; {accepted} chats were accepted"));
+        let numbers = rows.keys().chain(deleted).filter(|chat| chat.0 == *id);
+        let accepted = numbers.map(|chat| chat.1).max().unwrap_or(0);
+        let gone = deleted.iter().filter(|chat| chat.0 == *id).count();
+        let count = (accepted - gone as u64).to_string();
+        if response.text_field("ChatsCount") != count {
+            miscounted(format!(
+                "{app} {response}; {accepted} chats were accepted, and {gone} deleted"
+            ));
         }
         for chat in chats {
             let chat_key = (id.clone(), chat["chatID"].as_u64().unwrap_or_default());
             let count = rows.get(&chat_key).map_or(0, BTreeMap::len);
-            let expected = if count == 0 {
-                Value::Null
-            } else {
-                json!(count)
+            let is_right = |counted: &Value| match count {
+                // It is null until the first message was counted, which may be deleted.
+                0 => counted.is_null() || *counted == 0,
+                _ => *counted == json!(count),
             };
             let counted = api.messages_count(&chat_of(&chat_key)).await;
-            if chat["messagesCount"] != expected || counted != expected {
+            if !is_right(&chat["messagesCount"]) || !is_right(&counted) {
                 miscounted(format!(
                     "{chat_key:?}: {chat}, {counted}; {count} messages are stored"
                 ));
@@ -271,6 +303,12 @@ async fn api(trial: &Trial<'_>, history: &History, durable: &DurableWrites, rows
     }
     for chat in history.chats.keys() {
         let chat_key = (chat.app.clone(), chat.number);
+        if history.chat_is_deleted(chat, durable)
+            && (listed.contains_key(&chat_key) || rows.contains_key(&chat_key))
+        {
+            let finding = format!("{chat} was deleted, but is listed or stored");
+            trial.row().add(|row| &mut row.wrong, finding);
+        }
         if history.chat_kept(chat, durable)
             && !(listed.contains_key(&chat_key) && rows.contains_key(&chat_key))
         {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rand::Rng as _;
 
 use crate::{
-    load::Load,
+    load::{Load, THINK_TIME},
     plan::{is_full, rounds},
     support::Proxy,
     trial::Trial,
@@ -14,8 +14,6 @@ use crate::{
 /// Duration for which a store is unreachable; the second once in the whole suite.
 const OUTAGE: Duration = Duration::from_secs(5);
 const LONG_OUTAGE: Duration = Duration::from_secs(30);
-/// Limits the load: comparing what a machine accepts in 30 s would take minutes.
-pub const THINK_TIME: Duration = Duration::from_millis(40);
 
 /// One of the three services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +82,7 @@ pub async fn cut(trial: &mut Trial<'_>, store: Store) {
     let proxy = behind_proxy(trial, store).await;
     trial.start(2).await;
     for _ in 0..rounds(1, 5) {
-        let load: Load = trial.load_with(THINK_TIME / 4).await;
+        let load: Load = trial.load_with(THINK_TIME).await;
         trial.inject(&load);
         let end = Instant::now() + OUTAGE;
         while Instant::now() < end {

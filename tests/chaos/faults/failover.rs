@@ -2,11 +2,11 @@
 
 use std::{collections::HashSet, time::Instant};
 
-use super::{connection::THINK_TIME, stores::stored};
+use super::stores::stored;
 use crate::{
     convergence,
     history::DurableWrites,
-    load::Load,
+    load::{Load, THINK_TIME},
     plan::rounds,
     support::{Chat, DedicatedRedis, Process, Proxy, Sentinel, eventually, eventually_eq},
     trial::Trial,

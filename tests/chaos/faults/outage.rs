@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::connection::{Store, THINK_TIME, behind_proxy};
+use super::connection::{Store, behind_proxy};
 use crate::{
     history::Tally,
+    load::THINK_TIME,
     plan::rounds,
-    support::{Chat, eventually},
+    support::{Chat, Client, eventually},
     trial::Trial,
 };
 
@@ -26,9 +27,8 @@ async fn while_unreachable(
     let mut proxy = behind_proxy(trial, store).await;
     trial.start(2).await;
     for _ in 0..rounds(1, 5) {
-        let load = trial.load_with(THINK_TIME / 4).await;
         // A chat that the load does not use.
-        let chat = trial.api().new_app_and_chat().await;
+        let chat = new_chat(&trial.api()).await;
         trial.api().create_message(&chat, "hello").await;
         eventually("it is stored", async || {
             let stored = trial.fixture.stored_messages(&chat).await;
@@ -39,6 +39,7 @@ async fn while_unreachable(
             }
         })
         .await;
+        let load = trial.load_with(THINK_TIME).await;
         let (before, time_before) = load.run_for(BEFORE).await;
         trial.inject(&load);
         proxy.cut().await;
@@ -79,9 +80,8 @@ fn rates(before: &Tally, time_before: Duration, during_fault: &Tally, time: Dura
     .join(", ")
 }
 
-/// Measures the time until a write is accepted, stored and found.
-async fn until_recovered(trial: &Trial<'_>) -> Duration {
-    let (start, api) = (Instant::now(), trial.api());
+/// Creates a chat, as soon as an application and a chat are accepted.
+async fn new_chat(api: &Client) -> Chat {
     let app = eventually("an application is accepted", async || {
         let response = api.post("/application", &json!({"username": "me"})).await;
         if response.status == 201 {
@@ -91,7 +91,7 @@ async fn until_recovered(trial: &Trial<'_>) -> Duration {
         }
     })
     .await;
-    let chat = eventually("a chat is accepted", async || {
+    let number = eventually("a chat is accepted", async || {
         let response = api
             .post(format!("/application/{app}/chat"), &json!({}))
             .await;
@@ -102,7 +102,13 @@ async fn until_recovered(trial: &Trial<'_>) -> Duration {
         }
     })
     .await;
-    let chat = Chat { app, number: chat };
+    Chat { app, number }
+}
+
+/// Measures the time until a write is accepted, stored and found.
+async fn until_recovered(trial: &Trial<'_>) -> Duration {
+    let (start, api) = (Instant::now(), trial.api());
+    let chat = new_chat(&api).await;
     eventually("a message is accepted", async || {
         let body = json!({"message": "hello"});
         let response = api.post(format!("{chat}/message"), &body).await;
@@ -145,7 +151,7 @@ pub async fn elasticsearch_unreachable(trial: &mut Trial<'_>) {
         }
     };
     while_unreachable(trial, Store::Elasticsearch, check, |tally| {
-        tally.not_created + tally.not_updated + tally.not_read > 0
+        tally.not_created + tally.not_keyed + tally.not_updated + tally.not_read > 0
     })
     .await;
 }
@@ -172,7 +178,8 @@ pub async fn mysql_unreachable(trial: &mut Trial<'_>) {
         }
     };
     while_unreachable(trial, Store::Mysql, check, |tally| {
-        tally.not_created + tally.not_updated > 0
+        // Updates, deletions and keyed creations need what is stored.
+        tally.not_created > 0
     })
     .await;
 }

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Duration for which a process is suspended.
-pub const LONGER_THAN_A_LEASE: Duration = Duration::from_millis(3500);
+pub const LONGER_THAN_A_LEASE: Duration = Duration::from_millis(6500);
 
 /// SIGKILL of the only process.
 pub async fn killed(trial: &mut Trial<'_>) {

@@ -8,9 +8,10 @@ use diesel::{
 };
 use diesel_async::{AsyncMysqlConnection, SimpleAsyncConnection as _};
 
-use super::{connection::THINK_TIME, process::LONGER_THAN_A_LEASE};
+use super::process::LONGER_THAN_A_LEASE;
 use crate::{
-    convergence, history::DurableWrites, plan::rounds, stores::Stores, support::Chat, trial::Trial,
+    convergence, history::DurableWrites, load::THINK_TIME, plan::rounds, stores::Stores,
+    support::Chat, trial::Trial,
 };
 
 /// SIGKILL of a store under load, and its restart.
@@ -89,7 +90,7 @@ pub async fn stored(trial: &Trial<'_>) -> (HashSet<String>, HashSet<Chat>) {
     // Messages whose application only Redis held are unreachable after its loss.
     let messages: Vec<Message> = trial
         .fixture
-        .rows("SELECT text FROM messages m JOIN applications a ON a.id = m.app")
+        .rows("SELECT text FROM messages m JOIN applications a ON a.id = m.app WHERE m.deleted_at IS NULL")
         .await;
     let chats: Vec<ChatRow> = trial
         .fixture

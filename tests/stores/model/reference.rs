@@ -22,6 +22,8 @@ pub struct BackendRules {
     pub by_age: bool,
     /// A new run of the program recovers the jobs of the previous run at once.
     pub exclusive: bool,
+    /// An acknowledged update shows for a time that its message exists. Nothing is stored here, so that nothing else does.
+    pub keeps_marks: bool,
 }
 
 /// The expected result of enqueueing a write.
@@ -71,6 +73,7 @@ pub struct ReferenceModel {
     due: BTreeMap<Kind, Vec<Revision>>,
     paused: BTreeSet<Kind>,
     claims: Vec<Claim>,
+    marks: BTreeSet<MessageKey>,
 }
 
 impl ReferenceModel {
@@ -86,7 +89,13 @@ impl ReferenceModel {
             due: BTreeMap::new(),
             paused: BTreeSet::new(),
             claims: Vec::new(),
+            marks: BTreeSet::new(),
         }
+    }
+
+    pub fn is_creation(&self, id: Revision) -> bool {
+        let job = self.jobs.get(&id);
+        job.is_some_and(|job| job.kind != Kind::UpdateMessage)
     }
 
     pub fn count(&self, kind: Kind, state: JobState) -> u64 {
@@ -133,10 +142,16 @@ impl ReferenceModel {
             Kind::CreateApplication => Accepted::Number(0),
             Kind::CreateChat => next(self.apps.get(&app)),
             Kind::CreateMessage => next(self.chats.get(&chat)),
-            Kind::UpdateMessage => match self.chats.get(&chat) {
-                Some(given) if number <= *given => Accepted::Number(number),
-                _ => Accepted::Missing,
-            },
+            Kind::UpdateMessage => {
+                let key = MessageKey { chat, number };
+                match self.writes_to(key).next().is_some() || self.marks.contains(&key) {
+                    true => Accepted::Number(number),
+                    false => Accepted::Missing,
+                }
+            }
+            Kind::DeleteMessage | Kind::DeleteChat | Kind::DeleteApplication => {
+                unreachable!("the model deletes nothing")
+            }
         }
     }
 
@@ -154,6 +169,7 @@ impl ReferenceModel {
                     username: text,
                     revision,
                     created_at: at,
+                    deleted_at: None,
                 })
             }
             Kind::CreateChat => {
@@ -165,6 +181,7 @@ impl ReferenceModel {
                     messages_count: None,
                     revision,
                     created_at: at,
+                    deleted_at: None,
                 })
             }
             Kind::CreateMessage => {
@@ -177,6 +194,7 @@ impl ReferenceModel {
                     revision,
                     created_at: at,
                     updated_at: None,
+                    deleted_at: None,
                 })
             }
             Kind::UpdateMessage => {
@@ -192,7 +210,11 @@ impl ReferenceModel {
                     revision,
                     created_at: since.unwrap_or(at),
                     updated_at: Some(at),
+                    deleted_at: None,
                 })
+            }
+            Kind::DeleteMessage | Kind::DeleteChat | Kind::DeleteApplication => {
+                unreachable!("the model deletes nothing")
             }
         };
         let kind = write.kind;
@@ -305,9 +327,15 @@ impl ReferenceModel {
             if !self.claims[claim].held.remove(id) {
                 continue;
             }
-            let Some(Change::Message(stored)) = self.jobs.remove(id).map(|job| job.change) else {
+            let Some(job) = self.jobs.remove(id) else {
                 continue;
             };
+            let Change::Message(stored) = job.change else {
+                continue;
+            };
+            if job.kind == Kind::UpdateMessage && self.rules.keeps_marks {
+                self.marks.insert(stored.key);
+            }
             for (_, older) in self.jobs.range_mut(..*id) {
                 if matches!(&older.change, Change::Message(message) if message.key == stored.key) {
                     older.superseded = true;

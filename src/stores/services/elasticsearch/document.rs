@@ -28,6 +28,8 @@ pub(super) struct MessageDocument<'a> {
 }
 
 impl<'a> MessageDocument<'a> {
+    /// The document of a deleted message has no content. It stays in the index, because Elasticsearch forgets a deletion
+    /// after a minute: a late request could restore the text then.
     pub(super) fn new(message: &'a Message) -> Self {
         Self {
             chat: chat_field(message.key.chat),
@@ -66,6 +68,7 @@ impl Stored {
             revision: Revision(version),
             created_at: from_millis(self.created_at),
             updated_at: self.updated_at.map(from_millis),
+            deleted_at: None,
         }
     }
 }

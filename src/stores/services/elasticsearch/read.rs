@@ -68,9 +68,17 @@ struct MultiGet {
 struct MultiGetItem {
     #[serde(default)]
     found: bool,
+    #[serde(rename = "_source")]
+    document: Option<Text>,
     #[serde(rename = "_version")]
     version: Option<u64>,
     error: Option<response::ErrorInfo>,
+}
+
+/// Part of a document.
+#[derive(Deserialize)]
+struct Text {
+    text: String,
 }
 
 impl SearchIndex {
@@ -150,7 +158,26 @@ impl SearchIndex {
 
     /// Looks up documents by ID, including those that no refresh has made visible yet.
     pub async fn revisions(&self, keys: &[MessageKey]) -> Result<Vec<Option<Revision>>> {
-        let mut revisions = Vec::with_capacity(keys.len());
+        let found = self.look_up(keys, "false").await?;
+        let revisions = found.into_iter().map(|doc| doc.version.map(Revision));
+        Ok(revisions.collect())
+    }
+
+    /// Same as [`Self::revisions`], for documents with a text. That of a deleted message has none.
+    pub async fn revisions_of_texts(&self, keys: &[MessageKey]) -> Result<Vec<Option<Revision>>> {
+        let found = self.look_up(keys, "text").await?;
+        let revisions = found.into_iter().map(|doc| {
+            let has_text = doc
+                .document
+                .is_some_and(|document| !document.text.is_empty());
+            doc.version.filter(|_| has_text).map(Revision)
+        });
+        Ok(revisions.collect())
+    }
+
+    /// Looks up documents by ID, with these fields. One that does not exist has no version.
+    async fn look_up(&self, keys: &[MessageKey], fields: &str) -> Result<Vec<MultiGetItem>> {
+        let mut documents = Vec::with_capacity(keys.len());
         for keys in keys.chunks(KEYS) {
             let ids: Vec<String> = keys.iter().map(MessageKey::to_string).collect();
             let found: MultiGet = self
@@ -159,8 +186,8 @@ impl SearchIndex {
                     &self.alias,
                     self.client
                         .mget(MgetParts::Index(&self.alias))
-                        ._source(&["false"])
-                        .filter_path(&["docs.found", "docs._version", "docs.error"])
+                        ._source(&[fields])
+                        .filter_path(&["docs.found", "docs._version", "docs._source", "docs.error"])
                         .body(json!({ "ids": ids }))
                         .send(),
                 )
@@ -168,20 +195,17 @@ impl SearchIndex {
             if found.docs.len() != keys.len() {
                 return Err(failed("the response is for other documents than requested"));
             }
-            for doc in found.docs {
-                revisions.push(self.revision(doc)?);
+            for mut doc in found.docs {
+                if let Some(error) = doc.error {
+                    // It gives no status here. What goes wrong with a lookup by id is the index's fault.
+                    let rejection = error.with_status(503);
+                    return Err(rejection.error(&self.alias));
+                }
+                doc.version = doc.version.filter(|_| doc.found);
+                documents.push(doc);
             }
         }
-        Ok(revisions)
-    }
-
-    fn revision(&self, doc: MultiGetItem) -> Result<Option<Revision>> {
-        if let Some(error) = doc.error {
-            // It gives no status here. What goes wrong with a lookup by id is the index's fault.
-            let rejection = error.with_status(503);
-            return Err(rejection.error(&self.alias));
-        }
-        Ok(doc.version.filter(|_| doc.found).map(Revision))
+        Ok(documents)
     }
 }
 

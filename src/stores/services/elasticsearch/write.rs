@@ -177,7 +177,7 @@ async fn bulk_body(messages: &[Message], max_count: usize) -> Result<(Vec<u8>, u
         let action = json!({"index": {
             "_id": message.key.to_string(),
             "version": message.revision.0,
-            "version_type": "external",
+            "version_type": version_type(message),
         }});
         push_line(&mut body, &action)?;
         push_line(&mut body, &MessageDocument::new(message))?;
@@ -191,6 +191,15 @@ async fn bulk_body(messages: &[Message], max_count: usize) -> Result<(Vec<u8>, u
         }
     }
     Ok((body, count))
+}
+
+/// A deletion also replaces a document of the same revision: the row of a deleted message keeps the revision of the write that
+/// it deleted if that revision is higher.
+fn version_type(message: &Message) -> &'static str {
+    match message.deleted_at {
+        None => "external",
+        Some(_) => "external_gte",
+    }
 }
 
 fn push_line(body: &mut Vec<u8>, line: &impl serde::Serialize) -> Result<()> {

@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl Mysql {
-    /// The stored applications of a page, without those that were accepted after `last`.
+    /// The stored applications of a page, deleted ones too, without those that were accepted after `last`.
     pub async fn applications(
         &self,
         page: &ApplicationsPage,
@@ -28,7 +28,7 @@ impl Mysql {
         conditions.extend(page.before.map(|before| beyond(before, '<')));
         let order = if page.from_the_end() { "DESC" } else { "ASC" };
         let query = format!(
-            "SELECT id, user_name AS username, chats_count, revision, created_at FROM applications WHERE {} \
+            "SELECT id, user_name AS username, chats_count, revision, created_at, deleted_at FROM applications WHERE {} \
              ORDER BY revision {order}, id {order} LIMIT {}",
             conditions.join(" AND "),
             page.limit

@@ -54,6 +54,14 @@ impl Mysql {
         }))
     }
 
+    /// The index that a rebuild is filling.
+    pub async fn build_target(&self) -> Result<Option<String>> {
+        Ok(match self.build().await? {
+            Some(Build::Filling { target, .. }) => Some(target),
+            Some(Build::Wanted) | None => None,
+        })
+    }
+
     /// Begins to fill `target`, instead of whatever was being filled: from now on the outbox names it.
     pub async fn begin_build(&self, target: &str) -> Result<()> {
         let write = self.write_build(target);

@@ -1,45 +1,31 @@
-//! Adding up what store transactions inserted, and recounting.
+//! Adding up what store transactions inserted and deleted.
 //!
 //! A count changes by deltas only, so that a correction needs no lock on writers: it is a delta too.
 
-use std::time::Duration;
-
-use diesel::{prelude::*, sql_types::BigInt};
+use diesel::{
+    prelude::*,
+    sql_types::{BigInt, Text},
+};
 use diesel_async::RunQueryDsl;
 
-use super::{
-    Mysql,
-    errors::unavailable,
-    pool::Connection,
-    rows::unsigned,
-    schema::{applications, chats, messages},
-};
-use crate::{
-    domain::{AppId, ChatKey},
-    stores::{
-        Error, Result, RowCounts, ScanPage, WrongCount,
-        call::{Call, call},
-        recount::{self, Recount},
-    },
-};
-
-/// Time to wait for another process that corrects counts.
-const LOCK_WAIT: Duration = Duration::from_secs(5);
-
-/// Time limit of a recount, which reads every row of the page's owners.
-pub(super) const RECOUNT: Duration = Duration::from_secs(300);
+use super::{Mysql, pool::Connection};
+use crate::stores::{Error, Result, call::Call};
 
 /// One of the two stored counts: table of its deltas, and table of their owners.
 pub struct Count {
-    deltas: &'static str,
+    pub(super) deltas: &'static str,
     owners: &'static str,
     column: &'static str,
     /// Condition that joins a delta `d` with its owner `o`.
     on: &'static str,
     /// Columns that identify a delta's owner.
-    by: &'static str,
+    pub(super) by: &'static str,
+    /// The same columns of the owner.
+    key: &'static str,
+    /// Number of a delta's owner.
+    number: &'static str,
     apply: Call,
-    check: Call,
+    pub(super) check: Call,
 }
 
 /// Chats of applications.
@@ -49,6 +35,8 @@ pub static CHATS: Count = Count {
     column: "chats_count",
     on: "o.id = d.app",
     by: "app",
+    key: "id",
+    number: "0",
     apply: Call::new("records", "apply_chats_counts"),
     check: Call::new("records", "check_chats_counts"),
 };
@@ -60,6 +48,8 @@ pub static MESSAGES: Count = Count {
     column: "messages_count",
     on: "o.app = d.app AND o.number = d.chat",
     by: "app, chat",
+    key: "app, number",
+    number: "d.chat",
     apply: Call::new("records", "apply_messages_counts"),
     check: Call::new("records", "check_messages_counts"),
 };
@@ -68,6 +58,26 @@ pub static MESSAGES: Count = Count {
 struct Id {
     #[diesel(sql_type = BigInt)]
     id: i64,
+}
+
+#[derive(QueryableByName)]
+struct Delta {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Text)]
+    app: String,
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+}
+
+impl Count {
+    /// Owner of a delta or count, in SQL.
+    pub(super) fn owner(&self, app: &str, number: i64) -> String {
+        match self.by {
+            "app" => format!("'{app}'"),
+            _ => format!("'{app}',{number}"),
+        }
+    }
 }
 
 impl Mysql {
@@ -137,19 +147,34 @@ impl Mysql {
             column,
             on,
             by,
+            key,
+            number,
             ..
         } = count;
         let apply = async |connection: &mut Connection| {
-            let ids: Vec<Id> = diesel::sql_query(format!(
-                "SELECT d.id FROM {deltas} d JOIN {owners} o ON {on} {selection} FOR UPDATE OF d SKIP LOCKED"
+            let rows: Vec<Delta> = diesel::sql_query(format!(
+                "SELECT d.id, d.app, {number} AS number FROM {deltas} d JOIN {owners} o ON {on} {selection} \
+                 FOR UPDATE OF d SKIP LOCKED"
             ))
             .load(connection)
             .await?;
-            if ids.is_empty() {
+            if rows.is_empty() {
                 return Ok(0);
             }
-            let list: Vec<String> = ids.iter().map(|row| row.id.to_string()).collect();
-            let list = list.join(",");
+            let ids: Vec<String> = rows.iter().map(|row| row.id.to_string()).collect();
+            let list = ids.join(",");
+            // In one order: otherwise two of these would wait for each other in a circle. Only the rows: store transactions
+            // lock entries of another index.
+            let locked: Vec<String> = rows
+                .iter()
+                .map(|row| format!("({})", count.owner(&row.app, row.number)))
+                .collect();
+            diesel::sql_query(format!(
+                "SELECT 1 FROM {owners} FORCE INDEX (PRIMARY) WHERE ({key}) IN ({}) ORDER BY {key} FOR UPDATE",
+                locked.join(",")
+            ))
+            .execute(connection)
+            .await?;
             diesel::sql_query(format!(
                 "UPDATE {owners} o JOIN (SELECT {by}, SUM(delta) AS delta FROM {deltas} WHERE id IN ({list}) \
                  GROUP BY {by}) d ON {on} SET o.{column} = COALESCE(o.{column}, 0) + d.delta"
@@ -162,109 +187,5 @@ impl Mysql {
             Ok(ids.len())
         };
         self.pool.transaction(apply).await
-    }
-
-    pub(crate) async fn totals(&self) -> Result<RowCounts> {
-        let count = async |connection: &mut Connection| {
-            let query = diesel::select((
-                applications::table.count().single_value(),
-                chats::table.count().single_value(),
-                messages::table.count().single_value(),
-            ));
-            query.get_result(connection).await
-        };
-        let counted = self
-            .pool
-            .read_within(RECOUNT, call!("records", "totals"), count);
-        let (applications, chats, messages): (Option<i64>, Option<i64>, Option<i64>) =
-            counted.await?;
-        Ok(RowCounts {
-            applications: applications.map_or(0, unsigned),
-            chats: chats.map_or(0, unsigned),
-            messages: messages.map_or(0, unsigned),
-        })
-    }
-
-    pub(crate) async fn recount_chats(
-        &self,
-        after: Option<AppId>,
-        limit: usize,
-        fix: bool,
-    ) -> Result<ScanPage<AppId, WrongCount>> {
-        let after = after.map(|id| id.to_string()).unwrap_or_default();
-        let query = format!(
-            "SELECT o.id AS app, 0 AS number, \
-             CAST(o.chats_count + COALESCE(w.delta, 0) AS SIGNED) AS kept, \
-             (SELECT COUNT(*) FROM chats c WHERE c.app = o.id) AS counted \
-             FROM applications o LEFT JOIN \
-             (SELECT app, SUM(delta) AS delta FROM chats_count_deltas GROUP BY app) w ON w.app = o.id \
-             WHERE o.id > '{after}' ORDER BY o.id LIMIT {limit}"
-        );
-        let rows = self.recount(&query, fix, &CHATS).await?;
-        Ok(recount::applications(&rows, limit))
-    }
-
-    pub(crate) async fn recount_messages(
-        &self,
-        after: Option<ChatKey>,
-        limit: usize,
-        fix: bool,
-    ) -> Result<ScanPage<ChatKey, WrongCount>> {
-        let after = after.map_or_else(
-            || "TRUE".to_owned(),
-            |ChatKey { app, number }| {
-                format!("(o.app > '{app}' OR o.app = '{app}' AND o.number > {number})")
-            },
-        );
-        let query = format!(
-            "SELECT o.app AS app, o.number AS number, \
-             CAST(COALESCE(o.messages_count, 0) + COALESCE(w.delta, 0) AS SIGNED) AS kept, \
-             (SELECT COUNT(*) FROM messages m WHERE m.app = o.app AND m.chat = o.number) AS counted \
-             FROM chats o LEFT JOIN \
-             (SELECT app, chat, SUM(delta) AS delta FROM messages_count_deltas GROUP BY app, chat) w \
-             ON w.app = o.app AND w.chat = o.number \
-             WHERE {after} ORDER BY o.app, o.number LIMIT {limit}"
-        );
-        let rows = self.recount(&query, fix, &MESSAGES).await?;
-        Ok(recount::chats(&rows, limit))
-    }
-
-    /// One statement, so that stored counts, waiting deltas and rows are read from one snapshot.
-    async fn recount(&self, query: &str, fix: bool, count: &Count) -> Result<Vec<Recount>> {
-        // Two that correct the same count at once would correct it twice.
-        let _lock = if fix {
-            let lock = self.lock("counts", LOCK_WAIT).await?;
-            Some(lock.ok_or_else(|| unavailable(&"another process is correcting counts"))?)
-        } else {
-            None
-        };
-        let read =
-            async |connection: &mut Connection| diesel::sql_query(query).load(connection).await;
-        let rows: Vec<Recount> = self.pool.read_within(RECOUNT, &count.check, read).await?;
-        let corrections: Vec<String> = rows
-            .iter()
-            .filter(|row| row.is_wrong())
-            .map(|row| {
-                let delta = row.counted - row.kept;
-                if count.by == "app" {
-                    format!("('{}',{delta})", row.app)
-                } else {
-                    format!("('{}',{},{delta})", row.app, row.number)
-                }
-            })
-            .collect();
-        if fix && !corrections.is_empty() {
-            let insert = format!(
-                "INSERT INTO {} ({}, delta) VALUES {}",
-                count.deltas,
-                count.by,
-                corrections.join(",")
-            );
-            let write = async |connection: &mut Connection| {
-                diesel::sql_query(&insert).execute(connection).await
-            };
-            self.pool.write(write).await?;
-        }
-        Ok(rows)
     }
 }

@@ -12,7 +12,7 @@ use super::{
     schema::{access_keys, user_revocations},
 };
 use crate::{
-    domain::Timestamp,
+    domain::{Application, Timestamp},
     stores::{CredentialChanges, PRUNED, RELOAD_TIME_LIMIT, Result, UserRevocation, call::call},
 };
 
@@ -126,4 +126,25 @@ impl Mysql {
             .timed(self.pool.write(prune))
             .await
     }
+}
+
+/// Revokes all keys of deleted applications, as a part of a transaction.
+pub(super) async fn revoke_keys_of(
+    connection: &mut Connection,
+    deleted: &[&Application],
+) -> QueryResult<()> {
+    let number = change_number::next(connection).await?;
+    for application in deleted {
+        diesel::update(access_keys::table)
+            .filter(access_keys::app.eq(application.id.to_string()))
+            .filter(access_keys::revoked_at.is_null())
+            .set((
+                access_keys::revoked_at.eq(application.deleted_at.map(|time| time.naive_utc())),
+                access_keys::signing_secret.eq(None::<Vec<u8>>),
+                access_keys::change_number.eq(number),
+            ))
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
 }

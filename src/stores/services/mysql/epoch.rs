@@ -1,10 +1,6 @@
-//! The epoch and the highest stored numbers. A queue that lost its data reads them to avoid duplicates.
+//! The epoch and the format of the stores.
 
-use diesel::{
-    prelude::*,
-    sql_query,
-    sql_types::{BigInt, Bool},
-};
+use diesel::{prelude::*, sql_query, sql_types::Bool};
 use diesel_async::RunQueryDsl;
 
 use super::{
@@ -14,22 +10,13 @@ use super::{
     rows::{signed, unsigned},
     schema::{index_build, state},
 };
-use crate::{
-    domain::{AppId, ChatKey, Number},
-    stores::{
-        Error, Result,
-        call::{Call, call},
-        format::FORMAT,
-    },
-};
+use crate::stores::{Error, Result, call::call, format::FORMAT};
 
-/// Whether something exists, and the highest number in it.
+/// Whether something exists.
 #[derive(QueryableByName)]
-struct Highest {
+struct Exists {
     #[diesel(sql_type = Bool)]
     found: bool,
-    #[diesel(sql_type = BigInt)]
-    highest: i64,
 }
 
 impl Mysql {
@@ -83,8 +70,8 @@ impl Mysql {
     pub async fn refuse_newer(&self) -> Result<()> {
         let read = async |connection: &mut Connection| {
             let has_format = "SELECT EXISTS (SELECT 1 FROM information_schema.columns WHERE table_schema = DATABASE() \
-                              AND table_name = 'state' AND column_name = 'format') AS found, 0 AS highest";
-            let has_format: Highest = sql_query(has_format).get_result(connection).await?;
+                              AND table_name = 'state' AND column_name = 'format') AS found";
+            let has_format: Exists = sql_query(has_format).get_result(connection).await?;
             match has_format.found {
                 true => state::table.select(state::format).first(connection).await,
                 false => Ok(0),
@@ -106,37 +93,5 @@ impl Mysql {
             update.execute(connection).await
         };
         self.pool.read(call, write).await.map(drop)
-    }
-
-    /// The highest stored chat number of an application, 0 if none; `None` if there is no such application. A chat whose
-    /// creation was lost with Redis may have messages: its number must not go to another chat.
-    pub async fn highest_chat(&self, app: AppId) -> Result<Option<Number>> {
-        let query = format!(
-            "SELECT EXISTS (SELECT 1 FROM applications WHERE id = '{app}') AS found, \
-             GREATEST(COALESCE((SELECT MAX(number) FROM chats WHERE app = '{app}'), 0), \
-             COALESCE((SELECT MAX(chat) FROM messages WHERE app = '{app}'), 0)) AS highest"
-        );
-        self.highest(call!("records", "highest_chat"), query).await
-    }
-
-    /// The highest stored message number of a chat, 0 if none; `None` if there is no such chat.
-    pub async fn highest_message(
-        &self,
-        ChatKey { app, number }: ChatKey,
-    ) -> Result<Option<Number>> {
-        let query = format!(
-            "SELECT EXISTS (SELECT 1 FROM chats WHERE app = '{app}' AND number = {number}) AS found, \
-             COALESCE((SELECT MAX(number) FROM messages WHERE app = '{app}' AND chat = {number}), 0) AS highest"
-        );
-        self.highest(call!("records", "highest_message"), query)
-            .await
-    }
-
-    async fn highest(&self, call: &Call, query: String) -> Result<Option<Number>> {
-        let read = async |connection: &mut Connection| {
-            sql_query(&query).get_result::<Highest>(connection).await
-        };
-        let row = self.pool.read(call, read).await?;
-        Ok((row.found || row.highest > 0).then(|| unsigned(row.highest)))
     }
 }

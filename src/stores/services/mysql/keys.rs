@@ -1,6 +1,8 @@
 //! Message keys in SQL and in the outbox.
 
-use crate::domain::{ChatKey, MessageKey};
+use std::collections::BTreeSet;
+
+use crate::domain::{AppId, ChatKey, MessageKey};
 
 /// A condition on `messages` that holds for just these; false if there are none.
 ///
@@ -41,6 +43,11 @@ pub fn chats(keys: &[ChatKey]) -> String {
         keys.iter()
             .map(|ChatKey { app, number }| format!("('{app}',{number})")),
     )
+}
+
+/// A condition on `applications` that holds for just these; false if there are none.
+pub fn applications(ids: &BTreeSet<AppId>) -> String {
+    one_of("id", ids.iter().map(|id| format!("'{id}'")))
 }
 
 fn one_of(columns: &str, keys: impl Iterator<Item = String>) -> String {

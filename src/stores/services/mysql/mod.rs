@@ -6,20 +6,30 @@ mod build;
 mod change_number;
 mod connect;
 mod counts;
+mod creations;
 mod credentials;
+mod deletion;
 mod diagnose;
 mod epoch;
+mod erase;
+mod erasures;
 mod errors;
+mod facts;
+mod idempotency;
 mod installation;
 mod keys;
 mod lock;
 mod migrate;
 mod orphans;
 mod outbox;
+mod parents;
 mod pool;
 mod read;
+mod recount;
 mod redis_masters;
+mod retention;
 mod rows;
+mod scan;
 mod schema;
 mod store;
 
@@ -27,11 +37,15 @@ use std::{sync::Arc, time::Duration};
 
 use url::Url;
 
+pub(crate) use self::erasures::UnfinishedErasure;
 use self::{connect::Connector, pool::Pool};
 pub use self::{
     counts::{CHATS, Count, MESSAGES},
+    creations::StoredCreation,
+    facts::{StoredOwner, StoredVersion},
     installation::Installation,
     lock::NamedLock,
+    retention::ExpiredChat,
 };
 use crate::{
     domain::{Message, MessageKey},

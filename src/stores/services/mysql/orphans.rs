@@ -10,8 +10,8 @@ use diesel_async::RunQueryDsl;
 
 use super::{
     Mysql,
-    counts::RECOUNT,
     pool::Connection,
+    recount::RECOUNT,
     rows::{app_id, unsigned},
     store::Origin,
 };
@@ -46,6 +46,7 @@ impl Row {
             username: LOST_USERNAME.to_owned(),
             revision: Revision(unsigned(self.revision)),
             created_at: self.created_at.and_utc(),
+            deleted_at: None,
         })
     }
 
@@ -58,6 +59,7 @@ impl Row {
             messages_count: None,
             revision: Revision(unsigned(self.revision)),
             created_at: self.created_at.and_utc(),
+            deleted_at: None,
         })
     }
 }
@@ -87,7 +89,7 @@ impl Mysql {
     }
 
     /// Scans up to `limit` chats after `after` that have messages. Returns those without a row, as old as their first
-    /// message.
+    /// message. Chats of a deleted application are left out: its erasure removes their messages.
     pub async fn orphaned_chats(
         &self,
         after: Option<ChatKey>,
@@ -100,11 +102,12 @@ impl Mysql {
             },
         );
         let query = format!(
-            "SELECT d.app, d.chat AS number, c.number IS NULL AS orphaned, m.revision, m.created_at \
+            "SELECT d.app, d.chat AS number, c.number IS NULL AND a.deleted_at IS NULL AS orphaned, m.revision, m.created_at \
              FROM (SELECT DISTINCT app, chat FROM messages WHERE {after} ORDER BY app, chat LIMIT {limit}) d \
              JOIN messages m ON m.app = d.app AND m.chat = d.chat AND m.number = \
              (SELECT MIN(f.number) FROM messages f WHERE f.app = d.app AND f.chat = d.chat) \
-             LEFT JOIN chats c ON c.app = d.app AND c.number = d.chat ORDER BY d.app, d.chat"
+             LEFT JOIN chats c ON c.app = d.app AND c.number = d.chat LEFT JOIN applications a ON a.id = d.app \
+             ORDER BY d.app, d.chat"
         );
         let call = call!("records", "orphaned_chats");
         self.find_orphans(call, query, limit, Row::chat, |chat| chat.key)
@@ -147,7 +150,7 @@ impl Mysql {
         call!("records", "adopt_applications").timed(adopt).await
     }
 
-    /// Creates the missing rows of chats, in any epoch: counters do not give their numbers out again.
+    /// Creates the missing rows of chats, except in deleted applications, in any epoch: counters do not give their numbers out again.
     pub async fn adopt_chats(&self, chats: &[Chat]) -> Result<()> {
         if chats.is_empty() {
             return Ok(());
@@ -155,7 +158,7 @@ impl Mysql {
         let adopt = async {
             let epoch = self.epoch().await?;
             for one in chats.chunks(1) {
-                or_log_rejection(self.insert_chats(epoch, one, Origin::Adoption).await)?;
+                or_log_rejection(self.insert_chats(epoch, one, &[], Origin::Adoption).await)?;
             }
             Ok(())
         };

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     domain::MessageKey,
     stores::{
-        Build, Result,
+        Result,
         call::call,
         services::{IndexLag, Outbox},
     },
@@ -64,16 +64,13 @@ impl Mysql {
         }
         // After the changes, never before: a rebuild sets its target and then reads all messages stored until then.
         // Everything that is stored later must see the target.
-        let build_target = match self.build().await? {
-            Some(Build::Filling { target, .. }) => Some(target),
-            Some(Build::Wanted) | None => None,
-        };
+        let build_target = self.build_target().await?;
         let mut touched: Vec<MessageKey> = texts.iter().flat_map(|text| keys::read(text)).collect();
         touched.sort_unstable();
         touched.dedup();
         Ok(Outbox {
             ids: ids.into_iter().map(unsigned).collect(),
-            messages: self.messages_by_key(&touched).await?,
+            messages: self.rows_by_key(&touched).await?,
             build_target,
         })
     }
@@ -96,12 +93,7 @@ impl Mysql {
     pub async fn requeue_for_index(&self, keys: &[MessageKey]) -> Result<()> {
         let write = async |connection: &mut Connection| {
             for keys in keys.chunks(REQUEUE_KEYS) {
-                let row = (
-                    outbox::size.eq(signed(keys.len() as u64)),
-                    outbox::message_keys.eq(keys::write(keys)),
-                );
-                let insert = diesel::insert_into(outbox::table).values(row);
-                insert.execute(connection).await?;
+                insert_outbox(connection, keys).await?;
             }
             Ok(())
         };
@@ -145,6 +137,19 @@ impl Mysql {
             (_, _) => None,
         })
     }
+}
+
+/// Adds a change that touched these messages, as a part of its transaction.
+pub(super) async fn insert_outbox(
+    connection: &mut Connection,
+    touched: &[MessageKey],
+) -> QueryResult<()> {
+    let row = (
+        outbox::size.eq(signed(touched.len() as u64)),
+        outbox::message_keys.eq(keys::write(touched)),
+    );
+    let insert = diesel::insert_into(outbox::table).values(row);
+    insert.execute(connection).await.map(drop)
 }
 
 /// Returns the IDs of the first changes that touched about `limit` messages, at least one.

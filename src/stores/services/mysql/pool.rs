@@ -191,7 +191,14 @@ impl Pool {
         let mut lent = guard(connection, |abandoned| drop(Connection::take(abandoned)));
         let outcome = {
             let run = pin!(run(&mut lent, mode, statements));
-            self.breaker.call_within(time, run).await
+            match mode {
+                Mode::AutoCommit => self.breaker.call_within(time, run).await,
+                // A large batch may be slow while MySQL responds to everything else.
+                Mode::Transaction => {
+                    let ping = self.responds();
+                    self.breaker.call_or_ping(time, run, ping).await
+                }
+            }
         };
         let outcome = outcome.map_err(not_run)?;
         let outcome = outcome.map_err(|(error, cause)| errors::classify(&error, cause));
@@ -201,6 +208,11 @@ impl Pool {
             Ok(_) | Err((_, Effect::Reuse)) => drop(ScopeGuard::into_inner(lent)),
         }
         outcome
+    }
+
+    /// Tells whether MySQL accepts a connection.
+    async fn responds(&self) -> bool {
+        self.connector.connect().await.is_ok()
     }
 }
 

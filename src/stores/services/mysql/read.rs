@@ -2,7 +2,13 @@
 
 use std::collections::HashMap;
 
-use diesel::{dsl::sql, expression::SqlLiteral, prelude::*, sql_types::BigInt};
+use chrono::NaiveDateTime;
+use diesel::{
+    dsl::sql,
+    expression::SqlLiteral,
+    prelude::*,
+    sql_types::{BigInt, Bool},
+};
 use diesel_async::RunQueryDsl;
 
 use super::{
@@ -45,7 +51,7 @@ const MAX_BYTES: usize = 65_535 + MAX_DATA_BYTES + 4 * MAX_SENDER_CHARS;
 /// Size in bytes of what authors put into a message.
 fn content_length() -> SqlLiteral<BigInt> {
     sql(
-        "OCTET_LENGTH(text) + OCTET_LENGTH(COALESCE(data, '')) + OCTET_LENGTH(COALESCE(sender, ''))",
+        "OCTET_LENGTH(messages.text) + OCTET_LENGTH(COALESCE(messages.data, '')) + OCTET_LENGTH(COALESCE(messages.sender, ''))",
     )
 }
 
@@ -75,23 +81,36 @@ impl Mysql {
         row.await?.map(ApplicationRow::read).transpose()
     }
 
-    /// A stored chat.
+    /// A stored chat. It is deleted if its application is.
     pub async fn chat(&self, key: ChatKey) -> Result<Option<Chat>> {
         let read = async |connection: &mut Connection| {
             let query = chats::table
-                .find((key.app.to_string(), signed(key.number)))
-                .select(ChatRow::as_select());
-            query.first(connection).await.optional()
+                .left_join(applications::table.on(applications::id.eq(chats::app)))
+                .filter(chats::app.eq(key.app.to_string()))
+                .filter(chats::number.eq(signed(key.number)))
+                .select((ChatRow::as_select(), applications::deleted_at.nullable()));
+            let row: Option<(ChatRow, Deletion)> = query.first(connection).await.optional()?;
+            Ok(row)
         };
         let row = self.pool.read(call!("records", "chat"), read).await?;
-        row.map(ChatRow::read).transpose()
+        let Some((row, deleted_with)) = row else {
+            return Ok(None);
+        };
+        let chat = row.read()?;
+        let deleted_with = deleted_with.map(|time| time.and_utc());
+        Ok(Some(Chat {
+            deleted_at: chat.deleted_at.or(deleted_with),
+            ..chat
+        }))
     }
 
-    /// The stored chats of a page, ascending.
+    /// The stored chats of a page, ascending, deleted ones too; none if the application is deleted.
     pub async fn chats(&self, app: AppId, page: &Page) -> Result<Vec<Chat>> {
         let read = async |connection: &mut Connection| {
             let query = chats::table
+                .left_join(applications::table.on(applications::id.eq(chats::app)))
                 .filter(chats::app.eq(app.to_string()))
+                .filter(applications::deleted_at.is_null())
                 .select(ChatRow::as_select());
             paged!(query, chats::number, page).load(connection).await
         };
@@ -100,18 +119,25 @@ impl Mysql {
         Ok(page.ascending(rows.collect::<Result<_>>()?))
     }
 
-    /// A stored message.
+    /// A stored message. It is deleted if its chat or application is.
     pub async fn message(&self, key: MessageKey) -> Result<Option<Message>> {
         self.messages.call(key).await
     }
 
-    /// The stored messages of a page, until they exceed its size.
+    /// The stored messages of a page, until they exceed its size, deleted ones too; none if the chat or application is
+    /// deleted.
     pub async fn messages(&self, chat: ChatKey, page: &Page) -> Result<Part<Message>> {
         let read = async |connection: &mut Connection| {
             let of_chat = || {
                 messages::table
+                    .left_join(chats::table.on(of_its_chat()))
+                    .left_join(applications::table.on(applications::id.eq(messages::app)))
                     .filter(messages::app.eq(chat.app.to_string()))
                     .filter(messages::chat.eq(signed(chat.number)))
+                    .filter(chats::deleted_at.is_null())
+                    .filter(applications::deleted_at.is_null())
+                    // A chat whose creation was lost has no row.
+                    .filter((messages::number.gt(chats::deleted_up_to)).or(chats::app.is_null()))
             };
             let mut page = *page;
             let mut more = false;
@@ -179,26 +205,80 @@ pub(super) async fn messages(
     let read = async |connection: &mut Connection| match keys {
         [key] => {
             let MessageKey { chat, number } = key;
-            let key = (chat.app.to_string(), signed(chat.number), signed(*number));
-            let query = messages::table.find(key).select(MessageRow::as_select());
-            let row = query.first(connection).await.optional()?;
-            Ok(Vec::from_iter(row))
+            let query = messages::table
+                .left_join(chats::table.on(of_its_chat()))
+                .left_join(applications::table.on(applications::id.eq(messages::app)))
+                .filter(messages::app.eq(chat.app.to_string()))
+                .filter(messages::chat.eq(signed(chat.number)))
+                .filter(messages::number.eq(signed(*number)))
+                .select((
+                    MessageRow::as_select(),
+                    chats::deleted_at.nullable(),
+                    applications::deleted_at.nullable(),
+                    chats::deleted_up_to.nullable(),
+                ));
+            let row: Option<(MessageRow, Deletion, Deletion, Option<i64>)> =
+                query.first(connection).await.optional()?;
+            Ok(Vec::from_iter(row.map(
+                |(message, chat, application, up_to)| ReadMessage {
+                    deleted: chat.is_some()
+                        || application.is_some()
+                        || up_to.is_some_and(|up_to| signed(*number) <= up_to),
+                    message,
+                },
+            )))
         }
-        keys => load(connection, keys).await,
+        keys => {
+            let query = diesel::sql_query(format!(
+                "SELECT {COLUMNS}, COALESCE((SELECT c.deleted_at IS NOT NULL OR messages.number <= c.deleted_up_to FROM chats c \
+                 WHERE c.app = messages.app AND c.number = messages.chat), FALSE) OR COALESCE((SELECT a.deleted_at IS NOT NULL \
+                 FROM applications a WHERE a.id = messages.app), FALSE) AS deleted FROM messages WHERE {}",
+                keys::messages(keys)
+            ));
+            query.load(connection).await
+        }
     };
-    let rows = pool.read(call!("records", "message"), read).await?;
+    let rows: Vec<ReadMessage> = pool.read(call!("records", "message"), read).await?;
     let found = rows.into_iter().map(|row| {
-        let message = row.read()?;
+        let message = row.message.read()?;
+        let deleted_with = row.deleted.then_some(message.created_at);
+        let message = Message {
+            deleted_at: message.deleted_at.or(deleted_with),
+            ..message
+        };
         Ok((message.key, message))
     });
     let found: HashMap<MessageKey, Message> = found.collect::<Result<_>>()?;
     Ok(keys.iter().map(|key| Ok(found.get(key).cloned())).collect())
 }
 
+/// Columns of [`MessageRow`].
+const COLUMNS: &str = "app, chat, number, text, revision, created_at, updated_at, inserted_by, sender, data, deleted_at";
+
+/// Time of the deletion of an application or chat, if there is a row and it is deleted.
+type Deletion = Option<NaiveDateTime>;
+
+/// A message, and whether its chat or application is deleted.
+#[derive(QueryableByName)]
+struct ReadMessage {
+    #[diesel(embed)]
+    message: MessageRow,
+    #[diesel(sql_type = Bool)]
+    deleted: bool,
+}
+
+/// Condition that joins a message with its chat.
+#[diesel::dsl::auto_type]
+fn of_its_chat() -> _ {
+    chats::app
+        .eq(messages::app)
+        .and(chats::number.eq(messages::chat))
+}
+
 /// Loads the rows of messages by key.
 async fn load(connection: &mut Connection, keys: &[MessageKey]) -> QueryResult<Vec<MessageRow>> {
     let query = diesel::sql_query(format!(
-        "SELECT app, chat, number, text, revision, created_at, updated_at, inserted_by, sender, data FROM messages WHERE {}",
+        "SELECT {COLUMNS} FROM messages WHERE {}",
         keys::messages(keys)
     ));
     query.load(connection).await

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 
 use super::schema::{applications, chats, messages};
 use crate::{
-    domain::{AppId, Application, Chat, ChatKey, Message, MessageKey, Revision},
+    domain::{AppId, Application, Chat, ChatKey, Message, MessageKey, Revision, Timestamp},
     stores::{Error, Result},
 };
 
@@ -18,6 +18,11 @@ pub fn signed(number: u64) -> i64 {
 /// Converts a number that [`signed`] wrote. A negative number can only be corruption and reads as 0.
 pub fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
+}
+
+/// A time in SQL, in quotes.
+pub fn time_literal(time: Timestamp) -> String {
+    format!("'{}'", time.format("%Y-%m-%d %H:%M:%S%.3f"))
 }
 
 /// Parses a column of application IDs.
@@ -37,6 +42,7 @@ pub struct ApplicationRow {
     chats_count: i64,
     revision: i64,
     created_at: NaiveDateTime,
+    deleted_at: Option<NaiveDateTime>,
 }
 
 impl From<&Application> for ApplicationRow {
@@ -47,6 +53,7 @@ impl From<&Application> for ApplicationRow {
             chats_count: 0,
             revision: signed(application.revision.0),
             created_at: application.created_at.naive_utc(),
+            deleted_at: application.deleted_at.map(|time| time.naive_utc()),
         }
     }
 }
@@ -59,6 +66,7 @@ impl ApplicationRow {
             username: self.username,
             revision: Revision(unsigned(self.revision)),
             created_at: self.created_at.and_utc(),
+            deleted_at: self.deleted_at.map(|time| time.and_utc()),
         };
         Ok((application, unsigned(self.chats_count)))
     }
@@ -74,6 +82,7 @@ pub struct ChatRow {
     revision: i64,
     created_at: NaiveDateTime,
     inserted_by: i64,
+    deleted_at: Option<NaiveDateTime>,
 }
 
 impl ChatRow {
@@ -86,6 +95,7 @@ impl ChatRow {
             revision: signed(chat.revision.0),
             created_at: chat.created_at.naive_utc(),
             inserted_by: batch,
+            deleted_at: chat.deleted_at.map(|time| time.naive_utc()),
         }
     }
 
@@ -99,6 +109,7 @@ impl ChatRow {
             messages_count: self.messages_count.map(unsigned),
             revision: Revision(unsigned(self.revision)),
             created_at: self.created_at.and_utc(),
+            deleted_at: self.deleted_at.map(|time| time.and_utc()),
         })
     }
 }
@@ -117,6 +128,7 @@ pub struct MessageRow {
     inserted_by: i64,
     sender: Option<String>,
     data: Option<String>,
+    deleted_at: Option<NaiveDateTime>,
 }
 
 impl MessageRow {
@@ -133,6 +145,7 @@ impl MessageRow {
             inserted_by: batch,
             sender: message.sender.clone(),
             data: message.data.clone(),
+            deleted_at: message.deleted_at.map(|time| time.naive_utc()),
         }
     }
 
@@ -153,6 +166,7 @@ impl MessageRow {
             revision: Revision(unsigned(self.revision)),
             created_at: self.created_at.and_utc(),
             updated_at: self.updated_at.map(|time| time.and_utc()),
+            deleted_at: self.deleted_at.map(|time| time.and_utc()),
         })
     }
 }

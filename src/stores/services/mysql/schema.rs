@@ -8,6 +8,7 @@ diesel::table! {
         chats_count -> BigInt,
         revision -> BigInt,
         created_at -> Timestamp,
+        deleted_at -> Nullable<Timestamp>,
     }
 }
 
@@ -19,6 +20,8 @@ diesel::table! {
         revision -> BigInt,
         created_at -> Timestamp,
         inserted_by -> BigInt,
+        deleted_at -> Nullable<Timestamp>,
+        deleted_up_to -> BigInt,
     }
 }
 
@@ -34,6 +37,7 @@ diesel::table! {
         inserted_by -> BigInt,
         sender -> Nullable<Text>,
         data -> Nullable<Text>,
+        deleted_at -> Nullable<Timestamp>,
     }
 }
 
@@ -101,5 +105,13 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    erasures (id) {
+        id -> BigInt,
+        finished_at -> Nullable<Timestamp>,
+    }
+}
+
 diesel::joinable!(index_build -> index_build_progress (target));
 diesel::allow_tables_to_appear_in_same_query!(index_build, index_build_progress);
+diesel::allow_tables_to_appear_in_same_query!(applications, chats, messages);

@@ -9,6 +9,19 @@ use crate::{
     stores::{Result, call::call},
 };
 
+/// What Redis knows of the number of an application's chats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChatCount {
+    /// The number.
+    Known(u64),
+    /// The number of deleted chats has to be looked up.
+    Unknown,
+    /// The application has no counter.
+    NoCounter,
+    /// The application is deleted.
+    Deleted,
+}
+
 impl Redis {
     /// The applications of a page that are not stored yet, and the revision of the last write that was accepted.
     pub async fn pending_applications(
@@ -40,14 +53,20 @@ impl Redis {
         Ok((applications, last))
     }
 
-    /// The numbers of chats that applications have been given; `None` where Redis has no counter.
-    pub async fn chat_counts(&self, ids: &[AppId]) -> Result<Vec<Option<u64>>> {
+    /// The numbers of chats of applications, in their order.
+    pub async fn chat_counts(&self, ids: &[AppId]) -> Result<Vec<ChatCount>> {
         let mut command = ScriptCall::new(|scripts| &scripts.chat_counts);
         for id in ids {
             command.arg(id.to_string());
         }
         let (call, class) = (call!("queue", "chat_counts"), ConnectionClass::Shared);
         let counts = self.call(call, class, &command).await?;
-        Ok(counts.iter().map(|count| count.parse().ok()).collect())
+        let counts = counts.iter().map(|count| match count.as_str() {
+            "" => Ok(ChatCount::NoCounter),
+            "unknown" => Ok(ChatCount::Unknown),
+            "deleted" => Ok(ChatCount::Deleted),
+            count => count.parse().map(ChatCount::Known).map_err(failed),
+        });
+        counts.collect()
     }
 }

@@ -93,6 +93,8 @@ impl Redis {
             let target = change.target();
             command.arg(job.revision.to_string());
             command.arg(found_by(target)).arg(target.number);
+            let key = job.idempotency.map(|key| key.within(target));
+            command.arg(key.map_or_else(String::new, |key| format!("key:{key}")));
         }
         let acknowledge = self.call(call!("queue", "acknowledge"), CLASS, &command);
         acknowledge.await.map(drop)

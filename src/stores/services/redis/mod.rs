@@ -9,7 +9,9 @@ mod counter;
 mod diagnose;
 mod enqueue;
 mod epoch;
+mod erase;
 mod eviction;
+mod fact;
 mod job_admin;
 mod jobs;
 mod masters;
@@ -19,18 +21,22 @@ mod server;
 
 use std::{
     sync::{Arc, RwLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::Mutex;
 use url::Url;
 
-use self::{connection::Connections, masters::Watch, scripts::EpochScripts};
 pub use self::{
-    counter::{Counter, CounterKey, Fact, Stamp},
-    enqueue::{EncodedWrite, Offered},
+    applications::ChatCount,
+    counter::{Counter, CounterKey},
+    enqueue::{EncodedWrite, Limits, Offered},
+    erase::{ErasedJobs, JobScan},
     eviction::Evicted,
+    fact::{Fact, Stamp, Stored, StoredCounter, Subject},
+    pending::Queued,
 };
+use self::{connection::Connections, masters::Watch, scripts::EpochScripts};
 use super::{
     mysql::Mysql,
     tls::{Tls, TlsFiles},
@@ -77,6 +83,8 @@ pub struct Redis {
     watch: Mutex<Watch>,
     /// Kinds and tokens of claims that got no response.
     unanswered: std::sync::Mutex<Vec<(Kind, String)>>,
+    /// Stamp of the last offer, and when it was received.
+    last_stamp: std::sync::Mutex<Option<(Stamp, Instant)>>,
 }
 
 impl Redis {
@@ -101,6 +109,7 @@ impl Redis {
             process: rand::random(),
             watch: Mutex::default(),
             unanswered: std::sync::Mutex::default(),
+            last_stamp: std::sync::Mutex::default(),
         })
     }
 }

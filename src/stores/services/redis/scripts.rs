@@ -120,4 +120,5 @@ scripts! {
     discard: ALLOW_OOM;
     pause: ALLOW_OOM;
     evict: ALLOW_OOM;
+    erase: ALLOW_OOM;
 }

@@ -6,10 +6,15 @@
 --                              this one may be above what MySQL holds. Missing: Redis was emptied. Programs
 --                              before format 2 keep a string here, and the server in the key master
 --   revision                   counter of accepted writes
---   app:<app>                  hash: epoch, n = chats given out, job = its creation while that is not stored; keep, idle: see
---                              below
---   chat:<app>:<chat>          hash: epoch, n = messages given out; keep = 1: MySQL does not hold that number, because an
---                              operator discarded a job, or because MySQL was set back; idle = since when, and with which epoch and n, it was not used
+--   app:<app>                  hash: epoch, n = chats given out, job = its creation while that is not stored; deleted_chats
+--                              = deleted chats that MySQL holds, missing while that is not known; deletions_stored = time since
+--                              which facts about their number are refused; deleted, keep, idle: see below
+--   chat:<app>:<chat>          hash: epoch, n = messages given out; deleted = id of the job that deletes it; keep = 1: MySQL does
+--                              not hold that number, because an older program discarded a job, or because MySQL was set
+--                              back; idle = since when, and with which epoch and n, it was not used
+--   mark:<app>:<chat>:<n>      revision and 'present' or 'gone': the last stored update or the deletion of a message, for 60 s
+--   key:<app>:<chat>:<id>      idempotency key: number of what was created, and the hash of its body, '-' if it is deleted. Until
+--                              60 s after that is stored. The chat of a key of chats is 0
 --   eviction                   hash: cursor and due time of the next call of evict.lua
 --   jobs                       hash: id -> payload, for every accepted write that is not stored yet
 --   pending:<app>              sorted set: ids of chats not stored yet, by chat number
@@ -36,6 +41,9 @@ end
 -- Plain decimal: Lua would write large numbers as 1.7639e+12.
 local function int(n) return string.format('%.0f', n) end
 
+-- Time in ms for which a fact from the rows can be used, and for which a mark shows what was stored since it was requested.
+local FACT_LIFETIME, MARK_LIFETIME = 30000, 60000
+
 -- Tells whether a counter of an epoch may be above what MySQL holds, though no job is pending: MySQL was set back since, or a
 -- program before format 2 discarded jobs.
 local function is_unverified(epoch)
@@ -45,6 +53,9 @@ end
 
 -- The kind that a payload names. Its text comes last, and quotes in it are escaped.
 local function kind_of(payload) return payload and string.match(payload, '"kind":"([^"]+)"') or '' end
+
+-- Tells whether the job with a payload deletes something.
+local function is_deletion(payload) return string.sub(kind_of(payload), 1, 7) == 'delete_' end
 
 -- Returns ids to the front of their queue, the oldest first; jobs whose claimers crashed twice stay isolated.
 -- Ids sort in the order of acceptance.

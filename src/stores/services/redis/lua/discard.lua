@@ -1,18 +1,17 @@
--- Discards a dead letter and its pending entry; other writes to the same entity stay. ARGV: id
+-- Discards a dead letter and its pending entry; other writes to the same item stay. Before the creation of something is
+-- discarded, its deletion is accepted. ARGV: id
 local id = ARGV[1]
 if redis.call('ZREM', p .. 'dead', id) == 0 then return {'ok', '0'} end
 local payload = redis.call('HGET', p .. 'jobs', id) or ''
 local app, chat = string.match(payload, '"app":"(%x+)"') or '', string.match(payload, '"chat":(%d+)')
-local kind = kind_of(payload)
--- The number is given out, and MySQL does not hold it: its counter must stay.
-local counter = kind == 'create_chat' and p .. 'app:' .. app or kind == 'create_message' and p .. 'chat:' .. app .. ':' .. (chat or '')
-if counter and redis.call('EXISTS', counter) == 1 then redis.call('HSET', counter, 'keep', 1) end
-if kind == 'create_application' then
-  redis.call('ZREM', p .. 'pending_applications', id)
-  if redis.call('HGET', p .. 'app:' .. app, 'job') == id then redis.call('HDEL', p .. 'app:' .. app, 'job') end
-else
-  redis.call('ZREM', p .. 'pending:' .. app .. (chat and ':' .. chat or ''), id)
-end
+local app_key, kind = p .. 'app:' .. app, kind_of(payload)
+if kind == 'create_application' then redis.call('ZREM', p .. 'pending_applications', id) end
+if redis.call('HGET', app_key, 'job') == id then redis.call('HDEL', app_key, 'job') end
+redis.call('ZREM', p .. 'pending:' .. app .. (chat and ':' .. chat or ''), id)
+-- A deletion that is discarded does not take place.
+local deleted = kind == 'delete_application' and app_key
+  or kind == 'delete_chat' and p .. 'chat:' .. app .. ':' .. (string.match(payload, '"number":(%d+)') or '')
+if deleted and redis.call('HGET', deleted, 'deleted') == id then redis.call('HDEL', deleted, 'deleted') end
 for _, hash in ipairs({'jobs', 'tries', 'crashes', 'errors'}) do redis.call('HDEL', p .. hash, id) end
 redis.call('HDEL', p .. 'dead_kinds', id)
 return {'ok', '1'}

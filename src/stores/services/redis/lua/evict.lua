@@ -1,7 +1,8 @@
 -- Evicts idle counters. A call looks at some keys, from where the last call ended. What is left to do is kept in Redis, so
 -- that all processes share the work.
 -- A counter is idle if its number has not changed for a time, and no job of it waits, is leased, delayed or dead. MySQL then
--- holds the number. The first call that sees the counter so marks it with the time, a later one removes it.
+-- holds the number. The first call that sees the counter so marks it with the time, a later one removes it. That of a deleted
+-- application stays, as it shows that for all its chats, until the application is erased.
 -- ARGV: idle time in ms, keys in a call, pause in ms after a call, pause after the last key
 -- Returns the number of removed counters, the time in ms until the next call, and idle counters that must first be compared
 -- with MySQL.
@@ -14,7 +15,7 @@ if wait > 0 and wait <= tonumber(ARGV[4]) then return {'ok', '0', int(wait)} end
 -- Tells whether a counter is in use: it holds what MySQL does not.
 local function is_in_use(app, chat, counter)
   if counter[3] or counter[4] then return true end
-  if not chat then return redis.call('EXISTS', p .. 'pending:' .. app) == 1 end
+  if not chat then return counter[6] or redis.call('EXISTS', p .. 'pending:' .. app) == 1 end
   return redis.call('EXISTS', p .. 'pending:' .. app .. ':' .. chat) == 1
     or redis.call('ZCOUNT', p .. 'pending:' .. app, chat, chat) > 0
 end
@@ -22,7 +23,7 @@ end
 local examined, marked, removed, unverified = 0, 0, 0, {}
 local function look_at(key, app, chat)
   examined = examined + 1
-  local counter = redis.call('HMGET', key, 'epoch', 'n', 'job', 'keep', 'idle')
+  local counter = redis.call('HMGET', key, 'epoch', 'n', 'job', 'keep', 'idle', 'deleted')
   if is_in_use(app, chat, counter) then return end
   local since, number = string.match(counter[5] or '', '^(%d+) (.*)$')
   local current = (counter[1] or '') .. ' ' .. (counter[2] or '')
@@ -31,7 +32,7 @@ local function look_at(key, app, chat)
     marked = marked + 1
   elseif time - since < idle then
     return
-  elseif is_unverified(counter[1]) then
+  elseif is_unverified(counter[1]) and not counter[6] then
     unverified[#unverified + 1] = string.sub(key, #p + 1)
   else
     redis.call('UNLINK', key)

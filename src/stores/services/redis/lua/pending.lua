@@ -1,9 +1,17 @@
--- Reads the newest write to each number of a page that is not stored yet: id, payload, id, payload …
--- ARGV: the sorted set without prefix, after, before ('-inf', '+inf', or '(' and a number), limit, '1' from the end, and the
--- size in bytes: the payload that exceeds it is the last one.
-local key, low, high, limit, from_the_end = p .. ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
-local bytes = tonumber(ARGV[6])
-local found = {'ok'}
+-- Reads the newest write to each number of a page that is not stored yet.
+-- ARGV: the application, the chat ('' for a page of chats), after, before ('-inf', '+inf', or '(' and a number), limit, '1' from
+-- the end, and the size in bytes: the payload that exceeds it is the last one.
+-- Returns status, epoch and time, then id, payload, id, payload … The status is
+--   ok
+--   missing    the application or chat is deleted
+--   counter    whether it is deleted is not known in this epoch
+local app, chat, low, high, limit, from_the_end = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6] == '1'
+local bytes, app_key = tonumber(ARGV[7]), p .. 'app:' .. app
+local name = chat == '' and app or app .. ':' .. chat
+local epoch, deleted = unpack(redis.call('HMGET', chat == '' and app_key or p .. 'chat:' .. name, 'epoch', 'deleted'))
+if deleted or chat ~= '' and redis.call('HGET', app_key, 'deleted') then return {'missing'} end
+
+local key, found = p .. 'pending:' .. name, {'ok', EPOCH, int(now())}
 for _ = 1, limit do
   local edge
   if from_the_end then
@@ -22,4 +30,5 @@ for _ = 1, limit do
   if bytes < 0 then break end
   if from_the_end then high = '(' .. number else low = '(' .. number end
 end
+if #found > 3 and epoch ~= EPOCH then found[1] = 'counter' end
 return found

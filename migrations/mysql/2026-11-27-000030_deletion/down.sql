@@ -1,0 +1,10 @@
+UPDATE state SET format = 2;
+DROP TABLE deletions;
+DROP TABLE erasures;
+DROP TABLE idempotency_keys;
+ALTER TABLE chats DROP INDEX by_deletion;
+ALTER TABLE applications DROP INDEX by_deletion;
+ALTER TABLE applications DROP COLUMN deleted_at;
+ALTER TABLE chats DROP COLUMN deleted_up_to;
+ALTER TABLE chats DROP COLUMN deleted_at;
+ALTER TABLE messages DROP COLUMN deleted_at;

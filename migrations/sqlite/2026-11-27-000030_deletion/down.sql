@@ -1,0 +1,11 @@
+DROP TABLE compaction;
+DROP TABLE deletions;
+DROP TABLE erasures;
+DROP TABLE idempotency_keys;
+ALTER TABLE chat_numbers DROP COLUMN deleted;
+ALTER TABLE app_numbers DROP COLUMN deleted_chats;
+ALTER TABLE app_numbers DROP COLUMN deleted;
+ALTER TABLE applications DROP COLUMN deleted_at;
+ALTER TABLE chats DROP COLUMN deleted_up_to;
+ALTER TABLE chats DROP COLUMN deleted_at;
+ALTER TABLE messages DROP COLUMN deleted_at;
