@@ -88,8 +88,10 @@ impl Auth {
         // In its own task: a call that is dropped would look like an outage to the store's circuit breaker.
         let (auth, responded) = (self.clone(), responds.clone());
         let mut read = tokio::spawn(async move { auth.read(began, &responded).await });
-        let mut result = timeout(TIME_LIMIT, &mut read).await;
+        let mut limit = TIME_LIMIT;
+        let mut result = timeout(limit, &mut read).await;
         if result.is_err() && responds.load(Ordering::Acquire) {
+            limit += RELOAD_TIME_LIMIT;
             result = timeout(RELOAD_TIME_LIMIT, read).await;
         }
         let outcome = match result {
@@ -100,10 +102,10 @@ impl Auth {
                 detail: format!("no revocations within {:?}", uptime::now() - began),
             }),
         };
-        let failed_at = match outcome {
-            Ok(()) => 0,
-            Err(_) => millis(uptime::now()),
-        };
+        let now = uptime::now();
+        // If it took longer, the process was suspended meanwhile, and the failure says nothing about the database.
+        let is_outage = outcome.is_err() && now.saturating_sub(began) <= limit + FAILURE_AGE;
+        let failed_at = if is_outage { millis(now) } else { 0 };
         self.failed_at.store(failed_at, Ordering::Release);
         let attempt = last.insert(Attempt { began, outcome });
         attempt.outcome.clone()

@@ -8,8 +8,8 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    App, Browser, CommandOutput, Fixture, Process, apply, eventually, eventually_eq,
-    on_each_backend, on_each_backend_in_browser, on_embedded,
+    App, Browser, CommandOutput, Fixture, Process, Proxy, apply, eventually, eventually_eq,
+    on_each_backend, on_each_backend_in_browser, on_embedded, on_services,
 };
 
 const REQUIRED: (&str, &str) = ("CONFAB_AUTH__MODE", "required");
@@ -34,7 +34,12 @@ pub async fn create(fixture: &Fixture, arguments: &[&str]) -> (String, String) {
 
 /// Starts a process that lets in only requests with a credential, and waits until it is ready.
 pub async fn start_required(fixture: &Fixture) -> Process {
-    let api = fixture.spawn(&[REQUIRED]).await;
+    start_required_with(fixture, &[]).await
+}
+
+/// The same with further settings.
+async fn start_required_with(fixture: &Fixture, settings: &[(&str, &str)]) -> Process {
+    let api = fixture.spawn(&[&[REQUIRED], settings].concat()).await;
     eventually_eq("the process is ready", 200, async || {
         api.admin().get("/readyz").await.status
     })
@@ -339,6 +344,26 @@ async fn suspended_process_refuses_a_revoked_key_at_once(fixture: &Fixture) {
         }
     })
     .await;
+}
+
+#[apply(on_services!)]
+async fn read_of_revocations_that_a_suspension_interrupts_is_no_outage(fixture: &Fixture) {
+    let mut proxy = Proxy::refusing(&fixture.services().mysql_url);
+    proxy.open().await;
+    let url = proxy.url();
+    let api = start_required_with(fixture, &[("CONFAB_SERVICES__MYSQL_URL", &url)]).await;
+    let (id, key) = create(fixture, &[]).await;
+    assert_eq!(status(&api, &key).await, 404);
+    // Reads begin twice a second, and fail after a second: one is under way.
+    proxy.hang();
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    api.signal("STOP");
+    proxy.resume();
+    keys(fixture, &["revoke", &id]).await;
+    // The condition is the age of what the process knows.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    api.signal("CONT");
+    assert_eq!(status(&api, &key).await, 401);
 }
 
 #[apply(on_each_backend_in_browser!)]
