@@ -119,7 +119,7 @@ pub fn serve(
         App::new()
             .wrap(from_fn(access::check))
             .wrap(from_fn(move |request, next: Next<_>| {
-                TokioContext::new(log_request(request, next), runtime.clone())
+                TokioContext::new(log_request(request, next, |_| None), runtime.clone())
             }))
             .wrap(TracingLogger::<RequestSpan>::new())
             .app_data(access.clone())

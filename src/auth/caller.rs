@@ -73,8 +73,8 @@ impl Auth {
     ///
     /// [`AuthError`].
     pub async fn caller(self: &Arc<Self>, credential: &str) -> Result<Caller, AuthError> {
-        match KeyText::parse(credential) {
-            Some(key) => Ok(Caller::Key(self.key(&key).await?)),
+        match KeyText::id_in(credential) {
+            Some(id) => Ok(Caller::Key(self.key(&id, credential).await?)),
             None => self.user(credential).await,
         }
     }
@@ -117,7 +117,7 @@ impl Auth {
         if revoked.is_some_and(|until| token.issued_at <= until) {
             return Err(AuthError::Invalid);
         }
-        self.note_use(&key, now);
+        self.note_use(&key);
         Ok(Caller::User { token, key })
     }
 }

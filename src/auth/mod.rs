@@ -20,7 +20,7 @@ use std::{
     collections::HashSet,
     sync::{
         Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -36,7 +36,11 @@ pub use self::{
     issue::{Issued, NewToken},
     keys::{Keys, NewKey},
 };
-use self::{cache::Cache, refresh::Attempt, token_cache::TokenCache};
+use self::{
+    cache::{Cache, day_number},
+    refresh::Attempt,
+    token_cache::TokenCache,
+};
 use crate::{
     config,
     domain::{AppId, Key, KeyId, KeyText, Result, Timestamp},
@@ -82,6 +86,8 @@ pub struct Auth {
     tried_first_key: AtomicBool,
     /// Keys that were used today for the first time, and not recorded in the store yet.
     used: Mutex<HashSet<KeyId>>,
+    /// Number of the day, which is looked at twice a second and not for each request.
+    today: AtomicI32,
     /// Counts the changes after which a credential that was accepted before may be refused.
     revocations: watch::Sender<u64>,
 }
@@ -89,6 +95,7 @@ pub struct Auth {
 impl Auth {
     /// Credentials in the stores of `keys`. `first_key` is the key of `auth.first_key_file`.
     pub fn new(settings: &config::Auth, keys: Keys, first_key: Option<KeyText>) -> Self {
+        let today = day_number(keys.now().date_naive());
         Self {
             settings: settings.clone(),
             keys,
@@ -101,6 +108,7 @@ impl Auth {
             first_key: Mutex::new(first_key),
             tried_first_key: AtomicBool::new(false),
             used: Mutex::default(),
+            today: AtomicI32::new(today),
             revocations: watch::Sender::new(0),
         }
     }
@@ -120,24 +128,26 @@ impl Auth {
         self.keys.now()
     }
 
-    /// Checks a key and notes its use.
+    /// Checks a key and notes its use. `id` is the ID in its text.
     ///
     /// # Errors
     ///
     /// [`AuthError`].
     pub async fn key(
         self: &Arc<Self>,
-        text: &KeyText,
+        id: &KeyId,
+        text: &str,
     ) -> std::result::Result<Arc<CachedKey>, AuthError> {
-        let key = self.find(&text.id()).await?;
+        // The form of a known key needs no check, as its hash is compared. That of an unknown one saves the search for it.
+        let is_key = || KeyText::parse(text).is_some();
+        let key = self.find(id, is_key).await?;
         if !key.matches(text) {
             return Err(AuthError::Invalid);
         }
-        let now = self.now();
-        if key.key.is_expired(now) {
+        if key.key.expires_at.is_some() && key.key.is_expired(self.now()) {
             return Err(AuthError::Expired);
         }
-        self.note_use(&key, now);
+        self.note_use(&key);
         Ok(key)
     }
 
@@ -151,7 +161,7 @@ impl Auth {
         self: &Arc<Self>,
         id: &KeyId,
     ) -> std::result::Result<Arc<CachedKey>, AuthError> {
-        let key = self.find(id).await?;
+        let key = self.find(id, || true).await?;
         match key.signing_secret() {
             Some(_) => Ok(key),
             None => Err(AuthError::Invalid),
@@ -172,9 +182,9 @@ impl Auth {
         Ok(self.cache().issued_until(app, user))
     }
 
-    /// Notes that a key was used now, by its owner or by a token that it has signed.
-    pub fn note_use(&self, key: &CachedKey, now: Timestamp) {
-        if key.use_at(now) {
+    /// Notes that a key was used, by its owner or by a token that it has signed.
+    pub fn note_use(&self, key: &CachedKey) {
+        if key.use_on(self.today.load(Ordering::Relaxed)) {
             let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
             used.insert(key.key.id);
         }
@@ -245,11 +255,18 @@ impl Auth {
         Ok(issued_until)
     }
 
-    /// Finds a key that is not revoked.
-    async fn find(self: &Arc<Self>, id: &KeyId) -> std::result::Result<Arc<CachedKey>, AuthError> {
+    /// Finds a key that is not revoked. One that this process does not know is looked for if `may_exist`.
+    async fn find(
+        self: &Arc<Self>,
+        id: &KeyId,
+        may_exist: impl FnOnce() -> bool,
+    ) -> std::result::Result<Arc<CachedKey>, AuthError> {
         self.refresh_if_old().await?;
         if let Some(key) = self.cache().key(id) {
             return Ok(key);
+        }
+        if !may_exist() {
+            return Err(AuthError::Invalid);
         }
         // It may have been created since.
         self.refresh(uptime::now()).await?;

@@ -30,6 +30,7 @@ use self::{
     extract::body::BodyTimeout,
     memory::ResponseMemory,
     middleware::{
+        access,
         cross_site::{self, SitePolicy},
         failure,
         rate_limit::{self, RateLimit},
@@ -84,7 +85,7 @@ pub fn serve(
             .wrap(from_fn(failure::complete))
             .wrap(from_fn(move |request, next: Next<_>| {
                 let response = async {
-                    let response = log_request(request, next).await?;
+                    let response = log_request(request, next, access::actor).await?;
                     error::log(&response);
                     Ok(response)
                 };
@@ -99,6 +100,7 @@ pub fn serve(
             .app_data(readiness.clone())
             .app_data(description.clone())
             .app_data(body_timeout)
+            .app_data(access::late_check())
             .app_data(Template::unmatched())
             .configure(|app| router::register(app, mode))
     };

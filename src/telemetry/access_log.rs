@@ -8,7 +8,7 @@ use std::{
 
 use ::metrics::Histogram;
 use actix_web::{
-    Error, HttpMessage,
+    Error, HttpMessage, HttpRequest,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     http::{
@@ -87,10 +87,12 @@ impl RootSpanBuilder for RequestSpan {
     fn on_request_end<B: MessageBody>(_: Span, _: &Result<ServiceResponse<B>, Error>) {}
 }
 
-/// Adds a request's ID to its response and logs one line: the route's template, never the path or query.
+/// Adds a request's ID to its response and logs one line: the route's template, never the path or query. `actor` finds who
+/// sent a request.
 pub async fn log_request<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
+    actor: fn(&HttpRequest) -> Option<Actor>,
 ) -> Result<ServiceResponse<B>, Error> {
     let began = Instant::now();
     let method = method(request.method());
@@ -104,7 +106,7 @@ pub async fn log_request<B: MessageBody>(
         Ok(response) => (Some(response.request()), response.status()),
         Err(error) => (None, error.as_response_error().status_code()),
     };
-    let actor = answered.and_then(|request| request.extensions().get::<Actor>().cloned());
+    let actor = answered.and_then(actor);
     let (took, status) = (began.elapsed(), status.as_u16());
     let route = answered.and_then(|request| request.app_data::<Template>());
     if let Some(route) = route {

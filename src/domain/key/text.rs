@@ -54,6 +54,12 @@ impl KeyText {
         (is_random && is_checked).then(|| Self(text.to_owned()))
     }
 
+    /// The ID in a text that has the length and the beginning of a key. The rest of the text is not checked.
+    pub fn id_in(text: &str) -> Option<KeyId> {
+        let rest = text.strip_prefix(PREFIX)?;
+        (text.len() == CHARS).then(|| KeyId::parse(rest.get(..KeyId::CHARS)?))?
+    }
+
     /// ID of the key, which is no secret.
     pub fn id(&self) -> KeyId {
         KeyId::at(&self.0, PREFIX.len())
@@ -64,11 +70,16 @@ impl KeyText {
         &self.0
     }
 
-    /// Hash by which a key is recognized: the SHA-256 of `confab-key:` and the text.
+    /// Hash by which a key is recognized: see [`Self::hash_of`].
     pub fn hash(&self) -> [u8; 32] {
+        Self::hash_of(&self.0)
+    }
+
+    /// The SHA-256 of `confab-key:` and the text of a key.
+    pub fn hash_of(text: &str) -> [u8; 32] {
         Sha256::new()
             .chain_update(HASH_PREFIX)
-            .chain_update(&self.0)
+            .chain_update(text)
             .finalize()
             .into()
     }
@@ -157,7 +168,11 @@ mod tests {
         }
         for wrong in ["", "cfb_", &format!("{text}0"), &text.to_uppercase()] {
             assert_eq!(KeyText::parse(wrong), None, "{wrong}");
+            assert_eq!(KeyText::id_in(wrong), None, "{wrong}");
         }
+        assert_eq!(KeyText::id_in(text), Some(key.id()));
+        let wrong_id = text.replace(key.id().as_str(), "0a1b2c3d4e5F");
+        assert_eq!(KeyText::id_in(&wrong_id), None);
     }
 
     #[test]

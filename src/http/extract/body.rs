@@ -41,7 +41,7 @@ pub struct BodyTimeout(pub Duration);
 /// Time after which a body is late. Ordinary bodies arrive earlier.
 pub const LATE: Duration = Duration::from_millis(100);
 
-/// Check of a request whose body was late, in the request's extensions.
+/// Check of a request whose body was late, in the application's data.
 #[derive(Debug, Clone, Copy)]
 pub struct LateCheck(pub fn(HttpRequest) -> LocalBoxFuture<'static, Result<(), HttpError>>);
 
@@ -114,9 +114,8 @@ impl<T: Body> FromRequest for JsonBody<T> {
         async move {
             let begun = Instant::now();
             let body = read(&request, payload).await?;
-            let check = request.extensions().get().map(|&LateCheck(check)| check);
-            if let Some(check) = check
-                && begun.elapsed() > LATE
+            if begun.elapsed() > LATE
+                && let Some(LateCheck(check)) = request.app_data()
             {
                 check(request.clone()).await?;
             }

@@ -5,7 +5,8 @@ use std::future::{Ready, ready};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, dev::Payload};
 
 use crate::{
-    domain::{Actor, Origin, RequestId},
+    auth::Caller,
+    domain::{Origin, RequestId},
     http::error::HttpError,
 };
 
@@ -18,7 +19,7 @@ impl FromRequest for Origin {
         let id = extensions.get::<RequestId>().cloned();
         ready(Ok(Self {
             request: id.unwrap_or_else(RequestId::random),
-            actor: extensions.get::<Actor>().cloned(),
+            actor: extensions.get::<Caller>().and_then(Caller::actor),
         }))
     }
 }

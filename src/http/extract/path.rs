@@ -120,5 +120,8 @@ pub fn parts(request: &HttpRequest) -> Result<(Option<AppId>, Option<Number>), E
 /// Decodes a segment. Bytes that are not UTF-8 become U+FFFD, which no valid segment holds.
 pub fn segment<'a>(request: &'a HttpRequest, name: &str) -> Cow<'a, str> {
     let raw = request.match_info().get(name).unwrap_or_default();
-    percent_decode_str(raw).decode_utf8_lossy()
+    match raw.contains('%') {
+        true => percent_decode_str(raw).decode_utf8_lossy(),
+        false => Cow::Borrowed(raw),
+    }
 }

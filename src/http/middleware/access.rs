@@ -17,7 +17,7 @@ use futures_util::FutureExt as _;
 
 use crate::{
     auth::{Access, Auth, AuthMode, Caller},
-    domain,
+    domain::{self, Actor},
     http::{
         error::HttpError,
         extract::{
@@ -49,22 +49,16 @@ pub async fn check(
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     match admit(rule, &mut request).await {
-        Ok(caller) => {
-            if caller.key().is_some() {
-                let check = LateCheck(|request| check_again(request).boxed_local());
-                request.extensions_mut().insert(check);
-            }
-            request.extensions_mut().insert(caller);
-            next.call(request).await
-        }
+        Ok(()) => next.call(request).await,
         Err(error) => Ok(request.error_response(error)),
     }
 }
 
-async fn admit(rule: Rule, request: &mut ServiceRequest) -> Result<Caller, HttpError> {
+async fn admit(rule: Rule, request: &mut ServiceRequest) -> Result<(), HttpError> {
     let auth = auth(request.request())?;
     if rule.access == Access::Public || auth.mode() == AuthMode::Open {
-        return Ok(Caller::Anyone);
+        request.extensions_mut().insert(Caller::Anyone);
+        return Ok(());
     }
     // The order of errors is part of the contract.
     let (app, chat) = path::parts(request.request())?;
@@ -74,15 +68,24 @@ async fn admit(rule: Rule, request: &mut ServiceRequest) -> Result<Caller, HttpE
         Some(Identified(caller)) if !is_late => caller?,
         _ => identify(&auth, request.request()).await?,
     };
-    rule.access.check(&caller, app, chat)?;
-    Ok(caller)
+    let admitted = rule.access.check(&caller, app, chat);
+    // Also of a request that is refused: the access log names its caller.
+    request.extensions_mut().insert(caller);
+    Ok(admitted?)
+}
+
+/// Check of a request whose body was late.
+pub fn late_check() -> LateCheck {
+    LateCheck(|request| check_again(request).boxed_local())
 }
 
 /// Identifies the caller of an admitted request again, because its credential may have been revoked while the body arrived. The
 /// rights of a credential do not change, so only its validity is checked.
 async fn check_again(request: HttpRequest) -> Result<(), HttpError> {
-    let auth = auth(&request)?;
-    identify(&auth, &request).await?;
+    let has_credential = |caller: &Caller| caller.key().is_some();
+    if request.extensions().get().is_some_and(has_credential) {
+        identify(&*auth(&request)?, &request).await?;
+    }
     Ok(())
 }
 
@@ -108,13 +111,19 @@ pub async fn identify_early(request: &HttpRequest) -> Result<Option<Caller>, Htt
     Ok(caller)
 }
 
-/// Identifies the caller of a request, and names it for the access log and for jobs.
+/// Identifies the caller of a request.
 async fn identify(auth: &Arc<Auth>, request: &HttpRequest) -> Result<Caller, HttpError> {
-    let caller = auth.caller(credential(request.headers())?).await?;
-    if let Some(actor) = caller.actor() {
-        request.extensions_mut().insert(actor);
-    }
-    Ok(caller)
+    Ok(auth.caller(credential(request.headers())?).await?)
+}
+
+/// The caller of a request, as the access log names it; `None` without a valid credential.
+pub fn actor(request: &HttpRequest) -> Option<Actor> {
+    let extensions = request.extensions();
+    let identified_early = || extensions.get::<Identified>()?.0.as_ref().ok();
+    extensions
+        .get::<Caller>()
+        .or_else(identified_early)?
+        .actor()
 }
 
 /// Credential in the headers.
