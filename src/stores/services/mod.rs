@@ -36,6 +36,10 @@ const GROUP: usize = 128;
 /// Groups in flight at once: while Redis works on one, the responses of another are read and the next one fills.
 const IN_FLIGHT: usize = 2;
 
+/// The same for reads of messages. With one, groups are larger: with 64 connections, a read costs confab, Redis and MySQL
+/// together 6 % less CPU than with two, and no more time.
+const IN_FLIGHT_READS: usize = 1;
+
 /// The same for creations with an idempotency key. With one, groups are larger: with 32 connections, look-ups in one group at a
 /// time cost confab and MySQL a quarter and two fifths less CPU than in four.
 const IN_FLIGHT_WITH_KEYS: usize = 1;
@@ -75,7 +79,7 @@ impl Services {
                 }
             }),
             facts: Facts::new(redis.clone(), mysql.clone()),
-            newest: Coalescer::new("Redis", GROUP, IN_FLIGHT, move |group| {
+            newest: Coalescer::new("Redis", GROUP, IN_FLIGHT_READS, move |group| {
                 let redis = reader.clone();
                 async move { redis.newest(&group).await }
             }),

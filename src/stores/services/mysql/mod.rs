@@ -59,8 +59,9 @@ use crate::{
 /// Maximum number of messages that one statement reads for several requests.
 const GROUP: usize = 64;
 
-/// Maximum number of such statements in flight.
-const IN_FLIGHT: usize = 4;
+/// Maximum number of such statements in flight. With fewer, groups are larger: with 64 connections, two instead of four save MySQL
+/// a tenth of the CPU.
+const IN_FLIGHT: usize = 2;
 
 /// The rows.
 pub struct Mysql {

@@ -229,10 +229,12 @@ pub(super) async fn messages(
             )))
         }
         keys => {
+            // A join reads the chat and the application of adjacent rows once; subqueries would read them for each row.
             let query = diesel::sql_query(format!(
-                "SELECT {COLUMNS}, COALESCE((SELECT c.deleted_at IS NOT NULL OR messages.number <= c.deleted_up_to FROM chats c \
-                 WHERE c.app = messages.app AND c.number = messages.chat), FALSE) OR COALESCE((SELECT a.deleted_at IS NOT NULL \
-                 FROM applications a WHERE a.id = messages.app), FALSE) AS deleted FROM messages WHERE {}",
+                "SELECT m.*, COALESCE(c.deleted_at IS NOT NULL OR m.number <= c.deleted_up_to, FALSE) \
+                 OR a.deleted_at IS NOT NULL AS deleted \
+                 FROM (SELECT {COLUMNS} FROM messages WHERE {}) m \
+                 LEFT JOIN chats c ON c.app = m.app AND c.number = m.chat LEFT JOIN applications a ON a.id = m.app",
                 keys::messages(keys)
             ));
             query.load(connection).await

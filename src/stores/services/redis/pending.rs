@@ -106,8 +106,7 @@ impl Redis {
     ) -> Result<Vec<Result<Queued<Option<Message>>>>> {
         let mut command = ScriptCall::new(|scripts| &scripts.newest);
         for MessageKey { chat, number } in keys {
-            command.arg(chat.app.to_string()).arg(chat.number);
-            command.arg(*number);
+            command.arg(chat.to_string()).arg(*number);
         }
         let (call, class) = (call!("queue", "message"), ConnectionClass::Shared);
         let response = self.call(call, class, &command).await?;
@@ -115,13 +114,17 @@ impl Redis {
             return Err(failed("reading messages returned no epoch"));
         };
         let stamp = Stamp::read(epoch, at);
-        let newest = keys.iter().zip(newest.chunks_exact(3));
-        let newest = newest.map(|(key, write)| {
-            let message = match write[1].is_empty() {
-                true => None,
-                false => read_change(&write[1], &write[2])?.into_message(),
+        let newest = keys.iter().zip(newest).map(|(key, write)| {
+            if write.is_empty() {
+                return Ok(Queued::Read(None));
+            }
+            let mut words = write.splitn(3, ' ');
+            let status = words.next().unwrap_or_default();
+            let message = match (words.next(), words.next()) {
+                (Some(id), Some(payload)) => read_change(id, payload)?.into_message(),
+                _ => None,
             };
-            read_status(&write[0], CounterKey::Messages(key.chat), stamp, message)
+            read_status(status, CounterKey::Messages(key.chat), stamp, message)
         });
         Ok(newest.collect())
     }
