@@ -13,9 +13,9 @@ use super::{AppId, MessageContent, Number, job::Target};
 /// The key belongs to the application and chat of the creation's target, and to the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey {
-    /// SHA-256 of the user and the key's text.
+    /// Hash of the user and the key's text.
     pub id: Hash,
-    /// SHA-256 of the body.
+    /// Hash of the body.
     pub body: Hash,
 }
 
@@ -26,7 +26,7 @@ pub struct KeyOfCreation {
     pub app: AppId,
     /// The chat of a message; 0 for a chat.
     pub chat: Number,
-    /// SHA-256 of the user and the key's text.
+    /// Hash of the user and the key's text.
     pub id: Hash,
 }
 
@@ -120,11 +120,16 @@ fn canonical_number(number: &serde_json::Number) -> String {
     }
 }
 
-/// SHA-256 hash. It is written as 64 hexadecimal digits.
+/// The first half of a SHA-256 hash, written as 32 hexadecimal digits. Every keyed message keeps two hashes. To find two inputs
+/// with the same half takes 2 to the power of 64 attempts, and whoever has them can mix up only own creations: the user is a
+/// part of the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Hash(pub [u8; 32]);
+pub struct Hash(pub [u8; Hash::BYTES]);
 
 impl Hash {
+    /// Number of bytes.
+    pub const BYTES: usize = 16;
+
     /// Hashes a sequence of parts, so that no two different sequences have the same input.
     pub fn of<'a>(parts: impl IntoIterator<Item = Option<&'a str>>) -> Self {
         let mut hasher = Sha256::new();
@@ -138,16 +143,18 @@ impl Hash {
                 None => hasher.update([0]),
             }
         }
-        Self(hasher.finalize().into())
+        let mut hash = [0; Self::BYTES];
+        hash.copy_from_slice(&hasher.finalize()[..Self::BYTES]);
+        Self(hash)
     }
 
-    /// Parses 64 hexadecimal digits.
+    /// Parses 32 hexadecimal digits.
     pub fn parse(text: &str) -> Option<Self> {
         let hash = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?;
         hash.try_into().ok().map(Self)
     }
 
-    /// Writes 64 hexadecimal digits.
+    /// Writes 32 hexadecimal digits.
     pub fn to_hex(self) -> String {
         HEXLOWER.encode(&self.0)
     }

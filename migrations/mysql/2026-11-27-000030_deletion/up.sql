@@ -71,9 +71,9 @@ DEALLOCATE PREPARE change_table;
 CREATE TABLE IF NOT EXISTS idempotency_keys (
   app CHAR(8) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   chat BIGINT NOT NULL COMMENT '0: the key of a chat',
-  id BINARY(32) NOT NULL COMMENT 'SHA-256 of the user and the key',
+  id BINARY(16) NOT NULL COMMENT 'first half of the SHA-256 of the user and the key',
   number BIGINT NOT NULL COMMENT 'of the message, or of the chat',
-  body BINARY(32) NULL COMMENT 'SHA-256 of the body; NULL once what was created is deleted',
+  body BINARY(16) NULL COMMENT 'first half of the SHA-256 of the body; NULL once what was created is deleted',
   PRIMARY KEY (app, chat, id),
   KEY by_number (app, chat, number)
 );

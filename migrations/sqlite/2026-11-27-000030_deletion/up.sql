@@ -14,9 +14,9 @@ ALTER TABLE chat_numbers ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE idempotency_keys (
   app TEXT NOT NULL,
   chat INTEGER NOT NULL, -- 0: the key of a chat
-  id BLOB NOT NULL, -- SHA-256 of the user and the key
+  id BLOB NOT NULL, -- first half of the SHA-256 of the user and the key
   number INTEGER NOT NULL, -- of the message, or of the chat
-  body BLOB, -- SHA-256 of the body; NULL once what was created is deleted
+  body BLOB, -- first half of the SHA-256 of the body; NULL once what was created is deleted
   PRIMARY KEY (app, chat, id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX idempotency_keys_by_number ON idempotency_keys (app, chat, number);

@@ -61,7 +61,7 @@ impl Mysql {
 fn hash(bytes: Vec<u8>) -> Result<Hash> {
     bytes.try_into().map(Hash).map_err(|_| Error::Failed {
         store: "MySQL",
-        detail: "a hash in idempotency_keys has not 32 bytes".to_owned(),
+        detail: "a hash in idempotency_keys has another length".to_owned(),
     })
 }
 
@@ -77,7 +77,7 @@ struct CreationRow {
 /// The query for some keys. The last one is repeated until their number is a power of two, so that a connection prepares only a
 /// few statements, and keeps them.
 #[derive(Clone)]
-struct CreationsQuery(Vec<(String, i64, [u8; 32])>);
+struct CreationsQuery(Vec<(String, i64, [u8; Hash::BYTES])>);
 
 impl CreationsQuery {
     fn new(keys: &[KeyOfCreation]) -> Self {

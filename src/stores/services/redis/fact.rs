@@ -88,7 +88,7 @@ pub enum Stored {
     Creation {
         /// The number of the chat or message.
         number: Number,
-        /// SHA-256 of the body; `None` if what was created is deleted.
+        /// Hash of the body; `None` if what was created is deleted.
         body: Option<Hash>,
     },
 }

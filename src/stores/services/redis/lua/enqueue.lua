@@ -34,16 +34,18 @@ local function flush()
   pending, jobs, queues = {}, {}, {}
 end
 
--- Returns the idempotency key of a creation and the hash of its body; nothing if it has no key.
-local function key_of(kind, app, chat, details)
-  if details == '' or string.sub(kind, 1, 7) ~= 'create_' then return end
-  local key, body = string.match(details, '^(%S+) (%S+)$')
-  return p .. 'key:' .. app .. ':' .. chat .. ':' .. key, body
-end
-
+-- By the position of a creation in ARGV: its idempotency key, and the hash of its body.
+local key_of, body_of = {}, {}
 do
   local keys = {}
-  for i = 3, #ARGV, 7 do keys[#keys + 1] = key_of(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 4]) end
+  for i = 3, #ARGV, 7 do
+    local details = ARGV[i + 4]
+    if details ~= '' and string.sub(ARGV[i], 1, 7) == 'create_' then
+      local space = string.find(details, ' ', 1, true)
+      local key = p .. 'key:' .. ARGV[i + 1] .. ':' .. ARGV[i + 2] .. ':' .. string.sub(details, 1, space - 1)
+      key_of[i], body_of[i], keys[#keys + 1] = key, string.sub(details, space + 1), key
+    end
+  end
   local entries = #keys > 0 and redis.call('MGET', unpack(keys)) or {}
   for k, key in ipairs(keys) do creations[key] = entries[k] end
 end
@@ -150,13 +152,12 @@ local function is_app_deleted(app)
   return deleted
 end
 
-local function enqueue(kind, app, chat, number, details, fact, members)
+local function enqueue(key, body, kind, app, chat, number, details, fact, members)
   left = left - 1
   full = full or capacity <= 0 and 'limits.queue_depth'
   local action, entity = string.match(kind, '^(%l+)_(%l+)$')
   local app_key = p .. 'app:' .. app
   local counter_key, found_by, counter
-  local key, body = key_of(kind, app, chat, details)
   if kind == 'create_application' then
     if not full and redis.call('EXISTS', app_key) == 1 then return 'taken', '' end
   else
@@ -226,7 +227,7 @@ end
 
 local outcomes = {'ok', EPOCH, at}
 for i = 3, #ARGV, 7 do
-  local status, number, id = enqueue(unpack(ARGV, i, i + 6))
+  local status, number, id = enqueue(key_of[i], body_of[i], unpack(ARGV, i, i + 6))
   outcomes[#outcomes + 1] = status
   outcomes[#outcomes + 1] = number
   outcomes[#outcomes + 1] = id or ''
