@@ -74,7 +74,7 @@ impl Auth {
     /// [`AuthError`].
     pub async fn caller(self: &Arc<Self>, credential: &str) -> Result<Caller, AuthError> {
         match KeyText::id_in(credential) {
-            Some(id) => Ok(Caller::Key(self.key(&id, credential).await?)),
+            Some(_) => Ok(Caller::Key(self.key(credential).await?)),
             None => self.user(credential).await,
         }
     }

@@ -128,19 +128,19 @@ impl Auth {
         self.keys.now()
     }
 
-    /// Checks a key and notes its use. `id` is the ID in its text.
+    /// Checks the text of a key and notes its use.
     ///
     /// # Errors
     ///
     /// [`AuthError`].
     pub async fn key(
         self: &Arc<Self>,
-        id: &KeyId,
         text: &str,
     ) -> std::result::Result<Arc<CachedKey>, AuthError> {
+        let id = KeyText::id_in(text).ok_or(AuthError::Invalid)?;
         // The form of a known key needs no check, as its hash is compared. That of an unknown one saves the search for it.
         let is_key = || KeyText::parse(text).is_some();
-        let key = self.find(id, is_key).await?;
+        let key = self.find(&id, is_key).await?;
         if !key.matches(text) {
             return Err(AuthError::Invalid);
         }
