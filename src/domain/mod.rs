@@ -12,6 +12,7 @@ pub mod number;
 pub mod origin;
 pub mod page;
 pub mod request_id;
+pub mod serialize;
 pub mod text;
 pub mod time;
 pub mod write;

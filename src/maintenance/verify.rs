@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{Maintenance, Progress, Watch, scan};
 use crate::{
-    domain::{Message, MessageKey, Revision},
+    domain::{Message, MessageKey, Revision, serialize::as_text},
     stores::{Backend, Result, ScanPage},
 };
 
@@ -59,13 +59,6 @@ pub struct Finding {
     /// Revision of the document, if it exists.
     #[serde(skip)]
     pub indexed: Option<Revision>,
-}
-
-fn as_text<S: serde::Serializer>(
-    key: &MessageKey,
-    serializer: S,
-) -> std::result::Result<S::Ok, S::Error> {
-    serializer.collect_str(key)
 }
 
 /// Result of a comparison of everything.

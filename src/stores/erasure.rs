@@ -3,10 +3,13 @@
 //! Deleted chats and applications are hidden at once. Their messages are erased afterwards, and so are the messages of a
 //! sender whose erasure was requested. Each step keeps how far it has come, so that a process that ends loses nothing.
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::{Backend, Result};
-use crate::domain::{AppId, Number, Timestamp, time::rfc3339};
+use crate::domain::{
+    AppId, Number, Timestamp,
+    serialize::{as_text, as_time, as_time_if_any},
+};
 
 /// Erasure of the content of an application, of a chat, or of the messages of a sender.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -53,19 +56,4 @@ impl Backend {
     pub async fn erasures(&self, limit: usize) -> Result<Vec<Erasure>> {
         dispatch!(self.erasures(limit), services: mysql.erasures)
     }
-}
-
-fn as_text<S: Serializer>(id: &AppId, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    serializer.collect_str(id)
-}
-
-fn as_time<S: Serializer>(time: &Timestamp, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    serializer.serialize_str(&rfc3339(*time))
-}
-
-fn as_time_if_any<S: Serializer>(
-    time: &Option<Timestamp>,
-    serializer: S,
-) -> std::result::Result<S::Ok, S::Error> {
-    serializer.serialize_some(&time.map(rfc3339))
 }

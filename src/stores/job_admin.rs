@@ -1,9 +1,12 @@
 //! Jobs as operators see them: count, list, retry, discard, pause.
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::{Backend, Result};
-use crate::domain::{JobOrigin, Kind, Revision, Timestamp, time::rfc3339};
+use crate::domain::{
+    JobOrigin, Kind, Revision, Timestamp,
+    serialize::{as_text, as_time, as_time_if_any},
+};
 
 /// State of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -129,19 +132,4 @@ impl Backend {
     pub async fn set_paused(&self, kind: Kind, paused: bool) -> Result<()> {
         dispatch!(self.set_paused(kind, paused), services: redis.set_paused)
     }
-}
-
-fn as_text<S: Serializer>(id: &Revision, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    serializer.collect_str(id)
-}
-
-fn as_time<S: Serializer>(time: &Timestamp, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    serializer.serialize_str(&rfc3339(*time))
-}
-
-fn as_time_if_any<S: Serializer>(
-    time: &Option<Timestamp>,
-    serializer: S,
-) -> std::result::Result<S::Ok, S::Error> {
-    serializer.serialize_some(&time.map(rfc3339))
 }
