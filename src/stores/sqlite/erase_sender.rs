@@ -10,6 +10,7 @@ use diesel::{
 use super::{
     erasures::{Progress, Unfinished},
     error::Outcome,
+    pending,
     rows::{app_id, signed, unsigned},
     schema::state,
     store_messages::{TokenizedMessage, store_messages},
@@ -124,7 +125,7 @@ fn stored(
     .load(connection)
 }
 
-/// Deletes messages, and removes their jobs. A job that is leased changes nothing when it is stored, and is not read any more.
+/// Deletes messages, and removes their jobs.
 fn delete(
     connection: &mut SqliteConnection,
     app: &str,
@@ -147,16 +148,7 @@ fn delete(
             message: Message::deleted(key, Revision(unsigned(revision)), from_millis(now)),
             tokens: String::new(),
         });
-        for query in [
-            "DELETE FROM jobs WHERE app = ? AND chat = ? AND number = ? AND state <> 'leased'",
-            "UPDATE jobs SET superseded = 1 WHERE app = ? AND chat = ? AND number = ?",
-        ] {
-            sql_query(query)
-                .bind::<Text, _>(app)
-                .bind::<BigInt, _>(chat)
-                .bind::<BigInt, _>(number)
-                .execute(connection)?;
-        }
+        pending::withdraw(connection, app, *chat, *number..=*number)?;
     }
     diesel::update(state::table)
         .set(state::revision.eq(revision))

@@ -1,5 +1,7 @@
 //! Writes that are accepted and not stored yet.
 
+use std::ops::RangeInclusive;
+
 use diesel::{
     connection::DefaultLoadingMode,
     dsl::sql,
@@ -74,6 +76,28 @@ pub(super) fn message(
         .optional()?;
     let change = row.map(|(id, payload)| read(id, &payload)).transpose()?;
     Ok(change.and_then(Change::into_message))
+}
+
+/// Removes the jobs of messages that are deleted without a job. A leased job stays, but is not read any more, and changes nothing
+/// when it is stored.
+pub(super) fn withdraw(
+    connection: &mut SqliteConnection,
+    app: &str,
+    chat: i64,
+    numbers: RangeInclusive<i64>,
+) -> QueryResult<()> {
+    for query in [
+        "DELETE FROM jobs WHERE app = ? AND chat = ? AND number BETWEEN ? AND ? AND state <> 'leased'",
+        "UPDATE jobs SET superseded = 1 WHERE app = ? AND chat = ? AND number BETWEEN ? AND ?",
+    ] {
+        sql_query(query)
+            .bind::<Text, _>(app)
+            .bind::<BigInt, _>(chat)
+            .bind::<BigInt, _>(*numbers.start())
+            .bind::<BigInt, _>(*numbers.end())
+            .execute(connection)?;
+    }
+    Ok(())
 }
 
 /// The newest write to an application.

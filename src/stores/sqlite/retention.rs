@@ -13,7 +13,7 @@ use super::{
     Embedded,
     claim::time,
     error::Outcome,
-    fts_erase,
+    fts_erase, pending,
     read::position,
     rows::{app_id, chat_span, signed, unsigned},
     schema::{chats, deletions, messages},
@@ -164,17 +164,14 @@ fn expire(
         .filter(messages::id.lt(end));
     diesel::delete(rows).execute(connection)?;
     fts_erase::delete(connection, span.start..end)?;
-    for query in [
-        "DELETE FROM jobs WHERE app = ? AND chat = ? AND number <= ? AND state <> 'leased'",
-        "UPDATE jobs SET superseded = 1 WHERE app = ? AND chat = ? AND number <= ?",
+    pending::withdraw(connection, &chat.app, chat.number, 1..=*mark)?;
+    sql_query(
         "UPDATE idempotency_keys SET body = NULL WHERE app = ? AND chat = ? AND number <= ? AND body IS NOT NULL",
-    ] {
-        sql_query(query)
-            .bind::<Text, _>(&chat.app)
-            .bind::<BigInt, _>(chat.number)
-            .bind::<BigInt, _>(mark)
-            .execute(connection)?;
-    }
+    )
+    .bind::<Text, _>(&chat.app)
+    .bind::<BigInt, _>(chat.number)
+    .bind::<BigInt, _>(mark)
+    .execute(connection)?;
     diesel::insert_into(deletions::table)
         .values((
             deletions::app.eq(&chat.app),
