@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     mem,
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{Arc, PoisonError},
     time::Duration,
 };
 
@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Auth, cache::day_number, uptime};
+use super::{Auth, uptime};
 use crate::{domain::KeyId, stores::PRUNED};
 
 /// Interval of the reads that no request asks for: so short that requests rarely wait for one.
@@ -44,8 +44,6 @@ impl Auth {
         let mut reloaded = Instant::now();
         let mut is_outage = false;
         while stop.run_until_cancelled(sleep(INTERVAL)).await.is_some() {
-            let today = day_number(self.now().date_naive());
-            self.today.store(today, Ordering::Relaxed);
             let outcome = self.refresh(uptime::now()).await;
             match &outcome {
                 Ok(()) if is_outage => info!("Revocations are read again"),

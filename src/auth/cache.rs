@@ -14,7 +14,7 @@ use chrono::{Datelike as _, NaiveDate};
 use subtle::ConstantTimeEq as _;
 
 use crate::{
-    domain::{AppId, Key, KeyId, KeyText},
+    domain::{AppId, Key, KeyId, KeyText, Timestamp},
     stores::{CredentialChanges, StoredKey, UserRevocation},
 };
 
@@ -22,10 +22,9 @@ use crate::{
 pub struct CachedKey {
     /// The key.
     pub key: Key,
-    /// In words, which are compared faster than bytes.
-    hash: [u64; 4],
+    hash: [u8; 32],
     signing_secret: Option<[u8; 32]>,
-    /// Number of the day of the last use that this process has recorded.
+    /// Day of the last use that this process has recorded, as a number of days.
     last_used: AtomicI32,
 }
 
@@ -34,7 +33,7 @@ impl CachedKey {
         let last_used = stored.key.last_used.map_or(i32::MIN, day_number);
         Self {
             key: stored.key,
-            hash: words(stored.hash),
+            hash: stored.hash,
             signing_secret: stored.signing_secret,
             last_used: AtomicI32::new(last_used),
         }
@@ -47,11 +46,12 @@ impl CachedKey {
 
     /// Tells whether a text is that of this key, in a time that does not depend on where they differ.
     pub fn matches(&self, text: &str) -> bool {
-        self.hash.ct_eq(&words(KeyText::hash_of(text))).into()
+        self.hash.ct_eq(&KeyText::hash_of(text)).into()
     }
 
-    /// Notes a use on a day. True for the first one.
-    pub fn use_on(&self, today: i32) -> bool {
+    /// Notes a use. True for the first one of the day.
+    pub fn use_at(&self, now: Timestamp) -> bool {
+        let today = day_number(now.date_naive());
         // Written once a day, because all threads read this for each request.
         self.last_used.load(Ordering::Relaxed) < today
             && self.last_used.fetch_max(today, Ordering::Relaxed) < today
@@ -64,16 +64,7 @@ impl fmt::Debug for CachedKey {
     }
 }
 
-fn words(hash: [u8; 32]) -> [u64; 4] {
-    let mut words = [0; 4];
-    for (word, bytes) in words.iter_mut().zip(hash.as_chunks().0) {
-        *word = u64::from_le_bytes(*bytes);
-    }
-    words
-}
-
-/// Number of a day.
-pub fn day_number(day: NaiveDate) -> i32 {
+fn day_number(day: NaiveDate) -> i32 {
     day.num_days_from_ce()
 }
 
@@ -195,7 +186,7 @@ fn is_same(cached: &CachedKey, stored: &StoredKey) -> bool {
         ..stored.key.clone()
     };
     cached.key == key
-        && cached.hash == words(stored.hash)
+        && cached.hash == stored.hash
         && cached.signing_secret == stored.signing_secret
 }
 
@@ -281,16 +272,16 @@ mod tests {
         let both = vec![stored(&kept, false), stored(&gone, false)];
         let mut cache = Cache::default();
         cache.apply(changes(1, true, both), SECOND);
-        let today = 1;
+        let now = from_millis(86_400_000);
         let key = cache.key(&kept.id()).expect("a key");
         assert!(key.matches(kept.as_str()) && !key.matches(gone.as_str()));
-        assert!(key.use_on(today));
-        assert!(!key.use_on(today));
+        assert!(key.use_at(now));
+        assert!(!key.use_at(now));
         let left = vec![stored(&kept, false)];
         assert!(cache.apply(changes(1, true, left.clone()), SECOND * 2));
         assert!(cache.key(&gone.id()).is_none());
         let key = cache.key(&kept.id()).expect("a key");
-        assert!(!key.use_on(today), "its first use of the day is known");
+        assert!(!key.use_at(now), "its first use of the day is known");
         assert!(!cache.apply(changes(1, true, left), SECOND * 3));
     }
 }

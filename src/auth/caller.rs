@@ -74,7 +74,7 @@ impl Auth {
     /// [`AuthError`].
     pub async fn caller(self: &Arc<Self>, credential: &str) -> Result<Caller, AuthError> {
         match KeyText::id_in(credential) {
-            Some(_) => Ok(Caller::Key(self.key(credential).await?)),
+            Some(id) => Ok(Caller::Key(self.key(&id, credential).await?)),
             None => self.user(credential).await,
         }
     }
@@ -117,7 +117,7 @@ impl Auth {
         if revoked.is_some_and(|until| token.issued_at <= until) {
             return Err(AuthError::Invalid);
         }
-        self.note_use(&key);
+        self.note_use(&key, now);
         Ok(Caller::User { token, key })
     }
 }

@@ -20,7 +20,7 @@ use std::{
     collections::HashSet,
     sync::{
         Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
-        atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -36,11 +36,7 @@ pub use self::{
     issue::{Issued, NewToken},
     keys::{Keys, NewKey},
 };
-use self::{
-    cache::{Cache, day_number},
-    refresh::Attempt,
-    token_cache::TokenCache,
-};
+use self::{cache::Cache, refresh::Attempt, token_cache::TokenCache};
 use crate::{
     config,
     domain::{AppId, Key, KeyId, KeyText, Result, Timestamp},
@@ -86,8 +82,6 @@ pub struct Auth {
     tried_first_key: AtomicBool,
     /// Keys that were used today for the first time, and not recorded in the store yet.
     used: Mutex<HashSet<KeyId>>,
-    /// Number of the day, which is looked at twice a second and not for each request.
-    today: AtomicI32,
     /// Counts the changes after which a credential that was accepted before may be refused.
     revocations: watch::Sender<u64>,
 }
@@ -95,7 +89,6 @@ pub struct Auth {
 impl Auth {
     /// Credentials in the stores of `keys`. `first_key` is the key of `auth.first_key_file`.
     pub fn new(settings: &config::Auth, keys: Keys, first_key: Option<KeyText>) -> Self {
-        let today = day_number(keys.now().date_naive());
         Self {
             settings: settings.clone(),
             keys,
@@ -108,7 +101,6 @@ impl Auth {
             first_key: Mutex::new(first_key),
             tried_first_key: AtomicBool::new(false),
             used: Mutex::default(),
-            today: AtomicI32::new(today),
             revocations: watch::Sender::new(0),
         }
     }
@@ -128,26 +120,27 @@ impl Auth {
         self.keys.now()
     }
 
-    /// Checks the text of a key and notes its use.
+    /// Checks the text of a key, which begins with this ID, and notes its use.
     ///
     /// # Errors
     ///
     /// [`AuthError`].
-    pub async fn key(
+    async fn key(
         self: &Arc<Self>,
+        id: &KeyId,
         text: &str,
     ) -> std::result::Result<Arc<CachedKey>, AuthError> {
-        let id = KeyText::id_in(text).ok_or(AuthError::Invalid)?;
         // The form of a known key needs no check, as its hash is compared. That of an unknown one saves the search for it.
         let is_key = || KeyText::parse(text).is_some();
-        let key = self.find(&id, is_key).await?;
+        let key = self.find(id, is_key).await?;
         if !key.matches(text) {
             return Err(AuthError::Invalid);
         }
-        if key.key.expires_at.is_some() && key.key.is_expired(self.now()) {
+        let now = self.now();
+        if key.key.is_expired(now) {
             return Err(AuthError::Expired);
         }
-        self.note_use(&key);
+        self.note_use(&key, now);
         Ok(key)
     }
 
@@ -182,9 +175,9 @@ impl Auth {
         Ok(self.cache().issued_until(app, user))
     }
 
-    /// Notes that a key was used, by its owner or by a token that it has signed.
-    pub fn note_use(&self, key: &CachedKey) {
-        if key.use_on(self.today.load(Ordering::Relaxed)) {
+    /// Notes that a key was used now, by its owner or by a token that it has signed.
+    pub fn note_use(&self, key: &CachedKey, now: Timestamp) {
+        if key.use_at(now) {
             let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
             used.insert(key.key.id);
         }

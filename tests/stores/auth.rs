@@ -75,14 +75,14 @@ async fn another_process_refuses_revoked_credentials_within_a_second(fixture: &F
     let mut times = Vec::new();
     for _ in 0..ROUNDS {
         let (text, key) = one.create_key(&new_key(Some(app))).await.expect("a key");
-        let accepted = other.key(text.as_str()).await.expect("known at once");
-        assert_eq!(accepted.key, key);
+        let accepted = other.caller(text.as_str()).await.expect("known at once");
+        assert_eq!(accepted.key().expect("a key").key, key);
         one.revoke_key(app, key.id).await.expect("revoked");
         assert!(matches!(
-            one.key(text.as_str()).await,
+            one.caller(text.as_str()).await,
             Err(AuthError::Invalid)
         ));
-        times.push(refused_within(async || other.key(text.as_str()).await.is_ok()).await);
+        times.push(refused_within(async || other.caller(text.as_str()).await.is_ok()).await);
     }
     print("keys", times);
 
@@ -106,11 +106,11 @@ async fn a_process_without_background_reads_looks_before_it_accepts(fixture: &Fi
     let stores = TestStores::new(fixture).await;
     let (one, other) = (stores.auth(&[]), stores.auth(&[]));
     let (text, key) = one.create_key(&new_key(None)).await.expect("a key");
-    other.key(text.as_str()).await.expect("accepted");
+    other.caller(text.as_str()).await.expect("accepted");
     let revoked = stores.backend.revoke_key(key.id, None, one.now()).await;
     assert_eq!(revoked, Ok(true));
     // As a process that was stopped meanwhile.
-    refused_within(async || other.key(text.as_str()).await.is_ok()).await;
+    refused_within(async || other.caller(text.as_str()).await.is_ok()).await;
 }
 
 #[apply(on_each_backend!)]
@@ -135,25 +135,25 @@ async fn keys_are_refused_for_their_reason(fixture: &Fixture) {
     let forged = KeyText::parse(&format!("{checked}{checksum}")).expect("the form of a key");
     assert_eq!(forged.id(), key.id);
     assert!(matches!(
-        auth.key(forged.as_str()).await,
+        auth.caller(forged.as_str()).await,
         Err(AuthError::Invalid)
     ));
 
     let now = auth.now();
     auth.expire_key(app, key.id, Some(now)).await.expect("set");
     assert!(matches!(
-        auth.key(text.as_str()).await,
+        auth.caller(text.as_str()).await,
         Err(AuthError::Expired)
     ));
     assert!(matches!(
-        auth.key(forged.as_str()).await,
+        auth.caller(forged.as_str()).await,
         Err(AuthError::Invalid)
     ));
     auth.expire_key(app, key.id, None).await.expect("set");
-    auth.key(text.as_str()).await.expect("accepted again");
+    auth.caller(text.as_str()).await.expect("accepted again");
     auth.revoke_key(app, key.id).await.expect("revoked");
     assert!(matches!(
-        auth.key(text.as_str()).await,
+        auth.caller(text.as_str()).await,
         Err(AuthError::Invalid)
     ));
     let again = auth.revoke_key(app, key.id).await;
@@ -192,7 +192,7 @@ async fn a_million_unknown_keys_cost_few_reads(fixture: &Fixture) {
     let (before, began) = (reads(), Instant::now());
     let attack = async |_| {
         for _ in 0..KEYS {
-            let unknown = auth.key(KeyText::generate().as_str()).await;
+            let unknown = auth.caller(KeyText::generate().as_str()).await;
             assert!(matches!(unknown, Err(AuthError::Invalid)));
         }
     };
@@ -201,7 +201,7 @@ async fn a_million_unknown_keys_cost_few_reads(fixture: &Fixture) {
     println!("{} unknown keys: {reads} reads in {time:?}", TASKS * KEYS);
     // Ten a second, and those of other tests of this process.
     assert!((1..10_000).contains(&reads), "{reads} reads");
-    auth.key(text.as_str()).await.expect("accepted");
+    auth.caller(text.as_str()).await.expect("accepted");
 }
 
 #[apply(on_services!)]
@@ -220,12 +220,12 @@ async fn unknown_keys_of_callers_that_stop_waiting_cost_few_reads(fixture: &Fixt
         // As a client that resets its connection while the key is looked up.
         let unknown = KeyText::generate();
         let stops = Duration::from_millis(10);
-        let outcome = tokio::time::timeout(stops, auth.key(unknown.as_str())).await;
+        let outcome = tokio::time::timeout(stops, auth.caller(unknown.as_str())).await;
         assert!(!matches!(outcome, Ok(Ok(_))), "{outcome:?}");
     }
     proxy.resume();
     eventually("the key is accepted", async || {
-        auth.key(text.as_str()).await
+        auth.caller(text.as_str()).await
     })
     .await;
     let reads = reads() - before;
@@ -248,7 +248,7 @@ async fn a_process_without_its_database_refuses_after_the_grace(fixture: &Fixtur
     let _running = run(&cut);
     let (text, key) = one.create_key(&new_key(None)).await.expect("a key");
     let (revoked, revoked_key) = one.create_key(&new_key(None)).await.expect("a key");
-    cut.key(text.as_str()).await.expect("accepted");
+    cut.caller(text.as_str()).await.expect("accepted");
     for hangs in [false, true] {
         match hangs {
             true => proxy.hang(),
@@ -258,7 +258,7 @@ async fn a_process_without_its_database_refuses_after_the_grace(fixture: &Fixtur
         let (mut accepted, mut slow, mut slowest) = (0, 0, Duration::ZERO);
         let time = loop {
             let asked = Instant::now();
-            match cut.key(text.as_str()).await {
+            match cut.caller(text.as_str()).await {
                 Ok(_) => accepted += 1,
                 Err(AuthError::Unavailable(_)) => break began.elapsed(),
                 other => panic!("{other:?}"),
@@ -273,7 +273,7 @@ async fn a_process_without_its_database_refuses_after_the_grace(fixture: &Fixtur
         // Only those that found the last read too old before an attempt had failed.
         assert!(slow <= 2, "{slow} accepted keys had to wait");
         // A key that is unknown here may have been created meanwhile.
-        let unknown = cut.key(KeyText::generate().as_str()).await;
+        let unknown = cut.caller(KeyText::generate().as_str()).await;
         assert!(matches!(unknown, Err(AuthError::Unavailable(_))));
         if hangs {
             let id = revoked_key.id;
@@ -284,14 +284,14 @@ async fn a_process_without_its_database_refuses_after_the_grace(fixture: &Fixtur
             proxy.open().await;
         }
         eventually("the key is accepted again", async || {
-            let accepted = cut.key(text.as_str()).await;
-            accepted.map(|accepted| assert_eq!(accepted.key.id, key.id))
+            let accepted = cut.caller(text.as_str()).await;
+            accepted.map(|accepted| assert_eq!(accepted.key().expect("a key").key.id, key.id))
         })
         .await;
     }
     // It was revoked during the outage, and has not been accepted since.
     assert!(matches!(
-        cut.key(revoked.as_str()).await,
+        cut.caller(revoked.as_str()).await,
         Err(AuthError::Invalid)
     ));
 }
@@ -302,16 +302,17 @@ async fn a_first_key_is_stored_once_and_stays_revoked(fixture: &Fixture) {
     let text = KeyText::generate();
     for _ in 0..2 {
         let auth = stores.auth_with_first_key(&text);
-        let key = auth.key(text.as_str()).await.expect("accepted at once");
-        assert_eq!(key.key.app, None);
+        let caller = auth.caller(text.as_str()).await;
+        let caller = caller.expect("accepted at once");
+        assert_eq!(caller.key().expect("a key").key.app, None);
     }
     let auth = stores.auth(&[]);
-    auth.key(text.as_str()).await.expect("known by others");
+    auth.caller(text.as_str()).await.expect("known by others");
     let revoked = stores.backend.revoke_key(text.id(), None, auth.now()).await;
     assert_eq!(revoked, Ok(true));
     let auth = stores.auth_with_first_key(&text);
     assert!(matches!(
-        auth.key(text.as_str()).await,
+        auth.caller(text.as_str()).await,
         Err(AuthError::Invalid)
     ));
 }
@@ -330,13 +331,13 @@ async fn a_first_key_that_cannot_be_stored_delays_no_other(fixture: &Fixture) {
     fixture.execute(&refuse).await;
     let other = stores.auth_with_first_key(&first);
     let _running = run(&other);
-    other.key(text.as_str()).await.expect("accepted");
-    let refused = other.key(first.as_str()).await;
+    other.caller(text.as_str()).await.expect("accepted");
+    let refused = other.caller(first.as_str()).await;
     assert!(matches!(refused, Err(AuthError::Invalid)), "{refused:?}");
     let accept = "ALTER TABLE credential_changes DROP CONSTRAINT fixed";
     fixture.execute(accept).await;
     eventually("the first key is accepted", async || {
-        other.key(first.as_str()).await
+        other.caller(first.as_str()).await
     })
     .await;
 }
@@ -348,7 +349,7 @@ async fn uses_of_keys_are_recorded_in_the_background(fixture: &Fixture) {
     let auth = stores.auth(&[]);
     let running = run(&auth);
     let (text, _) = auth.create_key(&new_key(Some(app))).await.expect("a key");
-    auth.key(text.as_str()).await.expect("accepted");
+    auth.caller(text.as_str()).await.expect("accepted");
     // At the end of the process, at the latest.
     drop(running);
     let today = auth.now().date_naive();
