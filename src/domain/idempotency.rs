@@ -120,9 +120,9 @@ fn canonical_number(number: &serde_json::Number) -> String {
     }
 }
 
-/// The first half of a SHA-256 hash, written as 32 hexadecimal digits. Every keyed message keeps two hashes. To find two inputs
-/// with the same half takes 2 to the power of 64 attempts, and whoever has them can mix up only own creations: the user is a
-/// part of the input.
+/// The first half of a SHA-256 hash, written as 32 hexadecimal digits. Every keyed message keeps two hashes. Finding
+/// two inputs with the same half takes about 2 to the power of 64 attempts. A client that has them can only confuse its own
+/// creations, because the user is a part of the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hash(pub [u8; Hash::BYTES]);
 

@@ -31,7 +31,7 @@ pub(super) enum Found {
     Missing,
     /// Redis knows the counter now.
     Learned,
-    /// What is stored, for the script that accepts writes.
+    /// Stored version or creation, for the script that accepts writes.
     Stored(Stored),
 }
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::stores::{Error, Result, call::call, format::FORMAT};
 
-/// Whether something exists.
+/// Result of a query for the existence of a column.
 #[derive(QueryableByName)]
 struct Exists {
     #[diesel(sql_type = Bool)]

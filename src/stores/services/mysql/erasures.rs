@@ -28,9 +28,9 @@ const COLUMNS: &str =
 pub(crate) struct UnfinishedErasure {
     /// The erasure.
     pub erasure: Erasure,
-    /// Of a sender's messages, those that were accepted until then are erased.
+    /// Last write that was accepted before the request. Later messages of a sender are kept.
     pub until: Revision,
-    /// Where it continues; empty at its beginning.
+    /// Position at which the erasure continues; empty before the first step.
     pub position: String,
 }
 

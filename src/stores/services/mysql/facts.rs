@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// What is stored of an application or chat.
+/// Rows of an application or chat, as far as the accept step needs them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, QueryableByName)]
 pub struct StoredOwner {
     #[diesel(sql_type = Bool)]

@@ -71,8 +71,8 @@ struct MessageRow {
 }
 
 impl Mysql {
-    /// Scans up to `limit` chats after `after` for those whose first row is of a message that was created before `cutoff`, or
-    /// that the mark covers.
+    /// Scans up to `limit` chats after `after`. Returns those whose first message was created before `cutoff`, or has a number
+    /// up to the mark.
     pub async fn expired_chats(
         &self,
         cutoff: Timestamp,

@@ -1,8 +1,8 @@
 //! Rows of messages as the search index should hold them.
 //!
 //! A message that is deleted with its chat or application, or by its chat's mark, keeps its row until that is erased. Here it
-//! has no content. Whoever indexes such a message sends an empty document therefore, unless it read the row before the
-//! deletion: then it knows the same indices as the erasure, which overwrites that document.
+//! has no content, so the index worker and a rebuild write an empty document for it. If they read the row before the deletion,
+//! they write the text; the erasure then overwrites that document, because it knows the same indices.
 
 use diesel::sql_query;
 use diesel_async::RunQueryDsl;
