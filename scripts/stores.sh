@@ -146,7 +146,7 @@ launch() { # STORE
 }
 
 up_native() { # STORE
-  local s=$1 log=$state/$1.log launches=0 started_in='' deadline
+  local s=$1 log=$state/$1.log launched='' deadline
   if pid_of "$s" >/dev/null && [ "$(cat "$state/$s.port")" != "${port[$s]}" ]; then
     die "$s already runs, on port $(cat "$state/$s.port"): scripts/stores.sh down first"
   fi
@@ -158,15 +158,12 @@ up_native() { # STORE
   until pid_of "$s" >/dev/null && answers "$s"; do
     [ $SECONDS -lt $deadline ] || die_with_log "$s did not come up within 180 s" "$log"
     if ! pid_of "$s" >/dev/null; then
-      # Seen once: Elasticsearch was gone without a line in its log, as if it had been killed from outside.
-      [ $launches -lt 3 ] || die_with_log "$s ended $launches times while it was starting" "$log"
-      [ $launches = 0 ] || say "$s ended while it was starting; starting it again. Its log ends: $(tail -n 3 "$log")" >&2
-      launch "$s"; launches=$((launches + 1))
+      [ -z "$launched" ] || die_with_log "$s ended while it was starting" "$log"
+      launch "$s"; launched=1
     fi
     sleep 0.1
   done
-  [ $launches = 0 ] || started_in=", started in $(seconds)"
-  say "$s on 127.0.0.1:${port[$s]}$started_in"
+  say "$s on 127.0.0.1:${port[$s]}${launched:+, started in $(seconds)}"
 }
 
 stop_native() { # STORE
