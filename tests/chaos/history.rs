@@ -302,6 +302,33 @@ impl History {
         writes.any(|write| !durable.since(write.span.sent))
     }
 
+    /// When the first of several messages with this number was created. Until a client notices that its message was lost
+    /// with a store, it writes to the message of another client that has the same number.
+    pub fn shared_since(&self, key: &Key) -> Option<Instant> {
+        let texts = self.by_key.get(key).into_iter().flatten();
+        let writes = texts.filter_map(|text| self.writes.get(text));
+        let mut creations = writes.filter(|write| write.creates);
+        let first = creations.next()?;
+        creations.next().map(|_| first.span.sent)
+    }
+
+    /// The writes to a message, for the report.
+    pub fn describe(&self, key: &Key) -> String {
+        let texts = self.by_key.get(key).into_iter().flatten();
+        let writes = texts.filter_map(|text| self.writes.get(text));
+        let writes = writes.map(|write| {
+            let kind = if write.creates { "creation" } else { "update" };
+            let answered = if write.span.answered {
+                "answered"
+            } else {
+                "failed"
+            };
+            let (sent, ended) = (write.span.sent.elapsed(), write.span.ended.elapsed());
+            format!("{kind}, sent {sent:.1?} ago, {answered} {ended:.1?} ago")
+        });
+        writes.collect::<Vec<_>>().join("; ")
+    }
+
     /// The writes to a message that must still exist.
     fn kept<'a>(
         &'a self,

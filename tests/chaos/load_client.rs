@@ -24,6 +24,8 @@ const REFUSED: u16 = 503;
 /// The server closes an idle connection with 408. A client that sends a request at that moment takes it for the
 /// response (RFC 9110, 15.5.9).
 const TIMED_OUT: u16 = 408;
+/// A conditional write to a version that is not the newest.
+const CHANGED: u16 = 412;
 
 /// The number of chats that are written to. More would reduce the load of each.
 const CHATS: usize = 12;
@@ -261,9 +263,8 @@ impl LoadClient {
             .try_write("PUT", path, condition.as_slice(), &body)
             .await;
         let gone = matches!(&response, Ok(response) if response.status == 404);
-        let changed = matches!(&response, Ok(response) if response.status == 412);
-        let may_be_gone = self.history.lock().may_be_deleted(&key);
-        let response = self.success_unless(may_be_gone, response, 200, Some(written));
+        let changed = matches!(&response, Ok(response) if response.status == CHANGED);
+        let response = self.success_of_write(&key, response, written);
         let succeeded = response.is_some();
         self.own_messages[index].etag =
             response.and_then(|response| response.header("etag").map(str::to_owned));
@@ -345,8 +346,7 @@ impl LoadClient {
         let response = client
             .try_write("DELETE", path, condition.as_slice(), &json!(null))
             .await;
-        let may_be_gone = self.history.lock().may_be_deleted(&key);
-        let success = self.success_unless(may_be_gone, response, 200, Some(written));
+        let success = self.success_of_write(&key, response, written);
         let answered = success.is_some();
         let span = Span::ending_now(sent, answered);
         self.history.deletion(key.clone(), span);
@@ -432,10 +432,7 @@ impl LoadClient {
             let client = self.pool.any(&mut self.rng);
             let path = key.chat.message(key.number);
             let response = client.try_write("PUT", path, &[], &body).await;
-            let may_be_gone = self.history.lock().may_be_deleted(&key);
-            return self
-                .success_unless(may_be_gone, response, 200, Some(written))
-                .is_some();
+            return self.success_of_write(&key, response, written).is_some();
         }
         let open = self.history.open_chats();
         let Some(chat) = open.choose(&mut self.rng).cloned() else {
@@ -480,6 +477,28 @@ impl LoadClient {
         (count > 0).then(|| self.rng.random_range(from..count))
     }
 
+    /// Returns the response to an update or a deletion if it is a success.
+    fn success_of_write(
+        &self,
+        key: &Key,
+        response: reqwest::Result<Response>,
+        written: Instant,
+    ) -> Option<Response> {
+        let mut history = self.history.lock();
+        if let Ok(response) = &response
+            && response.status == CHANGED
+        {
+            let since = history.shared_since(key).unwrap_or(written);
+            let writes = history.describe(key);
+            let seen = format!("{} {response} after {writes}", response.request);
+            history.unexpected.push((seen, Some(since)));
+            return None;
+        }
+        let may_be_gone = history.may_be_deleted(key);
+        drop(history);
+        self.success_unless(may_be_gone, response, 200, Some(written))
+    }
+
     /// Same as [`Self::success`], except that a 404 is expected of what may be gone. Another client can delete the chat. It can
     /// also delete a message: one whose number it had before a store lost data.
     fn success_unless(
@@ -508,7 +527,7 @@ impl LoadClient {
             Ok(response) => {
                 if ![REFUSED, TIMED_OUT].contains(&response.status) {
                     // What it depends on may be lost with a store.
-                    let since = since.filter(|_| [404, 412].contains(&response.status));
+                    let since = since.filter(|_| response.status == 404);
                     let seen = format!("{} {response}", response.request);
                     self.history.lock().unexpected.push((seen, since));
                 }

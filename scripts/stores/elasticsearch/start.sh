@@ -36,7 +36,8 @@ port=${1:?PORT} data=$(realpath -m "${2:?DIR}") heap=${ES_HEAP:-1g}
 mkdir -p "$data/tmp"
 # --module-path: the netty module asks for the server as a named Java module, which a class path would not give.
 # shutdownHookEnabled=false: else log4j stops before the node has logged its own close.
-exec java -Xms"$heap" -Xmx"$heap" -XX:+ExitOnOutOfMemoryError -Djava.awt.headless=true \
+# -UsePerfData: else the JVM changes its working directory for a moment, by which stores.sh recognizes the process.
+exec java -Xms"$heap" -Xmx"$heap" -XX:+ExitOnOutOfMemoryError -XX:-UsePerfData -Djava.awt.headless=true \
   -Dlog4j2.configurationFile="$here/log4j2.properties" -Dlog4j2.formatMsgNoLookups=true -Dlog4j2.disable.jmx=true \
   -Dlog4j.shutdownHookEnabled=false -Dio.netty.noUnsafe=true -Djava.io.tmpdir="$data/tmp" \
   --module-path "$home/lib" --add-modules ALL-MODULE-PATH,jdk.net -cp "$classes" EsNode "$home" "$port" "$data"
