@@ -1,69 +1,42 @@
 //! Idempotency keys of creations.
 
-use std::fmt;
-
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::{AppId, MessageContent, Number, job::Target};
+use super::{AppId, ChatKey, MessageContent};
 
 /// Idempotency key of a creation, and its body. Neither the key's text nor the body is kept.
-///
-/// The key belongs to the application and chat of the creation's target, and to the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey {
-    /// Hash of the user and the key's text.
+    /// Hash of the application, the chat of a message, the user, and the key's text. Creations with the same ID create one
+    /// thing.
     pub id: Hash,
     /// Hash of the body.
     pub body: Hash,
 }
 
-/// Idempotency key with its application and chat. Creations with the same one create one thing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyOfCreation {
-    /// The application.
-    pub app: AppId,
-    /// The chat of a message; 0 for a chat.
-    pub chat: Number,
-    /// Hash of the user and the key's text.
-    pub id: Hash,
-}
-
-/// `application:chat:id`.
-impl fmt::Display for KeyOfCreation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.app, self.chat, self.id.to_hex())
-    }
-}
-
 impl IdempotencyKey {
-    /// Key of the creation of a chat, which has no body.
-    pub fn of_chat(user: Option<&str>, key: &str) -> Self {
-        Self::new(user, key, [])
+    /// Key of the creation of a chat in an application. It has no body.
+    pub fn of_chat(app: AppId, user: Option<&str>, key: &str) -> Self {
+        let id = Hash::of([Some(app.to_string().as_str()), None, user, Some(key)]);
+        let body = Hash::of([]);
+        Self { id, body }
     }
 
     /// Key of the creation of a message by this sender. Bodies are the same if text, sender and data are equal as JSON
     /// values.
     pub fn of_message(
+        ChatKey { app, number }: ChatKey,
         user: Option<&str>,
         key: &str,
         MessageContent { text, data }: &MessageContent,
         sender: Option<&str>,
     ) -> Self {
         let data = data.as_ref().map(|data| canonical(data.as_str()));
-        Self::new(user, key, [Some(text.as_str()), sender, data.as_deref()])
-    }
-
-    /// The key within the application and chat of the creation's target.
-    pub fn within(&self, Target { app, chat, .. }: Target) -> KeyOfCreation {
-        let id = self.id;
-        KeyOfCreation { app, chat, id }
-    }
-
-    fn new<const N: usize>(user: Option<&str>, key: &str, body: [Option<&str>; N]) -> Self {
-        let id = Hash::of([user, Some(key)]);
-        let body = Hash::of(body);
+        let (app, chat) = (app.to_string(), number.to_string());
+        let id = Hash::of([Some(app.as_str()), Some(&chat), user, Some(key)]);
+        let body = Hash::of([Some(text.as_str()), sender, data.as_deref()]);
         Self { id, body }
     }
 }
@@ -122,7 +95,7 @@ fn canonical_number(number: &serde_json::Number) -> String {
 
 /// The first half of a SHA-256 hash, written as 32 hexadecimal digits. Every keyed message keeps two hashes. Finding
 /// two inputs with the same half takes about 2 to the power of 64 attempts. A client that has them can only confuse its own
-/// creations, because the user is a part of the input.
+/// creations, because the application and the user are parts of the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hash(pub [u8; Hash::BYTES]);
 
@@ -162,7 +135,10 @@ impl Hash {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
+    use crate::domain::MessageText;
 
     #[test]
     fn bodies_are_compared_as_json_values() {
@@ -191,6 +167,28 @@ mod tests {
         for [one, other] in different {
             assert_ne!(canonical(one), canonical(other));
         }
+    }
+
+    #[test]
+    fn key_belongs_to_its_application_chat_and_user() {
+        let [app, other] = ["0000000a", "0000000b"].map(|id| AppId::parse(id).unwrap());
+        let content = MessageContent {
+            text: MessageText::parse("hello".to_owned()).unwrap(),
+            data: None,
+        };
+        let of_message = |app, number, user, key| {
+            IdempotencyKey::of_message(ChatKey { app, number }, user, key, &content, None).id
+        };
+        let ids = [
+            of_message(app, 1, None, "1"),
+            of_message(other, 1, None, "1"),
+            of_message(app, 2, None, "1"),
+            of_message(app, 1, Some("mona"), "1"),
+            of_message(app, 1, None, "2"),
+            IdempotencyKey::of_chat(app, None, "1").id,
+            IdempotencyKey::of_chat(app, Some("1"), "1").id,
+        ];
+        assert_eq!(HashSet::from(ids).len(), ids.len());
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub use application::{AppId, Application, LOST_USERNAME, Username};
 pub use chat::{Chat, ChatKey};
 pub use condition::Condition;
 pub use error::{Entity, Error, Invalid, Result};
-pub use idempotency::{Hash, IdempotencyKey, KeyOfCreation};
+pub use idempotency::{Hash, IdempotencyKey};
 pub use job::{Action, Change, Job, KeyedCreation, Kind, Target};
 pub use key::{Key, KeyId, KeyName, KeyText};
 pub use message::{

@@ -66,7 +66,7 @@ impl Service {
         idempotency: Option<&str>,
         origin: &Origin,
     ) -> Result<Created<ChatKey>> {
-        let key = idempotency.map(|key| IdempotencyKey::of_chat(origin.user(), key));
+        let key = idempotency.map(|key| IdempotencyKey::of_chat(app, origin.user(), key));
         let write = Write::create_chat(app).with_idempotency(key);
         let Accepted { number, revision } = self.write(write, origin, Entity::Application).await?;
         let key = ChatKey { app, number };
@@ -89,8 +89,8 @@ impl Service {
     ) -> Result<Created<MessageKey>> {
         let NewMessage { content, sender } = message;
         let sender = origin.user().or(sender.as_ref().map(Sender::as_str));
-        let key =
-            idempotency.map(|key| IdempotencyKey::of_message(origin.user(), key, content, sender));
+        let key = idempotency
+            .map(|key| IdempotencyKey::of_message(chat, origin.user(), key, content, sender));
         let write = Write::create_message(chat, content.text.as_str())
             .with_data(content.data.as_ref())
             .with_sender(sender)

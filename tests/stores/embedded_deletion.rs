@@ -1,6 +1,6 @@
 //! Deletion, idempotency keys and conditions on the embedded backend, down to the bytes in the file.
 
-use std::{fs, time::Duration};
+use std::{fmt::Debug, fs, time::Duration};
 
 use confab::{
     domain::{
@@ -77,9 +77,10 @@ async fn check(stores: &TestStores) {
     assert_eq!(counts.expect("a report").findings, []);
 }
 
-fn key(id: &str, body: &str) -> Option<IdempotencyKey> {
+/// The key of a creation in an application or chat.
+fn key(parent: impl Debug, key: &str, body: &str) -> Option<IdempotencyKey> {
     Some(IdempotencyKey {
-        id: Hash::of([Some(id)]),
+        id: Hash::of([Some(format!("{parent:?}").as_str()), Some(key)]),
         body: Hash::of([Some(body)]),
     })
 }
@@ -157,7 +158,8 @@ async fn deleted_message_is_gone_before_and_after_it_is_stored(fixture: &Fixture
 async fn accept_step_checks_existence_then_key_then_condition_then_capacity(fixture: &Fixture) {
     let stores = TestStores::with(fixture, &[("CONFAB_LIMITS__QUEUE_DEPTH", "8")]).await;
     let chat = stores.new_chat().await;
-    let keyed = |text: &str| Write::create_message(chat, text).with_idempotency(key("k", text));
+    let keyed =
+        |text: &str| Write::create_message(chat, text).with_idempotency(key(chat, "k", text));
     assert_eq!(stores.number(keyed("hello")).await, 1);
     assert_eq!(
         stores.enqueue(keyed("hello")).await,
@@ -167,7 +169,7 @@ async fn accept_step_checks_existence_then_key_then_condition_then_capacity(fixt
         stores.enqueue(keyed("other")).await,
         Ok(Enqueued::KeyReused)
     );
-    let keyed_chat = || Write::create_chat(chat.app).with_idempotency(key("k", ""));
+    let keyed_chat = || Write::create_chat(chat.app).with_idempotency(key(chat.app, "k", ""));
     let second = stores.number(keyed_chat()).await;
     assert_eq!(
         stores.enqueue(keyed_chat()).await,
@@ -250,7 +252,7 @@ async fn deleted_chat_is_gone_with_all_that_belongs_to_it(fixture: &Fixture) {
     }
     let kept = stores.create_message(other, "hello").await;
     stores.drain().await;
-    let keyed = Write::create_message(chat, "late").with_idempotency(key("k", ""));
+    let keyed = Write::create_message(chat, "late").with_idempotency(key(chat, "k", ""));
     let message = stores.number(keyed).await;
     let message = MessageKey {
         chat,
@@ -573,7 +575,7 @@ async fn discarded_deletion_does_not_take_place(fixture: &Fixture) {
     let stores = TestStores::new(fixture).await;
     let chat = stores.new_chat().await;
     stores.drain().await;
-    let keyed = || Write::create_message(chat, "hello").with_idempotency(key("k", ""));
+    let keyed = || Write::create_message(chat, "hello").with_idempotency(key(chat, "k", ""));
     let message = MessageKey {
         chat,
         number: stores.number(keyed()).await,
@@ -606,7 +608,7 @@ async fn old_messages_expire_and_stay_away(fixture: &Fixture) {
         stores.create_message(chat, "old").await;
     }
     stores.drain().await;
-    let keyed = Write::create_message(chat, "old").with_idempotency(key("k", ""));
+    let keyed = Write::create_message(chat, "old").with_idempotency(key(chat, "k", ""));
     stores.number(keyed.clone()).await;
     stores.drain().await;
     fixture.move_times("messages", -10_000_000).await;

@@ -1,7 +1,7 @@
 //! Facts that only the rows hold: versions of messages, idempotency keys and deletions, in each order of look-up,
 //! acknowledgement and offer.
 
-use std::time::Duration;
+use std::{fmt::Debug, time::Duration};
 
 use confab::{
     domain::{ChatKey, Condition, Hash, IdempotencyKey, Kind, MessageKey, Page, Revision, Write},
@@ -45,15 +45,16 @@ fn is_accepted(offered: &Offered) -> bool {
     matches!(offered, Offered::Settled(Ok(Enqueued::Accepted { .. })))
 }
 
-fn key(id: &str, body: &str) -> Option<IdempotencyKey> {
+/// The key of a creation in an application or chat.
+fn key(parent: impl Debug, key: &str, body: &str) -> Option<IdempotencyKey> {
     Some(IdempotencyKey {
-        id: Hash::of([Some(id)]),
+        id: Hash::of([Some(format!("{parent:?}").as_str()), Some(key)]),
         body: Hash::of([Some(body)]),
     })
 }
 
 fn keyed(chat: ChatKey, text: &str) -> Write {
-    Write::create_message(chat, text).with_idempotency(key("the key", text))
+    Write::create_message(chat, text).with_idempotency(key(chat, "the key", text))
 }
 
 fn is(revisions: impl IntoIterator<Item = Revision>) -> Option<Condition> {
@@ -320,16 +321,17 @@ async fn repeated_creations_with_a_key_return_the_first(fixture: &Fixture) {
             "{is_stored}"
         );
         let other_body =
-            Write::create_message(chat, "hello").with_idempotency(key("the key", "other"));
+            Write::create_message(chat, "hello").with_idempotency(key(chat, "the key", "other"));
         assert_eq!(stores.enqueue(other_body).await, Ok(Enqueued::KeyReused));
         stores.drain().await;
     }
     // Another process, whose clock is an hour ahead.
     let later = stores.open_ahead(Duration::from_secs(3600));
     assert_eq!(later.enqueue(&keyed(chat, "hello"), None).await, replayed);
-    let another_key = keyed(chat, "hello").with_idempotency(key("another", "hello"));
+    let another_key = keyed(chat, "hello").with_idempotency(key(chat, "another", "hello"));
     assert_eq!(stores.number(another_key).await, number + 1);
-    let create_chat = || Write::create_chat(chat.app).with_idempotency(key("the key", "hello"));
+    let create_chat =
+        || Write::create_chat(chat.app).with_idempotency(key(chat.app, "the key", "hello"));
     let chat_number = stores.number(create_chat()).await;
     let chat_replayed = Ok(Enqueued::Replayed {
         number: chat_number,

@@ -69,12 +69,11 @@ DEALLOCATE PREPARE change_table;
 
 -- What creations with an idempotency key created. Neither the key nor the body is kept, only their hashes.
 CREATE TABLE IF NOT EXISTS idempotency_keys (
+  id BINARY(16) NOT NULL PRIMARY KEY COMMENT 'first half of the SHA-256 of the application, the chat, the user and the key',
   app CHAR(8) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   chat BIGINT NOT NULL COMMENT '0: the key of a chat',
-  id BINARY(16) NOT NULL COMMENT 'first half of the SHA-256 of the user and the key',
   number BIGINT NOT NULL COMMENT 'of the message, or of the chat',
   body BINARY(16) NULL COMMENT 'first half of the SHA-256 of the body; NULL once what was created is deleted',
-  PRIMARY KEY (app, chat, id),
   KEY by_number (app, chat, number)
 );
 

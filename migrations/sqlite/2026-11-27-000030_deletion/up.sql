@@ -12,12 +12,11 @@ ALTER TABLE chat_numbers ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0;
 
 -- What creations with an idempotency key created. Neither the key nor the body is kept, only their hashes.
 CREATE TABLE idempotency_keys (
+  id BLOB NOT NULL PRIMARY KEY, -- first half of the SHA-256 of the application, the chat, the user and the key
   app TEXT NOT NULL,
   chat INTEGER NOT NULL, -- 0: the key of a chat
-  id BLOB NOT NULL, -- first half of the SHA-256 of the user and the key
   number INTEGER NOT NULL, -- of the message, or of the chat
-  body BLOB, -- first half of the SHA-256 of the body; NULL once what was created is deleted
-  PRIMARY KEY (app, chat, id)
+  body BLOB -- first half of the SHA-256 of the body; NULL once what was created is deleted
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX idempotency_keys_by_number ON idempotency_keys (app, chat, number);
 

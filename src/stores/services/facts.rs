@@ -17,7 +17,7 @@ use super::{
     redis::{CounterKey, Fact, Redis, Stored, StoredCounter, Subject},
 };
 use crate::{
-    domain::{KeyOfCreation, MessageKey},
+    domain::{Hash, MessageKey},
     stores::{Result, coalescer::Coalescer},
 };
 
@@ -75,7 +75,7 @@ impl Facts {
 async fn look_up_all(redis: &Redis, mysql: &Mysql, facts: &[Fact]) -> Vec<Result<Found>> {
     let subjects = facts.iter().map(|fact| fact.subject);
     let messages: HashSet<MessageKey> = subjects.clone().filter_map(message).collect();
-    let keys: HashSet<KeyOfCreation> = subjects.filter_map(key).collect();
+    let keys: HashSet<Hash> = subjects.filter_map(key).collect();
     let (messages, keys) = (Vec::from_iter(messages), Vec::from_iter(keys));
     let (versions, creations, counters) = tokio::join!(
         mysql.versions(&messages),
@@ -149,7 +149,7 @@ fn message(subject: Subject) -> Option<MessageKey> {
     }
 }
 
-fn key(subject: Subject) -> Option<KeyOfCreation> {
+fn key(subject: Subject) -> Option<Hash> {
     match subject {
         Subject::Creation(key) => Some(key),
         _ => None,

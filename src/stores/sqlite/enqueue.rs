@@ -105,7 +105,7 @@ impl Transaction {
             return Ok(Enqueued::Missing);
         };
         if let Some(key) = &write.idempotency
-            && let Some(created) = idempotency::find(connection, write, key)?
+            && let Some(created) = idempotency::find(connection, key)?
         {
             let exists = self.has_created(connection, write, created.number)?;
             return Ok(created.outcome(key, exists));

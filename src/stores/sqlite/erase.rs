@@ -150,7 +150,7 @@ fn delete_keys(
     erasure: &Unfinished,
     limit: usize,
 ) -> QueryResult<usize> {
-    let keys = ("idempotency_keys", "app, chat, id");
+    let keys = ("idempotency_keys", "id");
     delete(connection, erasure, keys, "TRUE", limit)
 }
 

@@ -29,11 +29,10 @@ impl Created {
 /// Finds what was created with the key of a creation.
 pub(super) fn find(
     connection: &mut SqliteConnection,
-    write: &NewJob,
     key: &IdempotencyKey,
 ) -> QueryResult<Option<Created>> {
     let found: Option<(i64, Option<Vec<u8>>)> = idempotency_keys::table
-        .find((&write.app, write.chat, key.id.0.as_slice()))
+        .find(key.id.0.as_slice())
         .select((idempotency_keys::number, idempotency_keys::body))
         .first(connection)
         .optional()?;
@@ -49,9 +48,9 @@ pub(super) fn insert(
 ) -> QueryResult<()> {
     diesel::insert_into(idempotency_keys::table)
         .values((
+            idempotency_keys::id.eq(key.id.0.as_slice()),
             idempotency_keys::app.eq(&write.app),
             idempotency_keys::chat.eq(write.chat),
-            idempotency_keys::id.eq(key.id.0.as_slice()),
             idempotency_keys::number.eq(number),
             idempotency_keys::body.eq(Some(key.body.0.as_slice())),
         ))

@@ -155,10 +155,10 @@ diesel::table! {
 }
 
 diesel::table! {
-    idempotency_keys (app, chat, id) {
+    idempotency_keys (id) {
+        id -> Binary,
         app -> Text,
         chat -> BigInt,
-        id -> Binary,
         number -> BigInt,
         body -> Nullable<Binary>,
     }

@@ -6,17 +6,13 @@ use diesel::{
     mysql,
     prelude::*,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
-    sql_types::{BigInt, Binary, Nullable, Text},
+    sql_types::{BigInt, Binary, Nullable},
 };
 use diesel_async::RunQueryDsl;
 
-use super::{
-    Mysql,
-    pool::Connection,
-    rows::{app_id, signed, unsigned},
-};
+use super::{Mysql, pool::Connection, rows::unsigned};
 use crate::{
-    domain::{Hash, KeyOfCreation, Number},
+    domain::{Hash, Number},
     stores::{Error, Result, call::call},
 };
 
@@ -30,11 +26,8 @@ pub struct StoredCreation {
 }
 
 impl Mysql {
-    /// Looks up what was created with these idempotency keys. A key that is not stored has no entry in the result.
-    pub async fn creations(
-        &self,
-        keys: &[KeyOfCreation],
-    ) -> Result<HashMap<KeyOfCreation, StoredCreation>> {
+    /// Looks up what was created with the idempotency keys of these IDs. A key that is not stored has no entry in the result.
+    pub async fn creations(&self, keys: &[Hash]) -> Result<HashMap<Hash, StoredCreation>> {
         if keys.is_empty() {
             return Ok(HashMap::new());
         }
@@ -43,16 +36,11 @@ impl Mysql {
             async |connection: &mut Connection| query.clone().load::<CreationRow>(connection).await;
         let rows = self.pool.read(call!("records", "creations"), read);
         let rows = rows.await?.into_iter().map(|row| {
-            let key = KeyOfCreation {
-                app: app_id(&row.app)?,
-                chat: unsigned(row.chat),
-                id: hash(row.id)?,
-            };
             let creation = StoredCreation {
                 number: unsigned(row.number),
                 body: row.body.map(hash).transpose()?,
             };
-            Ok((key, creation))
+            Ok((hash(row.id)?, creation))
         });
         rows.collect()
     }
@@ -67,8 +55,6 @@ fn hash(bytes: Vec<u8>) -> Result<Hash> {
 
 #[derive(Queryable)]
 struct CreationRow {
-    app: String,
-    chat: i64,
     id: Vec<u8>,
     number: i64,
     body: Option<Vec<u8>>,
@@ -77,32 +63,28 @@ struct CreationRow {
 /// The query for some keys. The last one is repeated until their number is a power of two, so that a connection prepares only a
 /// few statements, and keeps them.
 #[derive(Clone)]
-struct CreationsQuery(Vec<(String, i64, [u8; Hash::BYTES])>);
+struct CreationsQuery(Vec<[u8; Hash::BYTES]>);
 
 impl CreationsQuery {
-    fn new(keys: &[KeyOfCreation]) -> Self {
+    fn new(keys: &[Hash]) -> Self {
         let last = keys.last().into_iter().cycle();
         let padded = keys.iter().chain(last).take(keys.len().next_power_of_two());
-        let key = |key: &KeyOfCreation| (key.app.to_string(), signed(key.chat), key.id.0);
-        Self(padded.map(key).collect())
+        Self(padded.map(|key| key.0).collect())
     }
 }
 
 impl QueryFragment<mysql::Mysql> for CreationsQuery {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, mysql::Mysql>) -> QueryResult<()> {
         out.push_sql(
-            "SELECT app, chat, id, number, IF(number <= COALESCE((SELECT c.deleted_up_to FROM chats c \
+            "SELECT id, number, IF(number <= COALESCE((SELECT c.deleted_up_to FROM chats c \
              WHERE c.app = idempotency_keys.app AND c.number = idempotency_keys.chat), 0), NULL, body) \
-             FROM idempotency_keys WHERE (app, chat, id) IN (",
+             FROM idempotency_keys WHERE id IN (",
         );
-        for (position, (app, chat, id)) in self.0.iter().enumerate() {
-            out.push_sql(if position == 0 { "(" } else { ",(" });
-            out.push_bind_param::<Text, _>(app)?;
-            out.push_sql(",");
-            out.push_bind_param::<BigInt, _>(chat)?;
-            out.push_sql(",");
+        for (position, id) in self.0.iter().enumerate() {
+            if position > 0 {
+                out.push_sql(",");
+            }
             out.push_bind_param::<Binary, _>(id)?;
-            out.push_sql(")");
         }
         out.push_sql(")");
         Ok(())
@@ -110,7 +92,7 @@ impl QueryFragment<mysql::Mysql> for CreationsQuery {
 }
 
 impl Query for CreationsQuery {
-    type SqlType = (Text, BigInt, Binary, BigInt, Nullable<Binary>);
+    type SqlType = (Binary, BigInt, Nullable<Binary>);
 }
 
 /// Its text depends on the number of keys.

@@ -10,7 +10,7 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 
 use super::{keys, parents::Parents, pool::Connection, rows::unsigned};
-use crate::domain::{AppId, ChatKey, Hash, KeyOfCreation, KeyedCreation, MessageKey, Target};
+use crate::domain::{AppId, ChatKey, Hash, KeyedCreation, MessageKey, Target};
 
 /// A chat, or a message: chat 0 stands for a chat.
 #[derive(QueryableByName)]
@@ -31,33 +31,31 @@ pub(super) async fn insert_idempotency_keys(
     keyed: &[KeyedCreation],
 ) -> QueryResult<()> {
     // In the order of the rows, so that transactions that insert the same keys do not wait for each other in a circle.
-    let keyed: BTreeMap<KeyOfCreation, &KeyedCreation> = keyed
+    let keyed: BTreeMap<Hash, &KeyedCreation> = keyed
         .iter()
         .filter(|one| match one.target.chat {
             0 => !parents.application_is_deleted(one.target.app),
             _ => !parents.chat_is_deleted(one.target.chat()),
         })
-        .map(|one| (one.key.within(one.target), one))
+        .map(|one| (one.key.id, one))
         .collect();
     if keyed.is_empty() {
         return Ok(());
     }
     let deleted = deleted(connection, keyed.values().map(|one| one.target)).await?;
-    let rows = keyed
-        .into_iter()
-        .map(|(KeyOfCreation { app, chat, id }, one)| {
-            let is_deleted = deleted.contains(&one.target)
-                || message(one.target).is_some_and(|message| parents.mark_covers(message));
-            let body = match is_deleted {
-                true => "NULL".to_owned(),
-                false => hex(one.key.body),
-            };
-            let number = one.target.number;
-            format!("('{app}',{chat},{},{number},{body})", hex(id))
-        });
+    let rows = keyed.into_iter().map(|(id, one)| {
+        let is_deleted = deleted.contains(&one.target)
+            || message(one.target).is_some_and(|message| parents.mark_covers(message));
+        let body = match is_deleted {
+            true => "NULL".to_owned(),
+            false => hex(one.key.body),
+        };
+        let Target { app, chat, number } = one.target;
+        format!("({},'{app}',{chat},{number},{body})", hex(id))
+    });
     let rows: Vec<String> = rows.collect();
     sql_query(format!(
-        "INSERT INTO idempotency_keys (app, chat, id, number, body) VALUES {} ON DUPLICATE KEY UPDATE number = number",
+        "INSERT INTO idempotency_keys (id, app, chat, number, body) VALUES {} ON DUPLICATE KEY UPDATE number = number",
         rows.join(",")
     ))
     .execute(connection)

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     domain::{
-        Action, ChatKey, Condition, Entity, KeyOfCreation, Kind, MessageKey, RequestId, Revision,
-        Target, Write,
+        Action, ChatKey, Condition, Entity, Hash, Kind, MessageKey, RequestId, Revision, Target,
+        Write,
     },
     stores::{Enqueued, Error, Result, call::call, payload},
 };
@@ -34,7 +34,7 @@ struct Content {
     /// Idempotency key or condition, in the words of the script.
     details: String,
     /// Idempotency key of a creation.
-    key: Option<KeyOfCreation>,
+    key: Option<Hash>,
     /// Known members of the payload.
     members: String,
 }
@@ -68,7 +68,7 @@ impl EncodedWrite {
             // The message must exist in any case.
             _ => "*".to_owned(),
         };
-        let key = write.idempotency.map(|key| key.within(write.target));
+        let key = write.idempotency.map(|key| key.id);
         Self {
             content: Arc::new(Content {
                 kind: write.kind,
@@ -89,8 +89,8 @@ impl EncodedWrite {
         }
     }
 
-    /// The idempotency key of a creation.
-    pub fn key(&self) -> Option<KeyOfCreation> {
+    /// The ID of a creation's idempotency key.
+    pub fn key(&self) -> Option<Hash> {
         self.content.key
     }
 

@@ -5,7 +5,7 @@
 
 use super::{CounterKey, Redis, connection::ConnectionClass, scripts::ScriptCall};
 use crate::{
-    domain::{Hash, KeyOfCreation, MessageKey, Number, Revision},
+    domain::{Hash, MessageKey, Number, Revision},
     stores::Result,
 };
 
@@ -25,8 +25,8 @@ pub enum Subject {
     Counter(CounterKey),
     /// The version of a message.
     Version(MessageKey),
-    /// What was created with an idempotency key.
-    Creation(KeyOfCreation),
+    /// What was created with the idempotency key of this ID.
+    Creation(Hash),
 }
 
 /// When Redis requested a fact.

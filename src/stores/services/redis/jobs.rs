@@ -93,8 +93,10 @@ impl Redis {
             let target = change.target();
             command.arg(job.revision.to_string());
             command.arg(found_by(target)).arg(target.number);
-            let key = job.idempotency.map(|key| key.within(target));
-            command.arg(key.map_or_else(String::new, |key| format!("key:{key}")));
+            let key = job
+                .idempotency
+                .map(|key| format!("key:{}", key.id.to_hex()));
+            command.arg(key.unwrap_or_default());
         }
         let acknowledge = self.call(call!("queue", "acknowledge"), CLASS, &command);
         acknowledge.await.map(drop)

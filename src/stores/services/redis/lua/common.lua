@@ -13,7 +13,7 @@
 --                              not hold that number, because an older program discarded a job, or because MySQL was set
 --                              back; idle = since when, and with which epoch and n, it was not used
 --   mark:<app>:<chat>:<n>      revision and 'present' or 'gone': the last stored update or the deletion of a message, for 60 s
---   key:<app>:<chat>:<id>      idempotency key: number of what was created, and the hash of its body, '-' if it is deleted. Until
+--   key:<id>                   idempotency key: number of what was created, and the hash of its body, '-' if it is deleted. Until
 --                              60 s after that is stored. The chat of a key of chats is 0
 --   eviction                   hash: cursor and due time of the next call of evict.lua
 --   jobs                       hash: id -> payload, for every accepted write that is not stored yet

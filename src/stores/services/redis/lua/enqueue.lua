@@ -42,7 +42,7 @@ do
     local details = ARGV[i + 4]
     if details ~= '' and string.sub(ARGV[i], 1, 7) == 'create_' then
       local space = string.find(details, ' ', 1, true)
-      local key = p .. 'key:' .. ARGV[i + 1] .. ':' .. ARGV[i + 2] .. ':' .. string.sub(details, 1, space - 1)
+      local key = p .. 'key:' .. string.sub(details, 1, space - 1)
       key_of[i], body_of[i], keys[#keys + 1] = key, string.sub(details, space + 1), key
     end
   end

@@ -18,7 +18,7 @@ local function remove(id, kind, of_chat, number, payload)
     redis.call('ZREM', p .. 'pending:' .. app .. (of_chat and ':' .. of_chat or ''), id)
   end
   local key = string.match(payload, '"idempotency":"(%x+)"')
-  if key then redis.call('DEL', p .. 'key:' .. app .. ':' .. (of_chat or '0') .. ':' .. key) end
+  if key then redis.call('DEL', p .. 'key:' .. key) end
   for _, hash in ipairs({'jobs', 'tries', 'crashes', 'errors', 'dead_kinds'}) do redis.call('HDEL', p .. hash, id) end
 end
 
