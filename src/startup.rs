@@ -25,7 +25,7 @@ use crate::{
     readiness::Readiness,
     service::Service,
     shutdown,
-    stores::{self, Backend},
+    stores::{self, Backend, Followers},
     systemd::Notifier,
     telemetry::{logging, metrics, worker_status::ProcessStatus, write_counters::WriteCounters},
     workers,
@@ -41,6 +41,7 @@ pub struct Running {
     http: (ServerHandle, JoinHandle<()>),
     admin: Option<ServerHandle>,
     workers: JoinHandle<()>,
+    followers: Arc<Followers>,
     /// File of the unix socket, removed when this is dropped.
     socket: Option<SocketFile>,
 }
@@ -118,6 +119,12 @@ pub async fn start(settings: &Settings, migrate: bool) -> anyhow::Result<Running
         lasting.spawn("the admin listener's server", server);
         tokio::spawn(state.keep_history());
     }
+    let (watched, until) = (backend.clone(), stop.clone());
+    lasting.spawn("the reader of last revisions", async move {
+        watched.watch_followed(until).await;
+        Ok::<(), Infallible>(())
+    });
+    let followers = backend.followers().clone();
     if auth.mode() == AuthMode::Required {
         let run = auth.run(stop.clone());
         lasting.spawn("the reader of revocations", async move {
@@ -149,6 +156,7 @@ pub async fn start(settings: &Settings, migrate: bool) -> anyhow::Result<Running
             Ok::<(), Infallible>(())
         }),
         lasting,
+        followers,
         socket,
     })
 }
@@ -163,6 +171,7 @@ async fn open(backend: &Backend, migrate: bool) -> stores::Result<bool> {
     if migrate {
         file.migrate().await?;
     }
+    file.begin_history().await?;
     file.watch()?;
     info!(path = file.path(), "Opened the data file");
     Ok(false)
@@ -214,6 +223,7 @@ impl Running {
 
     async fn finish(self) {
         tokio::time::sleep(self.settings.drain).await;
+        self.followers.end();
         let (handle, serving) = self.http;
         handle.stop(true).await;
         let _ = self.workers.await;

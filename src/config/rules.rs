@@ -20,7 +20,7 @@ pub const MAX_TOKEN_TTL_S: i64 = 86_400;
 const PORT: RangeInclusive<i64> = 0..=65_535;
 
 /// Range of every setting that is a number.
-const NUMBERS: [(&str, RangeInclusive<i64>); 38] = [
+const NUMBERS: [(&str, RangeInclusive<i64>); 39] = [
     ("server.port", PORT),
     ("server.creation_port", PORT),
     ("server.connections", 1..=1_000_000),
@@ -53,6 +53,7 @@ const NUMBERS: [(&str, RangeInclusive<i64>); 38] = [
     ("limits.dead_letters", 1..=1_000_000),
     ("limits.page_bytes", 128 << 10..=64 << 20),
     ("limits.response_bytes", 1 << 20..=1 << 40),
+    ("limits.waiting_requests", 0..=1_000_000),
     ("limits.requests_per_second", 0..=1_000_000),
     ("limits.burst", 1..=1_000_000),
     ("limits.proxies", 0..=10),

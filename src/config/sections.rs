@@ -174,6 +174,8 @@ pub struct Limits {
     pub page_bytes: usize,
     /// Size of all responses under way in bytes, 1 MiB to 1 TiB.
     pub response_bytes: usize,
+    /// Requests that wait for changes at once, 0–1,000,000.
+    pub waiting_requests: usize,
     /// Number of proxies in front of the server, 0–10: that many entries of their header are trusted.
     pub proxies: usize,
     /// Header in which the proxies name their clients.

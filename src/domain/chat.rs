@@ -26,7 +26,9 @@ pub struct Chat {
     pub key: ChatKey,
     /// Number of counted messages; `None` until the first one is counted.
     pub messages_count: Option<u64>,
-    /// The revision of its creation, or of its deletion.
+    /// All messages up to this number are deleted; 0 if none are for that reason.
+    pub deleted_up_to: Number,
+    /// The revision of its creation, of the last change of `deleted_up_to`, or of its deletion.
     pub revision: Revision,
     /// Time at which its creation was accepted.
     pub created_at: Timestamp,

@@ -29,6 +29,10 @@ pub enum Error {
     /// The message has another version than `If-Match` requires.
     #[error("Message has changed")]
     Changed,
+    /// Something that was seen with a cursor is not part of the history any more, or something may be missed with it. The text
+    /// is part of the contract.
+    #[error("History was lost: read everything again")]
+    HistoryLost,
     /// A store that is needed cannot be reached just now. A write may or may not have been accepted.
     #[error("{store} is unavailable: {detail}")]
     Unavailable {
@@ -160,6 +164,17 @@ pub enum Invalid {
     /// A query parameter is no cursor.
     #[error("{0} must be a cursor from a Link header")]
     NotACursor(&'static str),
+    /// A query parameter is no place in the changes of the application.
+    #[error("{0} must be 0, now, or a cursor of this application")]
+    NotAChangesCursor(&'static str),
+    /// A query parameter is given more often than its limit.
+    #[error("{name} must be given at most {limit} times")]
+    GivenTooOften {
+        /// The parameter's name.
+        name: &'static str,
+        /// The limit.
+        limit: usize,
+    },
     /// A query parameter is neither a whole number in its range nor `now`.
     #[error("{name} must be a whole number from {min} to {max}, or now")]
     ParameterOrNow {

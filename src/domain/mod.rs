@@ -1,6 +1,7 @@
 //! Types and rules of the domain, without I/O and without HTTP.
 
 pub mod application;
+pub mod changes;
 pub mod chat;
 pub mod condition;
 pub mod error;
@@ -18,6 +19,7 @@ pub mod time;
 pub mod write;
 
 pub use application::{AppId, Application, LOST_USERNAME, Username};
+pub use changes::{Changed, Changes, ChangesPage, Cursor, HistoryMark, HistoryPart, Since};
 pub use chat::{Chat, ChatKey};
 pub use condition::Condition;
 pub use error::{Entity, Error, Invalid, Result};

@@ -1,7 +1,7 @@
 //! Valid writes, as clients request them.
 
 use super::{
-    Action, Actor, AppId, ChatKey, Condition, Entity, IdempotencyKey, Kind, MessageData,
+    Action, Actor, AppId, ChatKey, Condition, Entity, IdempotencyKey, Kind, Message, MessageData,
     MessageKey, Number, job::Target,
 };
 
@@ -50,6 +50,14 @@ impl Write {
     ) -> Self {
         let text = Some(text.into());
         Self::new(Kind::UpdateMessage, chat.app, chat.number, number, text)
+    }
+
+    /// Gives a message the text and data that it has, as a new version.
+    pub fn rewrite_message(message: &Message) -> Self {
+        Self {
+            data: message.data.clone(),
+            ..Self::update_message(message.key, &message.text)
+        }
     }
 
     /// Deletes a message.

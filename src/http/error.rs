@@ -80,6 +80,9 @@ pub enum HttpError {
     /// Response that would exceed `limits.response_bytes`, as clients take other responses too slowly.
     #[error("Try again shortly: too many responses are under way")]
     TooManyResponses,
+    /// Request that would wait for changes, over the limit of `limits.waiting_requests`.
+    #[error("Try again shortly: too many requests wait for changes")]
+    TooManyWaiting,
     /// Request over the limit of `limits.requests_per_second`.
     #[error("Too many requests")]
     TooManyRequests {
@@ -122,7 +125,8 @@ fn text(error: &Error) -> String {
         | Error::NotFound(_)
         | Error::KeyNotFound
         | Error::KeyReused
-        | Error::Changed => error.to_string(),
+        | Error::Changed
+        | Error::HistoryLost => error.to_string(),
         Error::OtherSender => "Not allowed: another sender's message".into(),
         Error::Unavailable { .. } => "Try again shortly: a store is out of reach".into(),
         Error::Full { .. } => "Try again shortly: the queue is full".into(),
@@ -143,7 +147,8 @@ impl HttpError {
     pub fn retry_after(&self) -> Option<u64> {
         match self {
             Self::Domain(Error::Unavailable { .. } | Error::Full { .. })
-            | Self::TooManyResponses => Some(RETRY_AFTER),
+            | Self::TooManyResponses
+            | Self::TooManyWaiting => Some(RETRY_AFTER),
             Self::TooManyRequests { seconds } => Some(*seconds),
             _ => None,
         }
@@ -173,7 +178,8 @@ impl ResponseError for HttpError {
                 StatusCode::NOT_FOUND
             }
             Self::Domain(Error::Unavailable { .. } | Error::Full { .. })
-            | Self::TooManyResponses => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::TooManyResponses
+            | Self::TooManyWaiting => StatusCode::SERVICE_UNAVAILABLE,
             Self::Domain(Error::Internal { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::CredentialRequired | Self::CredentialExpired | Self::CredentialInvalid => {
@@ -184,6 +190,7 @@ impl ResponseError for HttpError {
             }
             Self::Domain(Error::KeyReused) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Domain(Error::Changed) => StatusCode::PRECONDITION_FAILED,
+            Self::Domain(Error::HistoryLost) => StatusCode::GONE,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -228,6 +235,7 @@ pub fn log<B>(response: &ServiceResponse<B>) {
         | Error::KeyNotFound
         | Error::OtherSender
         | Error::KeyReused
-        | Error::Changed => {}
+        | Error::Changed
+        | Error::HistoryLost => {}
     }
 }

@@ -11,6 +11,7 @@ pub mod openapi;
 mod response;
 mod router;
 mod routes;
+mod waiting;
 
 use std::{io, num::NonZero, sync::Arc, thread};
 
@@ -36,6 +37,7 @@ use self::{
         rate_limit::{self, RateLimit},
     },
     routes::openapi::Json,
+    waiting::WaitingRequests,
 };
 use crate::{
     auth::Auth,
@@ -62,6 +64,7 @@ pub fn serve(
     let rate_limit = Data::new(RateLimit::new(&settings.limits));
     let wait = settings.server.client_timeout;
     let memory = Data::new(ResponseMemory::new(&settings.limits, wait));
+    let waiting = Data::new(WaitingRequests::new(&settings.limits));
     let sites = Data::new(SitePolicy::new(settings));
     let settings = &settings.server;
     let origins = settings.cors_origins.clone();
@@ -94,6 +97,7 @@ pub fn serve(
             .wrap(TracingLogger::<RequestSpan>::new())
             .app_data(rate_limit.clone())
             .app_data(memory.clone())
+            .app_data(waiting.clone())
             .app_data(sites.clone())
             .app_data(auth.clone())
             .app_data(service.clone())

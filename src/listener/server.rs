@@ -91,6 +91,8 @@ where
                 let http = HttpService::build()
                     .client_request_timeout(limits.head_timeout)
                     .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+                    // A request that waits ends with its client.
+                    .h1_allow_half_closed(false)
                     .graceful_shutdown_signal(move || {
                         let stopping = stopping.clone();
                         async move { stopping.notified().await }

@@ -6,12 +6,14 @@ use thiserror::Error;
 
 use super::Maintenance;
 use crate::{
-    domain::{Kind, Revision},
+    domain::{Action, Kind, Revision},
     stores::{self, JobInfo, JobState, KindStats},
 };
 
 /// Dead letters that are read at once to be retried.
 const PAGE: usize = 1000;
+
+const NOT_DEAD: &str = "only dead letters can be discarded";
 
 /// Why a job was not seen to. Nothing was changed.
 #[derive(Debug, Error)]
@@ -73,16 +75,35 @@ impl Maintenance {
             .await
     }
 
-    /// Discards a dead letter permanently. The write it holds is lost.
+    /// Discards a dead letter permanently. The write it holds is lost. A deletion cannot be discarded: clients that follow the
+    /// changes have dropped what it deletes.
     ///
     /// # Errors
     ///
-    /// [`JobError::Refused`] if it is none.
+    /// [`JobError::Refused`] if it is none, or a deletion.
     pub async fn discard_job(&self, id: Revision) -> Result<(), JobError> {
         if self.backend.discard(id).await? {
             return Ok(());
         }
-        self.refuse(id, "only dead letters can be discarded").await
+        Self::check_discardable(&self.job(id).await?)?;
+        // It became a dead letter meanwhile.
+        self.refuse(id, NOT_DEAD).await
+    }
+
+    /// Checks that a job can be discarded.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::Refused`] otherwise.
+    pub fn check_discardable(job: &JobInfo) -> Result<(), JobError> {
+        let (id, state) = (job.id, job.state);
+        let action = Kind::from_name(&job.kind).map(Kind::action);
+        let rule = match (state, action) {
+            (JobState::Dead, Some(Action::Delete)) => "a deletion can only be retried",
+            (JobState::Dead, _) => return Ok(()),
+            _ => NOT_DEAD,
+        };
+        Err(JobError::Refused { id, state, rule })
     }
 
     /// Retries the current dead letters, each once: a job that fails again has a higher position by then. Adds to

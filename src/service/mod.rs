@@ -1,5 +1,6 @@
 //! The use cases of the API.
 
+mod changes;
 mod granted_chats;
 mod writes;
 
@@ -18,7 +19,7 @@ use crate::{
     telemetry::write_counters::WriteCounters,
 };
 
-pub use crate::stores::Read;
+pub use crate::stores::{Follower, Read};
 
 /// The use cases, on either backend.
 pub struct Service {
@@ -40,6 +41,7 @@ impl From<stores::Error> for Error {
                 store: "the search index",
                 detail: error.to_string(),
             },
+            stores::Error::HistoryLost => Self::HistoryLost,
             stores::Error::Rejected { .. }
             | stores::Error::Fenced(_)
             | stores::Error::Failed { .. } => Self::Internal {

@@ -42,8 +42,9 @@ impl Backend {
     /// [`Error::Full`](super::Error::Full) at a bound of the queue; nothing is changed then.
     pub async fn enqueue(&self, write: &Write, request: Option<&RequestId>) -> Result<Enqueued> {
         let enqueued = dispatch!(self.enqueue(write, request), services: enqueue)?;
-        if let Enqueued::Accepted { .. } = enqueued {
+        if let Enqueued::Accepted { revision, .. } = enqueued {
             self.wakeups().enqueued(write.kind);
+            self.followers().changed(write.target.app, revision);
         }
         Ok(enqueued)
     }

@@ -33,6 +33,9 @@ pub enum Error {
     /// There is no search index yet, or no more.
     #[error("the search index {0} does not exist: `confab search rebuild` builds it from the rows")]
     IndexMissing(String),
+    /// Something that was seen with a cursor is not part of the history any more, or something may be missed with it.
+    #[error("the history of the cursor was lost")]
+    HistoryLost,
     /// A newer program changed the format of the stores: this program must not work on them any more.
     #[error(
         "{store} has format {found}, which a newer confab introduced, and this program knows formats up to {known}: run the newer version"

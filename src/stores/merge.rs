@@ -25,6 +25,7 @@ impl Merge for Chat {
             (None, None) => {}
         }
         let messages_count = stored.messages_count;
+        let deleted_up_to = pending.deleted_up_to.max(stored.deleted_up_to);
         // The queued write is the creation itself; a row can be made from its messages.
         let created_at = pending.created_at;
         let newer = if pending.revision > stored.revision {
@@ -34,6 +35,7 @@ impl Merge for Chat {
         };
         Self {
             messages_count,
+            deleted_up_to,
             created_at,
             ..newer
         }

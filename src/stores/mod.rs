@@ -21,6 +21,7 @@ macro_rules! dispatch {
 
 mod audit;
 mod call;
+mod changes;
 mod check;
 mod circuit_breaker;
 mod coalescer;
@@ -28,6 +29,7 @@ mod credentials;
 mod enqueue;
 mod erasure;
 mod error;
+mod followers;
 mod format;
 mod health;
 mod index_build;
@@ -54,6 +56,7 @@ pub use self::{
     enqueue::Enqueued,
     erasure::Erasure,
     error::{Error, Result},
+    followers::{Follower, Followers},
     health::{LockGuard, Probe},
     index_build::{Build, IndexState},
     job_admin::{JobInfo, JobState, KindStats},

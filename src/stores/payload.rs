@@ -169,6 +169,7 @@ fn parse(revision: Revision, payload: &str) -> Result<Parsed, String> {
         Entity::Chat => Change::Chat(Chat {
             key: chat(payload.number),
             messages_count: None,
+            deleted_up_to: 0,
             revision,
             created_at: at,
             deleted_at,
@@ -218,6 +219,15 @@ impl Head {
     /// Key of the written entity, as far as it can be parsed.
     pub fn target(&self) -> String {
         target(&self.app, self.chat, self.number)
+    }
+
+    /// What is written; `None` if the application's ID is none.
+    pub fn written(&self) -> Option<Target> {
+        Some(Target {
+            app: AppId::parse(&self.app)?,
+            chat: self.chat,
+            number: self.number,
+        })
     }
 
     /// Reads a payload, or one that was cut off before its text.

@@ -71,6 +71,7 @@ metrics! {
     counter DRIFT = "confab_drift_found_total": "Differences that the reconciler found and repairs.";
     gauge REDIS_MASTERS = "confab_redis_masters": "Redis servers that processes of this installation use as master: more than 1 stops writes.";
     counter EVICTED_COUNTERS = "confab_redis_counters_evicted_total": "Counters of idle chats and applications that were removed from Redis.";
+    gauge WAITING_REQUESTS = "confab_waiting_requests": "Requests that wait for changes.";
     counter WORKER_RESTARTS = "confab_worker_restarts_total": "Restarts of workers after a panic.";
     gauge WORKER_STALLED = "confab_worker_stalled_seconds": "Duration of a stalled step, longer than workers.stall_ms; else 0.";
     counter LOG_DROPPED = "confab_log_lines_dropped_total": "Log lines dropped because standard error was too slow.";
@@ -100,6 +101,7 @@ pub fn start() {
             counter.increment(0);
         }
         redis_masters().set(0.0);
+        waiting_requests().set(0.0);
         gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         let _ = RENDERER.set(renderer);
     }
@@ -157,6 +159,11 @@ pub fn evicted_counters() -> Counter {
 /// Gauge: number of Redis servers that processes use as master.
 pub fn redis_masters() -> Gauge {
     gauge!(REDIS_MASTERS)
+}
+
+/// Gauge: number of requests that wait for changes.
+pub fn waiting_requests() -> Gauge {
+    gauge!(WAITING_REQUESTS)
 }
 
 /// Metrics of one kind of job.

@@ -103,7 +103,7 @@ impl Reconcile {
             }
         }
         drift("orphaned_chat").increment(orphans.len() as u64);
-        services.mysql.adopt_chats(&orphans).await
+        services.adopt_chats(&orphans).await
     }
 
     /// Builds the index where that is needed.

@@ -76,7 +76,7 @@ const VALID: [&str; 12] = [
 
 /// Expected outcome of each route, in the order of [`VALID`].
 #[rustfmt::skip]
-const TABLE: [(&str, &str, [&str; 12]); 23] = [
+const TABLE: [(&str, &str, [&str; 12]); 24] = [
     ("GET", "/applications",
         ["ok", "ok", "inkey", "inkey", "inkey", "key", "key", "key", "key", "key", "key", "key"]),
     ("POST", "/application",
@@ -104,6 +104,8 @@ const TABLE: [(&str, &str, [&str; 12]); 23] = [
     ("POST", "/application/{app}/chats",
         ["ok", "write", "ok", "write", "app", "ok", "ok", "ok", "create", "create", "create", "app"]),
     ("GET", "/application/{app}/chats",
+        ["ok", "ok", "ok", "ok", "app", "ok", "ok", "ok", "ok", "read", "ok", "app"]),
+    ("GET", "/application/{app}/changes",
         ["ok", "ok", "ok", "ok", "app", "ok", "ok", "ok", "ok", "read", "ok", "app"]),
     ("GET", "/application/{app}/chat/{chat}",
         ["ok", "ok", "ok", "ok", "app", "ok", "chat", "chat", "ok", "read", "ok", "app"]),

@@ -117,6 +117,11 @@ async fn every_response_is_documented(server: &Server) {
 
     const APP: &str = "/application/{app}";
     const CHAT: &str = "/application/{app}/chat/{chat}";
+    const CHANGES: &str = "/application/{app}/changes";
+    let now = format!("/application/{}/changes?after=now", chat.app);
+    let mut future = api.get(now).await.text_field("next");
+    // The highest bits of the revision.
+    future.replace_range(16..17, "B");
     let (chats, messages) = (format!("{APP}/chats"), format!("{CHAT}/messages"));
     let (create, message) = (
         format!("{CHAT}/message"),
@@ -146,6 +151,10 @@ async fn every_response_is_documented(server: &Server) {
         ("GET", &messages, "?limit=0", "", 400),
         ("GET", &messages, "?after=x", "", 400),
         ("GET", &chats, "?before=0", "", 400),
+        ("GET", CHANGES, "", "", 200),
+        ("GET", CHANGES, "?wait=1&after=now", "", 200),
+        ("GET", CHANGES, "?after=x", "", 400),
+        ("GET", CHANGES, &format!("?after={future}"), "", 410),
         ("GET", &search, "?limit=101", "", 400),
     ] {
         let path = filled(template, &chat.app, "1");

@@ -10,9 +10,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    followers::{Findings, Followers},
     history::{History, SharedHistory, Tally},
     load_client::LoadClient,
-    support::{Client, eventually},
+    support::{App, Client, eventually},
 };
 
 /// The number of concurrent clients.
@@ -67,6 +68,7 @@ pub struct Load {
     tasks: JoinSet<LoadClient>,
     /// Clients that are paused.
     paused: Vec<LoadClient>,
+    followers: Followers,
 }
 
 impl Load {
@@ -85,7 +87,12 @@ impl Load {
             if chats.len() > 1 { Ok(()) } else { Err(chats) }
         })
         .await;
+        let app = history.lock().apps.keys().next().cloned();
+        let app = App {
+            id: app.expect("an application"),
+        };
         let load = Self {
+            followers: Followers::start(pool, part, &app),
             paused: (0..CLIENTS).map(load_client).collect(),
             history,
             stop: CancellationToken::new(),
@@ -133,13 +140,17 @@ impl Load {
         (self.history.tally().since(&before), start.elapsed())
     }
 
-    /// Stops the load and returns its operations.
-    pub async fn end(self) -> History {
+    /// Stops the load. Returns its operations, and what the followers found. Everything must have converged.
+    pub async fn end(self) -> (History, Findings) {
         let Self {
-            history, paused, ..
+            history,
+            paused,
+            followers,
+            ..
         } = self.pause().await;
         drop(paused);
+        let findings = followers.finish().await;
         let history = Arc::into_inner(history).expect("no client uses it any more");
-        history.into_inner()
+        (history.into_inner(), findings)
     }
 }

@@ -10,6 +10,7 @@ mod compare;
 mod convergence;
 mod dead_letters;
 mod faults;
+mod followers;
 mod history;
 mod load;
 mod load_client;

@@ -52,6 +52,8 @@ pub struct Row {
     pub lost_with_redis: Option<usize>,
     /// Dead letters of refused texts that were retried, and that were discarded.
     pub dead_letters: [usize; 2],
+    /// Number of times that a follower's history was lost.
+    pub resets: usize,
     /// Measurements.
     pub notes: Vec<String>,
     /// Every violation.
@@ -204,6 +206,12 @@ pub fn print() {
             println!(
                 "  Redis's documentation on what a crash of the machine costs: appendfsync always, nothing that was answered; \
                  everysec, one second of writes; no, what the system has not written yet, on Linux usually 30 seconds"
+            );
+        }
+        if row.resets > 0 {
+            println!(
+                "{}: followers started again {} times, because history was lost",
+                row.fault, row.resets
             );
         }
         for note in &row.notes {

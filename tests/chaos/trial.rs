@@ -19,6 +19,9 @@ use crate::{
     support::{Client, CommandOutput, Fixture, Process},
 };
 
+/// Faults that may lose a part of the history, so that followers must start again.
+const HISTORY_LOST: [&str; 3] = ["redis_emptied", "redis_restored", "redis_fail"];
+
 /// Settings of every process. Leases are short, but a process on a busy machine can still extend them in time. Calls to the
 /// stores have the timeout that they have by default. The log level shows which jobs were recovered.
 const SETTINGS: [(&str, &str); 5] = [
@@ -240,12 +243,21 @@ impl<'a> Trial<'a> {
             let finding = format!("not converged after {:?}: {left}", convergence::TIMEOUT);
             self.row().add(|row| &mut row.unexpected, finding);
         }
-        let history = load.end().await;
+        let (history, findings) = load.end().await;
+        let may_lose = HISTORY_LOST.iter().any(|fault| self.fault.contains(fault));
         {
             let mut row = self.row();
             row.answered += history.tally.answered();
             row.dead_letters[0] += history.retried;
             row.dead_letters[1] += history.discarded;
+            row.resets += findings.resets;
+            for finding in findings.unexpected {
+                row.add(|row| &mut row.unexpected, finding);
+            }
+            if findings.resets > 0 && !may_lose {
+                let finding = format!("{} resets, but no history was lost", findings.resets);
+                row.add(|row| &mut row.unexpected, finding);
+            }
         }
         compare::all(self, &history, durable).await;
         let row = self.row();

@@ -220,7 +220,7 @@ async fn discarding_a_job_removes_only_that_job(fixture: &Fixture) {
     assert_eq!(message.number, 2);
     stores.drain().await;
 
-    // After a pending update is discarded, reads return the older write, which is still to be stored.
+    // After a pending update is discarded, reads return the text before, as a new version.
     stores.update_message(message, "newer").await;
     let newer = stores.pending(message).await.expect("there");
     stores.update_message(message, "newest").await;
@@ -230,9 +230,53 @@ async fn discarding_a_job_removes_only_that_job(fixture: &Fixture) {
     queue.release(&waiting.lease).await.expect("released");
     assert_eq!(queue.discard(newer.revision).await, Ok(false), "it waits");
     assert_eq!(queue.discard(newest).await, Ok(true));
-    assert_eq!(stores.pending(message).await, Some(newer));
+    let again = stores.pending(message).await.expect("there");
+    assert_eq!(again.text, newer.text);
+    assert!(again.revision > newest);
     stores.drain().await;
     assert_eq!(stores.stored(message).await.expect("stored").text, "newer");
+}
+
+#[apply(on_each_backend!)]
+async fn discarding_an_update_that_is_not_the_newest_changes_nothing(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let queue = &stores.backend;
+    let chat = stores.new_chat().await;
+    let message = stores.create_message(chat, "hello").await;
+    stores.drain().await;
+    stores.update_message(message, "refused").await;
+    let refused = fail_first_permanently(&stores, Kind::UpdateMessage).await;
+    stores.update_message(message, "newest").await;
+    let newest = stores.pending(message).await;
+    assert_eq!(queue.discard(refused).await, Ok(true));
+    assert_eq!(stores.pending(message).await, newest);
+}
+
+#[apply(on_each_backend!)]
+async fn deletion_is_not_discarded(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let queue = &stores.backend;
+    let chat = stores.new_chat().await;
+    let message = stores.create_message(chat, "hello").await;
+    stores.drain().await;
+    for (write, kind) in [
+        (Write::delete_message(message), Kind::DeleteMessage),
+        (Write::delete_chat(chat), Kind::DeleteChat),
+        (Write::delete_application(chat.app), Kind::DeleteApplication),
+    ] {
+        stores.number(write).await;
+        let deletion = fail_first_permanently(&stores, kind).await;
+        assert_eq!(queue.discard(deletion).await, Ok(false), "{kind:?}");
+        let refused = stores.maintenance().discard_job(deletion).await;
+        let refused = refused.expect_err("refused").to_string();
+        assert!(
+            refused.ends_with("is dead: a deletion can only be retried"),
+            "{refused}"
+        );
+        assert_eq!(queue.retry(deletion).await, Ok(true));
+        stores.drain().await;
+        assert_eq!(stores.read(message).await, None);
+    }
 }
 
 #[apply(on_each_backend!)]

@@ -41,6 +41,7 @@ pub async fn delete_chat(stores: &TestStores, key: ChatKey, after: &Message) {
     let chat = Chat {
         key,
         messages_count: None,
+        deleted_up_to: 0,
         revision: revision(after, 1_000_000),
         created_at: now(),
         deleted_at: Some(now()),

@@ -571,35 +571,6 @@ async fn no_byte_of_a_deleted_text_is_left_in_the_file(fixture: &Fixture) {
 }
 
 #[apply(on_embedded!)]
-async fn discarded_deletion_does_not_take_place(fixture: &Fixture) {
-    let stores = TestStores::new(fixture).await;
-    let chat = stores.new_chat().await;
-    stores.drain().await;
-    let keyed = || Write::create_message(chat, "hello").with_idempotency(key(chat, "k", ""));
-    let message = MessageKey {
-        chat,
-        number: stores.number(keyed()).await,
-    };
-    for (write, kind) in [
-        (Write::delete_message(message), Kind::DeleteMessage),
-        (Write::delete_chat(chat), Kind::DeleteChat),
-        (Write::delete_application(chat.app), Kind::DeleteApplication),
-    ] {
-        stores.number(write).await;
-        assert_eq!(stores.read(message).await, None);
-        let dead = fail(&stores, kind).await;
-        // What was accepted before is stored meanwhile.
-        stores.drain().await;
-        assert_eq!(stores.backend.discard(dead).await, Ok(true));
-        assert_eq!(stores.read(message).await.expect("there").text, "hello");
-        let replayed = Ok(Enqueued::Replayed { number: 1 });
-        assert_eq!(stores.enqueue(keyed()).await, replayed);
-        assert_eq!(chats_count(&stores, chat.app).await, Some(1));
-        check(&stores).await;
-    }
-}
-
-#[apply(on_embedded!)]
 async fn old_messages_expire_and_stay_away(fixture: &Fixture) {
     let stores = TestStores::new(fixture).await;
     let chat = stores.new_chat().await;

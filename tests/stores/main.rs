@@ -8,6 +8,7 @@ mod support;
 mod admin;
 mod applications;
 mod auth;
+mod changes;
 mod credentials;
 mod deletions;
 mod embedded_deletion;

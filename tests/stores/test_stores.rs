@@ -61,6 +61,9 @@ impl TestStores {
             fixture: variables,
         };
         stores.backend.migrate().await.expect("a migrated database");
+        if let Backend::Embedded(file) = &stores.backend {
+            file.begin_history().await.expect("begun");
+        }
         let state = stores.backend.index_state().await.expect("a response");
         if state == IndexState::Missing {
             let index = stores.backend.begin_build().await.expect("an index");

@@ -21,10 +21,7 @@ use super::{
     format::count,
     html_response,
 };
-use crate::{
-    domain::Kind,
-    maintenance::{JobError, JobState},
-};
+use crate::{domain::Kind, maintenance::Maintenance};
 
 /// `POST /jobs/{id}/retry`
 pub async fn retry(id: Path<String>, state: Data<AdminState>) -> HttpResult {
@@ -36,11 +33,7 @@ pub async fn retry(id: Path<String>, state: Data<AdminState>) -> HttpResult {
 pub async fn ask_discard(id: Path<String>, state: Data<AdminState>) -> HttpResult {
     let id = job_id(&id)?;
     let job = state.maintenance.job(id).await?;
-    if job.state != JobState::Dead {
-        let rule = "only dead letters can be discarded";
-        let state = job.state;
-        return Err(JobError::Refused { id, state, rule }.into());
-    }
+    Maintenance::check_discardable(&job)?;
     let what = html! {
         "The write that it holds (" code { (job.kind) } " of " code { (job.target) } ") is lost, and its number is not used again. \
          This cannot be undone."

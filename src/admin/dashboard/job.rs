@@ -14,7 +14,7 @@ use super::{
     format::moment,
     html_response,
 };
-use crate::maintenance::{JobInfo, JobState};
+use crate::maintenance::{JobInfo, JobState, Maintenance};
 
 /// `GET /jobs/{id}`
 pub async fn show(id: Path<String>, state: Data<AdminState>) -> HttpResult {
@@ -61,7 +61,7 @@ fn buttons(job: &JobInfo) -> Markup {
                     button.button.main type="submit" { "Retry" }
                 }
             }
-            @if job.state == JobState::Dead {
+            @if Maintenance::check_discardable(job).is_ok() {
                 a.button.danger href={ "/jobs/" (job.id) "/kill" } { "Discard…" }
             }
         }

@@ -31,6 +31,7 @@ macro_rules! extractor {
 }
 
 pub mod body;
+mod changes;
 pub mod cursor;
 pub mod idempotency;
 pub mod if_match;
@@ -45,8 +46,8 @@ use utoipa::openapi::{
 };
 
 pub use self::{
-    body::JsonBody, cursor::CursorQuery, idempotency::IdempotencyHeader, if_match::IfMatch,
-    page::PageQuery,
+    body::JsonBody, changes::ChangesQuery, cursor::CursorQuery, idempotency::IdempotencyHeader,
+    if_match::IfMatch, page::PageQuery,
 };
 pub(in crate::http) use extractor;
 

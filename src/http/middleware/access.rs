@@ -79,9 +79,9 @@ pub fn late_check() -> LateCheck {
     LateCheck(|request| check_again(request).boxed_local())
 }
 
-/// Identifies the caller of an admitted request again, because its credential may have been revoked while the body arrived. The
-/// rights of a credential do not change, so only its validity is checked.
-async fn check_again(request: HttpRequest) -> Result<(), HttpError> {
+/// Identifies the caller of an admitted request again, because its credential may have been revoked while the body arrived, or
+/// while the request waited. The rights of a credential do not change, so only its validity is checked.
+pub async fn check_again(request: HttpRequest) -> Result<(), HttpError> {
     let has_credential = |caller: &Caller| caller.key().is_some();
     if request.extensions().get().is_some_and(has_credential) {
         identify(&*auth(&request)?, &request).await?;

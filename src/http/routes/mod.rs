@@ -2,6 +2,7 @@
 //! `/openapi.json`.
 
 mod applications;
+mod changes;
 mod chats;
 pub mod docs;
 mod erasure;
@@ -75,6 +76,7 @@ routes![
     chats::create: Access::Member(Action::CreateChat),
     chats::list: Access::Member(Action::Read),
     chats::create_in_list: Access::Member(Action::CreateChat),
+    changes::list: Access::Member(Action::Read),
     applications::show: Access::WholeApplication,
     applications::delete: Access::InstallationKey(Action::Write),
     applications::create: Access::NewApplication,

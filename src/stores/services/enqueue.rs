@@ -10,8 +10,8 @@ use super::{
     redis::{EncodedWrite, Fact, Limits, Offered, Redis, Subject},
 };
 use crate::{
-    domain::{AppId, Kind, RequestId, Revision, Target, Write},
-    stores::{Enqueued, Error, JobState, Result, payload::Head},
+    domain::{Kind, RequestId, Write},
+    stores::{Enqueued, Error, Result},
 };
 
 /// Number of offers of a write before Redis counts as unavailable: facts may be missing, or epochs begin.
@@ -34,7 +34,7 @@ impl Services {
     }
 
     /// Offers a write until Redis knows all facts that it needs.
-    async fn settle(&self, mut write: EncodedWrite, limits: Limits) -> Result<Enqueued> {
+    pub(super) async fn settle(&self, mut write: EncodedWrite, limits: Limits) -> Result<Enqueued> {
         for _ in 0..ATTEMPTS {
             let offered = match limits {
                 Limits::Settings if write.needs_key() => {
@@ -55,41 +55,6 @@ impl Services {
         }
         Err(unsettled())
     }
-
-    /// Discards a dead letter. What a creation would have created is deleted first, so that its number and idempotency key
-    /// stay in use.
-    pub(crate) async fn discard(&self, id: Revision) -> Result<bool> {
-        let job = self.redis.job(id).await?;
-        let Some(job) = job.filter(|job| job.state == JobState::Dead) else {
-            return Ok(false);
-        };
-        if let Some(deletion) = deletion_of(&Head::read(&job.payload.unwrap_or_default())) {
-            let write = EncodedWrite::new(&deletion, None);
-            // A dead letter must be discardable also when there are too many.
-            match self.settle(write, Limits::None).await? {
-                Enqueued::Accepted { .. } => self.wakeups.enqueued(deletion.kind),
-                // It is deleted already, or its application or chat is.
-                Enqueued::Missing => {}
-                other => {
-                    return Err(Error::Failed {
-                        store: "Redis",
-                        detail: format!("a deletion ended with {other:?}"),
-                    });
-                }
-            }
-        }
-        self.redis.discard(id).await
-    }
-}
-
-/// The deletion of what a job creates; `None` if it creates nothing.
-fn deletion_of(job: &Head) -> Option<Write> {
-    let target = Target {
-        app: AppId::parse(&job.app)?,
-        chat: job.chat,
-        number: job.number,
-    };
-    Write::deletion_of(Kind::from_name(&job.kind)?, target)
 }
 
 /// Offers a group of writes, in their order.

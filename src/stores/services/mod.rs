@@ -4,12 +4,15 @@
 //! MySQL; no other store uses another one.
 
 mod applications;
+mod changes;
+mod discard;
 pub mod elasticsearch;
 mod enqueue;
 mod erase;
 mod facts;
 mod index_feed;
 pub mod mysql;
+mod orphans;
 mod reader;
 pub mod redis;
 mod retention;
@@ -27,7 +30,7 @@ pub use self::{
     index_feed::{IndexLag, Outbox},
     tls::TlsFiles,
 };
-use super::{Check, Result, Wakeups, check::bounded, coalescer::Coalescer};
+use super::{Check, Followers, Result, Wakeups, check::bounded, coalescer::Coalescer};
 use crate::domain::{Message, MessageKey, Revision};
 
 /// Maximum number of writes in one script: it blocks Redis for about a millisecond.
@@ -48,6 +51,8 @@ const IN_FLIGHT_WITH_KEYS: usize = 1;
 pub struct Services {
     /// Notifications that end the waits of this process's workers.
     pub wakeups: Wakeups,
+    /// Followers of applications in this process.
+    pub followers: Arc<Followers>,
     /// The rows.
     pub mysql: Arc<Mysql>,
     /// The queue.
@@ -67,6 +72,7 @@ impl Services {
         let (writer, reader) = (redis.clone(), redis.clone());
         Self {
             wakeups: Wakeups::default(),
+            followers: Arc::default(),
             offer: Coalescer::new("Redis", GROUP, IN_FLIGHT, move |group| {
                 let redis = writer.clone();
                 async move { enqueue::offer_group(&redis, &group).await }

@@ -108,7 +108,7 @@ impl Services {
     }
 
     /// Reads what is not stored yet; `None` if the application or chat that it belongs to is deleted.
-    async fn queued<T, F>(&self, read: impl Fn() -> F) -> Result<Option<T>>
+    pub(super) async fn queued<T, F>(&self, read: impl Fn() -> F) -> Result<Option<T>>
     where
         F: Future<Output = Result<Queued<T>>>,
     {

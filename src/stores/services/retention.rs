@@ -27,7 +27,10 @@ impl Services {
         let mut messages = 0;
         for ExpiredChat { key, is_marked } in findings {
             if !is_marked {
-                self.mysql.move_mark(key, cutoff, limit).await?;
+                let epoch = self.redis.epoch().await?;
+                let revisions = || self.redis.next_revision(key.app, epoch);
+                let moved = self.mysql.move_mark(key, cutoff, limit, epoch, revisions);
+                moved.await?;
             }
             let marked = self.mysql.marked_messages(key, limit, now).await?;
             if !marked.is_empty() {

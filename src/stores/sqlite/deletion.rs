@@ -93,6 +93,7 @@ pub(super) fn delete_chat(
                     revision,
                     created_at: millis(chat.created_at),
                     deleted_at: Some(millis(at)),
+                    deleted_up_to: 0,
                 })
                 .execute(connection)?;
         }

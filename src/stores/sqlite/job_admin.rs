@@ -11,12 +11,12 @@ use super::{
     enqueue::Transaction,
     error::{Outcome, failed},
     new_job::NewJob,
-    parents::{restore_application, restore_chat},
+    reader,
     rows::{signed, unsigned},
     schema::{job_counts, jobs, paused_kinds},
 };
 use crate::{
-    domain::{AppId, Kind, Revision, Target, Write, time::from_millis},
+    domain::{Action, AppId, Kind, MessageKey, Revision, Target, Write, time::from_millis},
     stores::{
         JobInfo, JobState, KindStats, Result,
         call::{Call, call},
@@ -77,10 +77,10 @@ impl Embedded {
             connection.immediate_transaction(|connection| discard(connection, &queue, id))
         };
         let discarded = self.writer.run(call!("queue", "kill"), discard).await?;
-        if let Some(deletion) = discarded.deletion {
-            self.wakeups.enqueued(deletion);
+        if let Some(kind) = discarded.accepted {
+            self.wakeups.enqueued(kind);
         }
-        Ok(discarded.found)
+        Ok(discarded.done)
     }
 
     /// Changes one job; false if it is in no state for that.
@@ -108,15 +108,17 @@ impl Embedded {
 }
 
 /// Outcome of discarding a job.
+#[derive(Default)]
 struct Discarded {
-    /// Tells whether it was a dead letter.
-    found: bool,
-    /// Kind of the deletion that was accepted.
-    deletion: Option<Kind>,
+    /// Tells whether it was a dead letter that can be discarded.
+    done: bool,
+    /// Kind of the write that was accepted for it.
+    accepted: Option<Kind>,
 }
 
 /// Discards a dead letter. Other writes may refer to what a creation gave out a number for, so discarding it is a deletion.
-/// It is accepted also if the queue is full: the dead letter leaves it.
+/// Readers saw the text of an update, so discarding it is another update, with the text before. Both are accepted also if the
+/// queue is full: the dead letter leaves it.
 fn discard(
     connection: &mut SqliteConnection,
     queue: &QueueSettings,
@@ -129,40 +131,52 @@ fn discard(
         .select((jobs::kind, jobs::app, jobs::chat, jobs::number))
         .first(connection)
         .optional()?;
-    let mut discarded = Discarded {
-        found: found.is_some(),
-        deletion: None,
-    };
     let Some((kind, app, chat, number)) = found else {
-        return Ok(discarded);
+        return Ok(Discarded::default());
     };
-    if let Some(deletion) = deletion_of(&kind, &app, chat, number) {
-        let deletion = NewJob::new(&deletion, None);
-        let mut transaction = Transaction::open(connection, queue)?;
-        if transaction.find_target(connection, &deletion)?.is_some() {
-            transaction.accept(connection, &deletion)?;
-            discarded.deletion = Some(deletion.kind);
-        }
-        transaction.close(connection)?;
-    }
-    // A deletion that is discarded does not take place.
-    match Kind::from_name(&kind) {
-        Some(Kind::DeleteChat) => restore_chat(connection, &app, number)?,
-        Some(Kind::DeleteApplication) => restore_application(connection, &app)?,
-        _ => {}
-    }
-    diesel::delete(job).execute(connection)?;
-    Ok(discarded)
-}
-
-/// The deletion of what a job creates; `None` if it creates nothing.
-fn deletion_of(kind: &str, app: &str, chat: i64, number: i64) -> Option<Write> {
-    let target = Target {
-        app: AppId::parse(app)?,
+    let mut discarded = Discarded {
+        done: true,
+        accepted: None,
+    };
+    let target = AppId::parse(&app).map(|app| Target {
+        app,
         chat: unsigned(chat),
         number: unsigned(number),
+    });
+    let (kind, Some(target)) = (Kind::from_name(&kind), target) else {
+        diesel::delete(job).execute(connection)?;
+        return Ok(discarded);
     };
-    Write::deletion_of(Kind::from_name(kind)?, target)
+    let mut transaction = Transaction::open(connection, queue)?;
+    let write = match kind.map(Kind::action) {
+        Some(Action::Delete) => return Ok(Discarded::default()),
+        Some(Action::Create) => kind.and_then(|kind| Write::deletion_of(kind, target)),
+        Some(Action::Update) => {
+            let key = MessageKey {
+                chat: target.chat(),
+                number: target.number,
+            };
+            let present = reader::message(connection, key)?;
+            diesel::delete(job).execute(connection)?;
+            match present.is_some_and(|present| present.revision == id) {
+                true => reader::message(connection, key)?
+                    .as_ref()
+                    .map(Write::rewrite_message),
+                false => None,
+            }
+        }
+        None => None,
+    };
+    if let Some(write) = write {
+        let write = NewJob::new(&write, None);
+        if transaction.find_target(connection, &write)?.is_some() {
+            transaction.accept(connection, &write)?;
+            discarded.accepted = Some(write.kind);
+        }
+    }
+    transaction.close(connection)?;
+    diesel::delete(job).execute(connection)?;
+    Ok(discarded)
 }
 
 #[derive(QueryableByName)]

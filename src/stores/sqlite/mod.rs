@@ -8,6 +8,7 @@ mod access_keys;
 mod applications;
 mod build;
 mod change_number;
+mod changes;
 mod claim;
 mod compact;
 mod connection;
@@ -22,6 +23,7 @@ mod erasures;
 mod error;
 mod fts;
 mod fts_erase;
+mod history;
 mod idempotency;
 mod identity;
 mod index;
@@ -50,7 +52,11 @@ mod versions;
 mod watch;
 mod writer;
 
-use std::{path::PathBuf, sync::OnceLock, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 pub use self::{lock::FileLock, path::default_file};
 use self::{
@@ -61,7 +67,7 @@ use self::{
     watch::Watch,
     writer::Writer,
 };
-use super::{Result, Wakeups, coalescer::Coalescer};
+use super::{Followers, Result, Wakeups, coalescer::Coalescer};
 use crate::domain::{Message, MessageKey, time::Clock};
 
 /// Bounds and clock of the queue.
@@ -94,6 +100,8 @@ pub struct SqliteSettings {
 pub struct Embedded {
     /// Notifications that end the waits of this process's workers.
     pub wakeups: Wakeups,
+    /// Followers of applications in this process.
+    pub followers: Arc<Followers>,
     file: DataFile,
     writer: Writer,
     readers: Readers,
@@ -124,6 +132,7 @@ impl Embedded {
         let readers = Readers::new(&file, Purpose::Reads);
         Ok(Self {
             wakeups: Wakeups::default(),
+            followers: Arc::default(),
             writer: Writer::start(&file, queue)?,
             messages: reader::messages(&readers),
             readers,

@@ -4,46 +4,9 @@ use diesel::{dsl::exists, prelude::*};
 
 use super::{
     rows::signed,
-    schema::{app_numbers, applications, chat_numbers, chats},
+    schema::{applications, chat_numbers, chats},
 };
 use crate::domain::MessageKey;
-
-/// Takes back the deletion of a chat that was accepted and is not stored.
-pub(super) fn restore_chat(
-    connection: &mut SqliteConnection,
-    app: &str,
-    number: i64,
-) -> QueryResult<()> {
-    let row = chats::table
-        .find((app, number))
-        .filter(chats::deleted_at.is_not_null());
-    if diesel::select(exists(row)).get_result(connection)? {
-        return Ok(());
-    }
-    let chat = chat_numbers::table
-        .filter(chat_numbers::app.eq(app))
-        .filter(chat_numbers::number.eq(number))
-        .filter(chat_numbers::deleted.eq(true));
-    let restored = diesel::update(chat)
-        .set(chat_numbers::deleted.eq(false))
-        .execute(connection)?;
-    if restored > 0 {
-        diesel::update(app_numbers::table.find(app))
-            .set(app_numbers::deleted_chats.eq(app_numbers::deleted_chats - 1))
-            .execute(connection)?;
-    }
-    Ok(())
-}
-
-/// Takes back the deletion of an application that was accepted and is not stored.
-pub(super) fn restore_application(connection: &mut SqliteConnection, app: &str) -> QueryResult<()> {
-    if !is_application_deleted(connection, app)? {
-        diesel::update(app_numbers::table.find(app))
-            .set(app_numbers::deleted.eq(false))
-            .execute(connection)?;
-    }
-    Ok(())
-}
 
 /// Tells whether the deletion of an application is stored.
 pub(super) fn is_application_deleted(

@@ -37,14 +37,7 @@ impl Embedded {
     }
 
     pub(crate) async fn chat(&self, key: ChatKey) -> Result<Option<Chat>> {
-        let read = move |connection: &mut SqliteConnection| {
-            if existing_chat(connection, key)?.is_none() {
-                return Ok(None);
-            }
-            let pending = pending_chats(connection, key.app, &Page::only(key.number))?;
-            let pending = pending.items.into_iter().next();
-            Ok(merge::one(pending, read::chat(connection, key)?))
-        };
+        let read = move |connection: &mut SqliteConnection| chat(connection, key);
         self.readers.run(call!("records", "chat"), read).await
     }
 
@@ -90,7 +83,10 @@ pub(super) fn messages(readers: &Readers) -> Coalescer<MessageKey, Option<Messag
         let readers = readers.clone();
         async move {
             let read = move |connection: &mut SqliteConnection| {
-                let found = keys.into_iter().map(|key| message(connection, key));
+                let found = keys.into_iter().map(|key| {
+                    let message = message(connection, key)?;
+                    Ok(message.filter(|message| !message.is_deleted()))
+                });
                 found.collect::<Outcome<Vec<_>>>()
             };
             let found = readers.run(call!("records", "message"), read).await?;
@@ -99,14 +95,27 @@ pub(super) fn messages(readers: &Readers) -> Coalescer<MessageKey, Option<Messag
     })
 }
 
-/// A message that exists.
-fn message(connection: &mut SqliteConnection, key: MessageKey) -> Outcome<Option<Message>> {
+/// A chat that exists.
+pub(super) fn chat(connection: &mut SqliteConnection, key: ChatKey) -> Outcome<Option<Chat>> {
+    if existing_chat(connection, key)?.is_none() {
+        return Ok(None);
+    }
+    let pending = pending_chats(connection, key.app, &Page::only(key.number))?;
+    let pending = pending.items.into_iter().next();
+    Ok(merge::one(pending, read::chat(connection, key)?))
+}
+
+/// A message of a chat that exists. The message may be deleted.
+pub(super) fn message(
+    connection: &mut SqliteConnection,
+    key: MessageKey,
+) -> Outcome<Option<Message>> {
     let Some(chat) = existing_chat(connection, key.chat)? else {
         return Ok(None);
     };
     let pending = pending::message(connection, key)?;
     let stored = read::message(connection, chat, key.number)?;
-    Ok(merge::one(pending, stored).filter(|message| !message.is_deleted()))
+    Ok(merge::one(pending, stored))
 }
 
 /// The application, and how many chats it has been given that were not deleted.

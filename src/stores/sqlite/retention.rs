@@ -13,7 +13,9 @@ use super::{
     Embedded,
     claim::time,
     error::Outcome,
-    fts_erase, pending,
+    fts_erase,
+    history::next_revision,
+    pending,
     read::position,
     rows::{app_id, chat_span, signed, unsigned},
     schema::{chats, deletions, messages},
@@ -148,9 +150,11 @@ fn expire(
         .find((&chat.app, chat.number))
         .filter(chats::deleted_at.is_null());
     let existing = old.iter().filter(|row| row.3.is_none()).count() as u64;
+    let revision = next_revision(connection)?;
     let marked = diesel::update(row)
         .set((
             chats::deleted_up_to.eq(mark),
+            chats::revision.eq(revision),
             chats::messages_count.eq(chats::messages_count - signed(existing)),
         ))
         .execute(connection)?;

@@ -103,6 +103,7 @@ pub(super) struct ChatRow {
     pub revision: i64,
     pub created_at: i64,
     pub deleted_at: Option<i64>,
+    pub deleted_up_to: i64,
 }
 
 impl ChatRow {
@@ -114,6 +115,7 @@ impl ChatRow {
                 number: unsigned(self.number),
             },
             messages_count: self.messages_count.map(unsigned),
+            deleted_up_to: unsigned(self.deleted_up_to),
             revision: Revision(unsigned(self.revision)),
             created_at: from_millis(self.created_at),
             deleted_at: self.deleted_at.map(from_millis),

@@ -199,4 +199,12 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    history (number) {
+        number -> BigInt,
+        mark -> BigInt,
+        start -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(app_numbers, applications, chat_numbers, chats);

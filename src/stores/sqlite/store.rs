@@ -127,6 +127,7 @@ fn insert_chat(connection: &mut SqliteConnection, chat: &Chat) -> Outcome<()> {
             revision: signed(chat.revision.0),
             created_at: millis(chat.created_at),
             deleted_at: None,
+            deleted_up_to: 0,
         })
         .execute(connection)?;
     if inserted > 0 {

@@ -179,6 +179,7 @@ impl ReferenceModel {
                 Change::Chat(Chat {
                     key,
                     messages_count: None,
+                    deleted_up_to: 0,
                     revision,
                     created_at: at,
                     deleted_at: None,

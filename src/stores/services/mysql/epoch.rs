@@ -8,9 +8,12 @@ use super::{
     build::BuildRow,
     pool::Connection,
     rows::{signed, unsigned},
-    schema::{index_build, state},
+    schema::{history, index_build, state},
 };
-use crate::stores::{Error, Result, call::call, format::FORMAT};
+use crate::{
+    domain::Revision,
+    stores::{Error, Result, call::call, format::FORMAT},
+};
 
 /// Result of a query for the existence of a column.
 #[derive(QueryableByName)]
@@ -20,11 +23,14 @@ struct Exists {
 }
 
 impl Mysql {
-    /// Begins a new epoch, above `at_least` and every earlier one, unless the rows have another format. Afterwards no batch that was claimed before can be
-    /// stored. An `at_least` above the current epoch means that the database was restored from a backup: then the same
-    /// transaction requests a new search index.
-    pub async fn raise_epoch(&self, at_least: u64) -> Result<u64> {
+    /// Begins a new epoch, above `at_least` and every earlier one, unless the rows have another format. Afterwards no batch
+    /// that was claimed before can be stored. An `at_least` above the current epoch means that the database was restored from
+    /// a backup: then the same transaction requests a new search index.
+    ///
+    /// The epoch continues the history if the current one is that of `kept`, the last revision that the queue has kept.
+    pub async fn raise_epoch(&self, at_least: u64, kept: Option<Revision>) -> Result<u64> {
         let at_least = signed(at_least);
+        let mark: i64 = rand::random_range(1..=i64::MAX);
         let raise = async |connection: &mut Connection| {
             // The row's lock waits for the store transactions that are under way, and those that come wait for it.
             let (current, format): (i64, i64) = state::table
@@ -44,6 +50,16 @@ impl Mysql {
             let epoch = current.max(at_least) + 1;
             diesel::update(state::table)
                 .set(state::epoch.eq(epoch))
+                .execute(connection)
+                .await?;
+            let kept = kept.filter(|kept| signed(kept.epoch()) == current);
+            diesel::replace_into(history::table)
+                .values((
+                    history::epoch.eq(epoch),
+                    history::mark.eq(mark),
+                    history::start.eq(kept.map_or(0, |kept| signed(kept.0))),
+                    history::continues.eq(kept.is_some()),
+                ))
                 .execute(connection)
                 .await?;
             Ok((epoch, format))

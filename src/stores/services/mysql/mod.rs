@@ -4,6 +4,7 @@ mod access_keys;
 mod applications;
 mod build;
 mod change_number;
+mod changes;
 mod connect;
 mod counts;
 mod creations;
@@ -27,6 +28,7 @@ mod pool;
 mod read;
 mod recount;
 mod redis_masters;
+mod restamp;
 mod retention;
 mod rows;
 mod scan;
@@ -38,8 +40,8 @@ use std::{sync::Arc, time::Duration};
 use url::Url;
 
 pub(crate) use self::erasures::UnfinishedErasure;
-use self::{connect::Connector, pool::Pool};
 pub use self::{
+    changes::StoredChanges,
     counts::{CHATS, Count, MESSAGES},
     creations::StoredCreation,
     facts::{StoredOwner, StoredVersion},
@@ -47,6 +49,7 @@ pub use self::{
     lock::NamedLock,
     retention::ExpiredChat,
 };
+use self::{connect::Connector, pool::Pool};
 use crate::{
     domain::{Message, MessageKey},
     stores::{

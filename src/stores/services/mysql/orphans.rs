@@ -12,8 +12,9 @@ use super::{
     Mysql,
     pool::Connection,
     recount::RECOUNT,
+    restamp::{Revisions, take_revision},
     rows::{app_id, unsigned},
-    store::Origin,
+    store::{Origin, insert_chats},
 };
 use crate::{
     domain::{AppId, Application, Chat, ChatKey, LOST_USERNAME, Revision},
@@ -57,6 +58,7 @@ impl Row {
                 number: unsigned(self.number),
             },
             messages_count: None,
+            deleted_up_to: 0,
             revision: Revision(unsigned(self.revision)),
             created_at: self.created_at.and_utc(),
             deleted_at: None,
@@ -150,19 +152,28 @@ impl Mysql {
         call!("records", "adopt_applications").timed(adopt).await
     }
 
-    /// Creates the missing rows of chats, except in deleted applications, in any epoch: counters do not give their numbers out again.
-    pub async fn adopt_chats(&self, chats: &[Chat]) -> Result<()> {
-        if chats.is_empty() {
-            return Ok(());
-        }
-        let adopt = async {
-            let epoch = self.epoch().await?;
-            for one in chats.chunks(1) {
-                or_log_rejection(self.insert_chats(epoch, one, &[], Origin::Adoption).await)?;
-            }
-            Ok(())
+    /// Creates the missing row of a chat, with a new revision, unless its application is deleted.
+    pub async fn adopt_chat(
+        &self,
+        chat: &Chat,
+        epoch: u64,
+        revisions: impl Revisions,
+    ) -> Result<()> {
+        let adopt = async |connection: &mut Connection| {
+            let revision = match take_revision(connection, epoch, &revisions).await? {
+                Ok(revision) => revision,
+                Err(error) => return Ok(Err(error)),
+            };
+            let chat = Chat {
+                revision,
+                ..chat.clone()
+            };
+            insert_chats(connection, &[&chat], &[], Origin::Adoption).await?;
+            Ok(Ok(()))
         };
-        call!("records", "adopt_chats").timed(adopt).await
+        let adopt = self.pool.transaction(adopt);
+        let adopted = call!("records", "adopt_chats").timed(adopt).await;
+        or_log_rejection(adopted.flatten())
     }
 }
 

@@ -10,6 +10,7 @@ use diesel_async::RunQueryDsl;
 use super::{
     Mysql, keys,
     pool::Connection,
+    restamp::{Revisions, take_revision},
     rows::{app_id, signed, time_literal, unsigned},
 };
 use crate::{
@@ -104,7 +105,14 @@ impl Mysql {
     }
 
     /// Deletes the first messages of a chat that were created before `cutoff`, up to `limit` of them, by moving its mark.
-    pub async fn move_mark(&self, chat: ChatKey, cutoff: Timestamp, limit: usize) -> Result<()> {
+    pub async fn move_mark(
+        &self,
+        chat: ChatKey,
+        cutoff: Timestamp,
+        limit: usize,
+        epoch: u64,
+        revisions: impl Revisions,
+    ) -> Result<()> {
         let ChatKey { app, number } = chat;
         let query = format!(
             "SELECT m.number, m.revision, m.created_at < {} AS is_old FROM messages m \
@@ -118,12 +126,17 @@ impl Mysql {
         };
         let mark = unsigned(last.number);
         let write = async |connection: &mut Connection| {
-            move_mark(connection, chat, mark).await?;
+            let revision = match take_revision(connection, epoch, &revisions).await? {
+                Ok(revision) => revision,
+                Err(error) => return Ok(Err(error)),
+            };
+            move_mark(connection, chat, mark, revision).await?;
             failpoints::hit("before_commit");
-            Ok(())
+            Ok(Ok(()))
         };
         let write = self.pool.transaction(write);
-        call!("records", "move_mark").timed(write).await
+        let moved = call!("records", "move_mark").timed(write).await;
+        moved.flatten()
     }
 
     /// Returns up to `limit` messages of a chat that its mark covers, without content, as deleted at `at`.
@@ -173,9 +186,14 @@ impl Mysql {
     }
 }
 
-/// Moves the mark of a chat, with the count, the idempotency keys and the log. Store transactions hold a shared lock of the
+/// Moves the mark of a chat, with its revision, the count, the idempotency keys and the log. Store transactions hold a shared lock of the
 /// chat, so each of them either is counted here, or leaves out what the mark covers.
-async fn move_mark(connection: &mut Connection, chat: ChatKey, mark: Number) -> QueryResult<()> {
+async fn move_mark(
+    connection: &mut Connection,
+    chat: ChatKey,
+    mark: Number,
+    revision: Revision,
+) -> QueryResult<()> {
     let ChatKey { app, number } = chat;
     let of_chat = format!("app = '{app}' AND number = {number}");
     let former: Option<Mark> = sql_query(format!(
@@ -192,7 +210,10 @@ async fn move_mark(connection: &mut Connection, chat: ChatKey, mark: Number) -> 
         format!("app = '{app}' AND chat = {number} AND number > {former} AND number <= {mark}");
     for statement in [
         // First, because it waits for the store transactions that do not know of it.
-        format!("UPDATE chats SET deleted_up_to = {mark} WHERE {of_chat}"),
+        format!(
+            "UPDATE chats SET deleted_up_to = {mark}, revision = {} WHERE {of_chat}",
+            revision.0
+        ),
         format!(
             "INSERT INTO messages_count_deltas (app, chat, delta) \
              SELECT app, chat, -COUNT(*) FROM messages WHERE {covered} AND deleted_at IS NULL GROUP BY app, chat"

@@ -83,6 +83,7 @@ pub struct ChatRow {
     created_at: NaiveDateTime,
     inserted_by: i64,
     deleted_at: Option<NaiveDateTime>,
+    deleted_up_to: i64,
 }
 
 impl ChatRow {
@@ -96,6 +97,7 @@ impl ChatRow {
             created_at: chat.created_at.naive_utc(),
             inserted_by: batch,
             deleted_at: chat.deleted_at.map(|time| time.naive_utc()),
+            deleted_up_to: signed(chat.deleted_up_to),
         }
     }
 
@@ -107,6 +109,7 @@ impl ChatRow {
                 number: unsigned(self.number),
             },
             messages_count: self.messages_count.map(unsigned),
+            deleted_up_to: unsigned(self.deleted_up_to),
             revision: Revision(unsigned(self.revision)),
             created_at: self.created_at.and_utc(),
             deleted_at: self.deleted_at.map(|time| time.and_utc()),

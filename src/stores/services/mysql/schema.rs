@@ -59,6 +59,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    history (epoch) {
+        epoch -> BigInt,
+        mark -> BigInt,
+        start -> BigInt,
+        continues -> Bool,
+    }
+}
+
+diesel::table! {
     index_build (id) {
         id -> BigInt,
         target -> Text,

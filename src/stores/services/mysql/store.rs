@@ -113,8 +113,7 @@ impl Mysql {
                 let (deleted, new): (Vec<_>, Vec<_>) =
                     all.partition(|one| one.deleted_at.is_some());
                 let store = async {
-                    self.insert_chats(epoch, &new, &keys, Origin::Creation)
-                        .await?;
+                    self.insert_chats(epoch, &new, &keys).await?;
                     self.delete_chats(epoch, &deleted, &keys).await
                 };
                 call!("records", "store_chats").timed(store).await
@@ -171,44 +170,17 @@ impl Mysql {
         epoch: u64,
         new: &[Chat],
         keyed: &[KeyedCreation],
-        origin: Origin,
     ) -> Result<()> {
         if new.is_empty() {
             return Ok(());
         }
-        let batch = new_batch();
         let mut new: Vec<&Chat> = new.iter().collect();
         new.sort_by_key(|chat| chat.key);
         let store = async |connection: &mut Connection| {
             if !hold_epoch(connection, epoch).await? {
                 return Ok(false);
             }
-            let all = new.iter().map(|chat| chat.key);
-            let parents = Parents::of_chats(connection, all, Hold::Shared).await?;
-            let new = new.iter().filter(|chat| !parents.chat_is_deleted(chat.key));
-            let rows: Vec<ChatRow> = new.clone().map(|chat| ChatRow::new(chat, batch)).collect();
-            let touched: Vec<ChatKey> = new.map(|chat| chat.key).collect();
-            if rows.is_empty() {
-                return Ok(true);
-            }
-            diesel::insert_into(chats::table)
-                .values(&rows)
-                .on_conflict(DuplicatedKeys)
-                .do_update()
-                .set((
-                    chats::created_at.eq(created_at(origin)),
-                    chats::revision.eq(newer::<BigInt>("revision")),
-                ))
-                .execute(connection)
-                .await?;
-            sql_query(format!(
-                "INSERT INTO chats_count_deltas (app, delta) \
-                 SELECT app, COUNT(*) FROM chats WHERE {} AND inserted_by = {batch} GROUP BY app",
-                keys::chats(&touched)
-            ))
-            .execute(connection)
-            .await?;
-            insert_idempotency_keys(connection, &parents, keyed).await?;
+            insert_chats(connection, &new, keyed, Origin::Creation).await?;
             failpoints::hit("before_commit");
             Ok(true)
         };
@@ -265,6 +237,42 @@ impl Mysql {
         failpoints::hit("after_commit");
         Ok(())
     }
+}
+
+/// Inserts the rows of chats that are not deleted, with their count and their idempotency keys.
+pub(super) async fn insert_chats(
+    connection: &mut Connection,
+    new: &[&Chat],
+    keyed: &[KeyedCreation],
+    origin: Origin,
+) -> QueryResult<()> {
+    let batch = new_batch();
+    let all = new.iter().map(|chat| chat.key);
+    let parents = Parents::of_chats(connection, all, Hold::Shared).await?;
+    let new = new.iter().filter(|chat| !parents.chat_is_deleted(chat.key));
+    let rows: Vec<ChatRow> = new.clone().map(|chat| ChatRow::new(chat, batch)).collect();
+    let touched: Vec<ChatKey> = new.map(|chat| chat.key).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    diesel::insert_into(chats::table)
+        .values(&rows)
+        .on_conflict(DuplicatedKeys)
+        .do_update()
+        .set((
+            chats::created_at.eq(created_at(origin)),
+            chats::revision.eq(newer::<BigInt>("revision")),
+        ))
+        .execute(connection)
+        .await?;
+    sql_query(format!(
+        "INSERT INTO chats_count_deltas (app, delta) \
+         SELECT app, COUNT(*) FROM chats WHERE {} AND inserted_by = {batch} GROUP BY app",
+        keys::chats(&touched)
+    ))
+    .execute(connection)
+    .await?;
+    insert_idempotency_keys(connection, &parents, keyed).await
 }
 
 async fn upsert(connection: &mut Connection, rows: &[MessageRow]) -> QueryResult<usize> {

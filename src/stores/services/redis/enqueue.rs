@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     CounterKey, Fact, Redis, Stamp, Stored, Subject, connection::ConnectionClass, failed, read_id,
-    scripts::ScriptCall,
+    read_number, scripts::ScriptCall,
 };
 use crate::{
     domain::{
@@ -206,9 +206,4 @@ fn accepted(number: &str, id: &str) -> Result<Enqueued> {
         number: read_number(number)?,
         revision: read_id(id)?,
     })
-}
-
-fn read_number(number: &str) -> Result<u64> {
-    let read = number.parse();
-    read.map_err(|_| failed(format!("{number:?} is no number")))
 }

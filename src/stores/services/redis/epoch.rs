@@ -49,6 +49,8 @@ pub(super) struct EpochState {
     server: String,
     /// Format of the program that began it; 0 if there is no epoch.
     format: u64,
+    /// The counter of accepted writes.
+    counter: u64,
 }
 
 impl Redis {
@@ -119,7 +121,11 @@ impl Redis {
         let is_older_format = current.is_some() && state.format < FORMAT;
         // Counters may then be above what the rows hold.
         let unverified = is_older_format || current.max(above) > Some(stored) || above.is_some();
-        let epoch = self.mysql.raise_epoch(at_least).await?;
+        // A server that lost the last writes before it restarted, or took over without them, kept all that came before.
+        let kept = current
+            .filter(|_| !is_older_format && above.is_none())
+            .map(|epoch| Revision(epoch << 40 | state.counter));
+        let epoch = self.mysql.raise_epoch(at_least, kept).await?;
         failpoints::hit("epoch_raised");
         let mut begin = cmd("EVAL");
         begin.arg(BEGIN).arg(1).arg(&self.settings.prefix);
@@ -183,14 +189,15 @@ impl Redis {
         read.arg(STATE).arg(1).arg(&self.settings.prefix);
         let response = self
             .connections
-            .query::<(String, String, String)>(ConnectionClass::Shared, &read);
-        let (epoch, server, format) = response
+            .query::<(String, String, String, String)>(ConnectionClass::Shared, &read);
+        let (epoch, server, format, counter) = response
             .await?
             .map_err(|error| unavailable(&error.to_string()))?;
         let state = EpochState {
             epoch: epoch.parse().ok(),
             server,
             format: format.parse().unwrap_or_default(),
+            counter: counter.parse().unwrap_or_default(),
         };
         match format::check(STORE, state.format) {
             Err(error @ Error::Newer { .. }) => Err(error),

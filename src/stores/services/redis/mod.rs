@@ -4,6 +4,7 @@
 
 mod applications;
 mod call;
+mod changes;
 mod connection;
 mod counter;
 mod diagnose;
@@ -29,6 +30,7 @@ use url::Url;
 
 pub use self::{
     applications::ChatCount,
+    changes::QueuedChanges,
     counter::{Counter, CounterKey},
     enqueue::{EncodedWrite, Limits, Offered},
     erase::{ErasedJobs, JobScan},
@@ -116,6 +118,11 @@ impl Redis {
 
 fn read_id(id: &str) -> Result<Revision> {
     Revision::parse(id).ok_or_else(|| failed(format!("{id:?} is no job id")))
+}
+
+fn read_number(number: &str) -> Result<u64> {
+    let read = number.parse();
+    read.map_err(|_| failed(format!("{number:?} is no number")))
 }
 
 fn read_change(id: &str, payload: &str) -> Result<Change> {

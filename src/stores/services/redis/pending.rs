@@ -6,7 +6,8 @@ use super::{
 };
 use crate::{
     domain::{
-        AppId, Change, Chat, ChatKey, Message, MessageKey, Page, number::MAX_NUMBER, page::Part,
+        AppId, Change, Chat, ChatKey, Message, MessageKey, Page, Revision, number::MAX_NUMBER,
+        page::Part,
     },
     stores::{
         Result,
@@ -37,7 +38,12 @@ impl<T> Queued<T> {
 }
 
 /// Reads the status of items that belong to the owner of a counter.
-fn read_status<T>(status: &str, owner: CounterKey, stamp: Stamp, items: T) -> Result<Queued<T>> {
+pub(super) fn read_status<T>(
+    status: &str,
+    owner: CounterKey,
+    stamp: Stamp,
+    items: T,
+) -> Result<Queued<T>> {
     match status {
         "ok" => Ok(Queued::Read(items)),
         "missing" => Ok(Queued::ParentDeleted),
@@ -97,6 +103,20 @@ impl Redis {
         });
         let part = Part::read(page, changes)?;
         read_status(status, owner, stamp, part)
+    }
+
+    /// The last write to a message before `id` that is not stored yet.
+    pub async fn write_before(&self, key: MessageKey, id: Revision) -> Result<Option<Message>> {
+        let mut command = ScriptCall::new(|scripts| &scripts.before);
+        command.arg(key.chat.to_string()).arg(key.number);
+        command.arg(id.to_string());
+        let call = call!("queue", "write_before");
+        let response = self.call(call, ConnectionClass::Shared, &command).await?;
+        match &response[..] {
+            [] => Ok(None),
+            [id, payload] => Ok(read_change(id, payload)?.into_message()),
+            other => Err(failed(format!("the write before is {other:?}"))),
+        }
     }
 
     /// The newest write to each of these messages that is not stored yet, in their order.

@@ -105,6 +105,10 @@ scripts! {
     counter: READ_ONLY;
     pending: READ_ONLY;
     newest: READ_ONLY;
+    before: READ_ONLY;
+    changes: READ_ONLY;
+    revision: ALLOW_OOM;
+    last_revisions: READ_ONLY;
     applications: READ_ONLY;
     chat_counts: READ_ONLY;
     claim: ALLOW_OOM;

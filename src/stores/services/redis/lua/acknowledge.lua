@@ -10,7 +10,7 @@ local held = redis.call('SMISMEMBER', lease, unpack(ids))
 local action, entity = string.match(ARGV[1], '^(%l+)_(%l+):')
 -- The creation of a message is the first write to it, so there is no older pending write.
 local is_first = action == 'create'
-local done, found_by, letters, newest, apps = {}, {}, {}, {}, {}
+local done, found_by, letters, newest, apps, changes = {}, {}, {}, {}, {}, {}
 for k, id in ipairs(ids) do
   if held[k] == 1 then
     local pending, number, key = p .. ARGV[4 * k - 1], ARGV[4 * k], ARGV[4 * k + 1]
@@ -22,13 +22,20 @@ for k, id in ipairs(ids) do
       local superseded = found_by[pending] or {}
       found_by[pending] = superseded
       superseded[#superseded + 1] = id
+      local key = p .. 'changes:' .. string.match(ARGV[4 * k - 1], '^pending:(%x+)')
+      local stored = changes[key] or {}
+      changes[key] = stored
+      stored[#stored + 1] = id
       if not is_first then
         -- Older writes are superseded: if they stayed, readers would take one for the newest pending write.
         for _, other in ipairs(redis.call('ZRANGEBYSCORE', pending, number, number)) do
           if other < id then
             superseded[#superseded + 1] = other
             -- A dead letter would keep what was deleted.
-            if action == 'delete' and redis.call('ZREM', p .. 'dead', other) == 1 then letters[#letters + 1] = other end
+            if action == 'delete' and redis.call('ZREM', p .. 'dead', other) == 1 then
+              letters[#letters + 1] = other
+              stored[#stored + 1] = other
+            end
           end
         end
         local owner = string.sub(ARGV[4 * k - 1], #'pending:' + 1)
@@ -68,6 +75,9 @@ local function in_parts(values, call)
 end
 for pending, superseded in pairs(found_by) do
   in_parts(superseded, function(...) redis.call('ZREM', pending, ...) end)
+end
+for key, stored in pairs(changes) do
+  in_parts(stored, function(...) redis.call('ZREM', key, ...) end)
 end
 in_parts(done, function(...) redis.call('SREM', lease, ...) end)
 in_parts(letters, function(...) redis.call('HDEL', p .. 'dead_kinds', ...) end)

@@ -6,7 +6,7 @@
 --                              this one may be above what MySQL holds. Missing: Redis was emptied. Programs
 --                              before format 2 keep a string here, and the server in the key master
 --   revision                   counter of accepted writes
---   app:<app>                  hash: epoch, n = chats given out, job = its creation while that is not stored; deleted_chats
+--   app:<app>                  hash: epoch, n = chats given out, last = id of the last write, job = its creation while that is not stored; deleted_chats
 --                              = deleted chats that MySQL holds, missing while that is not known; deletions_stored = time since
 --                              which facts about their number are refused; deleted, keep, idle: see below
 --   chat:<app>:<chat>          hash: epoch, n = messages given out; deleted = id of the job that deletes it; keep = 1: MySQL does
@@ -19,6 +19,7 @@
 --   jobs                       hash: id -> payload, for every accepted write that is not stored yet
 --   pending:<app>              sorted set: ids of chats not stored yet, by chat number
 --   pending:<app>:<chat>       sorted set: ids of writes to messages not stored yet, by message number
+--   changes:<app>              sorted set: ids of writes to chats and messages not stored yet, all of score 0
 --   pending_applications       sorted set: ids of creations of applications not stored yet, all of score 0
 --   queue:<kind>               list of ids, the oldest at the right end
 --   alone:<kind>               list of ids whose claimers crashed twice, claimed one at a time
@@ -50,6 +51,9 @@ local function is_unverified(epoch)
   local before = redis.call('HGET', p .. 'epoch', 'unverified')
   return before and tonumber(epoch or 0) < tonumber(before)
 end
+
+-- Keeps the last revision of an application, by which followers notice a change.
+local function set_last(app, id) redis.call('HSET', p .. 'app:' .. app, 'last', id) end
 
 -- The kind that a payload names. Its text comes last, and quotes in it are escaped.
 local function kind_of(payload) return payload and string.match(payload, '"kind":"([^"]+)"') or '' end

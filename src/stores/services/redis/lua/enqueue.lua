@@ -20,8 +20,8 @@ local id_format = epoch_digits .. '%010x'
 
 -- Of each counter {epoch, numbers given out, changed, deleted}; of each application whether it is deleted; of each sorted
 -- set number, id …; of all jobs id, payload …; of each kind its ids; of each idempotency key what was created with it; of those
--- that are new key, value ….
-local counters, deleted_apps, pending, jobs, queues, creations, new_keys = {}, {}, {}, {}, {}, {}, {}
+-- that are new key, value …; of each application that changes the id of its last write.
+local counters, deleted_apps, pending, jobs, queues, creations, new_keys, last_of = {}, {}, {}, {}, {}, {}, {}, {}
 
 local function flush()
   for counter_key, counter in pairs(counters) do
@@ -216,12 +216,16 @@ local function enqueue(key, body, kind, app, chat, number, details, fact, member
       if entity == 'application' then deleted_apps[app] = id end
     end
   end
-  if found_by then add_pending(found_by, number, id) end
+  if found_by then
+    add_pending(found_by, number, id)
+    add_pending(p .. 'changes:' .. app, 0, id)
+  end
   jobs[#jobs + 1] = id
   jobs[#jobs + 1] = '{"at":' .. at .. ',"number":' .. number .. ',' .. extra .. members
   local queue = list_of(queues, kind)
   queue[#queue + 1] = id
   capacity = capacity - 1
+  last_of[app] = id
   return 'ok', number, id
 end
 
@@ -233,5 +237,6 @@ for i = 3, #ARGV, 7 do
   outcomes[#outcomes + 1] = id or ''
 end
 flush()
+for app, id in pairs(last_of) do set_last(app, id) end
 if #new_keys > 0 then redis.call('MSET', unpack(new_keys)) end
 return outcomes

@@ -16,6 +16,7 @@ local function remove(id, kind, of_chat, number, payload)
     if redis.call('HGET', p .. 'app:' .. app, 'job') == id then redis.call('HDEL', p .. 'app:' .. app, 'job') end
   else
     redis.call('ZREM', p .. 'pending:' .. app .. (of_chat and ':' .. of_chat or ''), id)
+    redis.call('ZREM', p .. 'changes:' .. app, id)
   end
   local key = string.match(payload, '"idempotency":"(%x+)"')
   if key then redis.call('DEL', p .. 'key:' .. key) end

@@ -1,0 +1,257 @@
+//! Changes of an application: their order, and the cursors with which clients continue.
+
+use std::{collections::BTreeSet, fmt};
+
+use data_encoding::BASE64URL_NOPAD;
+
+use super::{AppId, Chat, ChatKey, Message, MessageKey, Number, Revision, page::Item as _};
+
+/// Random number of a part of the history. Two parts that differ have different marks, also if they gave the same revisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HistoryMark(pub u64);
+
+/// Place in the history of an application's changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    /// The application.
+    pub app: AppId,
+    /// The part of the history in which the cursor was given.
+    pub mark: HistoryMark,
+    /// Changes up to this revision were seen.
+    pub revision: Revision,
+}
+
+impl Cursor {
+    /// Number of bytes.
+    const BYTES: usize = 20;
+
+    /// Parses what [`fmt::Display`] writes; any other text is no cursor.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
+        let bytes: [u8; Self::BYTES] = bytes.try_into().ok()?;
+        let [app, numbers @ ..] = bytes.as_chunks::<4>().0 else {
+            return None;
+        };
+        let number = |high: [u8; 4], low: [u8; 4]| {
+            u64::from(u32::from_be_bytes(high)) << 32 | u64::from(u32::from_be_bytes(low))
+        };
+        let [mark_high, mark_low, high, low] = *numbers else {
+            return None;
+        };
+        Some(Self {
+            app: AppId(u32::from_be_bytes(*app)),
+            mark: HistoryMark(number(mark_high, mark_low)),
+            revision: Revision(number(high, low)),
+        })
+    }
+}
+
+/// 27 characters of `A-Z`, `a-z`, `0-9`, `-` and `_`.
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut bytes = [0; Self::BYTES];
+        bytes[..4].copy_from_slice(&self.app.0.to_be_bytes());
+        bytes[4..12].copy_from_slice(&self.mark.0.to_be_bytes());
+        bytes[12..].copy_from_slice(&self.revision.0.to_be_bytes());
+        f.write_str(&BASE64URL_NOPAD.encode(&bytes))
+    }
+}
+
+/// Part of the history: an epoch on the services, a run of the program on a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryPart {
+    /// Its mark.
+    pub mark: HistoryMark,
+    /// The last revision given out before it.
+    pub start: Revision,
+    /// Tells whether it continues the part before it: what that accepted up to `start` was kept.
+    pub continues: bool,
+}
+
+impl Cursor {
+    /// Tells whether everything that was seen with the cursor is still part of the history. `parts` are that of the cursor, if
+    /// it is known, and all later ones; `last` is the last revision given out.
+    pub fn is_valid(&self, parts: &[HistoryPart], last: Revision) -> bool {
+        let Some((own, later)) = parts.split_first() else {
+            return false;
+        };
+        let end = later.first().map_or(last, |next| next.start);
+        own.mark == self.mark && later.iter().all(|part| part.continues) && self.revision <= end
+    }
+}
+
+/// Where a client continues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// At the first change.
+    Beginning,
+    /// After the last change.
+    Now,
+    /// After a cursor.
+    After(Cursor),
+}
+
+impl Since {
+    /// Parses `0`, `now`, or a cursor.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "0" => Some(Self::Beginning),
+            "now" => Some(Self::Now),
+            cursor => Cursor::parse(cursor).map(Self::After),
+        }
+    }
+}
+
+impl fmt::Display for Since {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Beginning => f.write_str("0"),
+            Self::Now => f.write_str("now"),
+            Self::After(cursor) => cursor.fmt(f),
+        }
+    }
+}
+
+/// Requested part of the changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangesPage {
+    /// Where it begins.
+    pub since: Since,
+    /// Maximum number of changes, at least 1.
+    pub limit: usize,
+    /// Maximum size of the texts in bytes: the change that exceeds it is the last one.
+    pub bytes: usize,
+    /// The only chats whose changes are wanted; `None` for all.
+    pub chats: Option<BTreeSet<Number>>,
+}
+
+impl ChangesPage {
+    /// Tells whether changes of a chat are wanted.
+    pub fn holds(&self, chat: Number) -> bool {
+        self.chats
+            .as_ref()
+            .is_none_or(|chats| chats.contains(&chat))
+    }
+}
+
+/// Present state of something that changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed {
+    /// A chat that exists.
+    Chat(Chat),
+    /// A chat that is deleted, with all its messages.
+    DeletedChat(ChatKey),
+    /// A message that exists.
+    Message(Message),
+    /// A message that is deleted.
+    DeletedMessage(MessageKey),
+}
+
+impl Changed {
+    /// The present state of a chat.
+    pub fn chat(chat: Chat) -> Self {
+        match chat.deleted_at {
+            None => Self::Chat(chat),
+            Some(_) => Self::DeletedChat(chat.key),
+        }
+    }
+
+    /// The present state of a message.
+    pub fn message(message: Message) -> Self {
+        match message.deleted_at {
+            None => Self::Message(message),
+            Some(_) => Self::DeletedMessage(message.key),
+        }
+    }
+
+    /// Size of its texts in bytes.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Message(message) => message.size(),
+            Self::Chat(_) | Self::DeletedChat(_) | Self::DeletedMessage(_) => 0,
+        }
+    }
+}
+
+/// Changes in their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    /// The changes.
+    pub items: Vec<Changed>,
+    /// Where the next request continues.
+    pub next: Since,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CURSOR: Cursor = Cursor {
+        app: AppId(0xdec9_69c6),
+        mark: HistoryMark(0x0123_4567_89ab_cdef),
+        revision: Revision(3 << 40 | 77),
+    };
+
+    #[test]
+    fn cursors_are_read_back() {
+        for cursor in [
+            CURSOR,
+            Cursor {
+                app: AppId(0),
+                mark: HistoryMark(u64::MAX),
+                revision: Revision(u64::MAX),
+            },
+        ] {
+            let text = cursor.to_string();
+            assert_eq!(text.len(), 27);
+            assert_eq!(Since::parse(&text), Some(Since::After(cursor)));
+        }
+        assert_eq!(Since::parse("0"), Some(Since::Beginning));
+        assert_eq!(Since::parse("now"), Some(Since::Now));
+    }
+
+    #[test]
+    fn cursor_is_valid_as_long_as_what_was_seen_with_it_is_kept() {
+        let part = |mark, start, continues| HistoryPart {
+            mark: HistoryMark(mark),
+            start: Revision(start),
+            continues,
+        };
+        let cursor = |mark, revision| Cursor {
+            app: AppId(1),
+            mark: HistoryMark(mark),
+            revision: Revision(revision),
+        };
+        let own = part(1, 0, false);
+        assert!(cursor(1, 50).is_valid(&[own], Revision(50)));
+        assert!(!cursor(1, 51).is_valid(&[own], Revision(50)), "the future");
+        assert!(!cursor(2, 10).is_valid(&[own], Revision(50)), "unknown");
+        assert!(!cursor(2, 10).is_valid(&[], Revision(50)), "unknown");
+        let continued = [own, part(3, 40, true), part(4, 60, true)];
+        assert!(cursor(1, 40).is_valid(&continued, Revision(90)));
+        // A copy of the file was restored that had accepted less.
+        assert!(!cursor(1, 41).is_valid(&continued, Revision(90)));
+        let lost = [own, part(3, 40, true), part(4, 60, false)];
+        assert!(!cursor(1, 10).is_valid(&lost, Revision(90)));
+    }
+
+    #[test]
+    fn no_other_text_is_a_cursor() {
+        let text = CURSOR.to_string();
+        for wrong in [
+            "",
+            "1",
+            "Now",
+            &text[1..],
+            &format!("{text}A"),
+            &format!("{text}="),
+            &text.replace(&text[..1], "+"),
+            &text.replace(&text[..1], "é"),
+        ] {
+            assert_eq!(Since::parse(wrong), None, "{wrong}");
+        }
+        // The last character holds four bits that must be zero.
+        let last = if text.ends_with('B') { 'C' } else { 'B' };
+        assert_eq!(Since::parse(&format!("{}{last}", &text[..26])), None);
+    }
+}
