@@ -17,13 +17,15 @@ pub struct Cursor {
     pub app: AppId,
     /// The part of the history in which the cursor was given.
     pub mark: HistoryMark,
-    /// Changes up to this revision were seen.
+    /// Changes up to this revision were returned.
     pub revision: Revision,
+    /// The last revision given out when their states were read. A state may be that of a later write than `revision`.
+    pub seen: Revision,
 }
 
 impl Cursor {
     /// Number of bytes.
-    const BYTES: usize = 20;
+    const BYTES: usize = 28;
 
     /// Parses what [`fmt::Display`] writes; any other text is no cursor.
     pub fn parse(text: &str) -> Option<Self> {
@@ -35,48 +37,44 @@ impl Cursor {
         let number = |high: [u8; 4], low: [u8; 4]| {
             u64::from(u32::from_be_bytes(high)) << 32 | u64::from(u32::from_be_bytes(low))
         };
-        let [mark_high, mark_low, high, low] = *numbers else {
+        let [mark_high, mark_low, high, low, seen_high, seen_low] = *numbers else {
             return None;
         };
         Some(Self {
             app: AppId(u32::from_be_bytes(*app)),
             mark: HistoryMark(number(mark_high, mark_low)),
             revision: Revision(number(high, low)),
+            seen: Revision(number(seen_high, seen_low)),
         })
     }
 }
 
-/// 27 characters of `A-Z`, `a-z`, `0-9`, `-` and `_`.
+/// 38 characters of `A-Z`, `a-z`, `0-9`, `-` and `_`.
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut bytes = [0; Self::BYTES];
         bytes[..4].copy_from_slice(&self.app.0.to_be_bytes());
         bytes[4..12].copy_from_slice(&self.mark.0.to_be_bytes());
-        bytes[12..].copy_from_slice(&self.revision.0.to_be_bytes());
+        bytes[12..20].copy_from_slice(&self.revision.0.to_be_bytes());
+        bytes[20..].copy_from_slice(&self.seen.0.to_be_bytes());
         f.write_str(&BASE64URL_NOPAD.encode(&bytes))
     }
 }
 
-/// Part of the history: an epoch on the services, a run of the program on a file.
+/// Part of the history, an epoch on the services or a run of the program on a file, as the later parts leave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HistoryPart {
-    /// Its mark.
-    pub mark: HistoryMark,
-    /// The last revision given out before it.
-    pub start: Revision,
-    /// Tells whether it continues the part before it: what that accepted up to `start` was kept.
+    /// The last revision that was kept when the next part began; `None` if there is no later part.
+    pub kept: Option<Revision>,
+    /// Tells whether all later parts continue it: each began with what the one before it had accepted, up to some revision.
     pub continues: bool,
 }
 
 impl Cursor {
-    /// Tells whether everything that was seen with the cursor is still part of the history. `parts` are that of the cursor, if
-    /// it is known, and all later ones; `last` is the last revision given out.
-    pub fn is_valid(&self, parts: &[HistoryPart], last: Revision) -> bool {
-        let Some((own, later)) = parts.split_first() else {
-            return false;
-        };
-        let end = later.first().map_or(last, |next| next.start);
-        own.mark == self.mark && later.iter().all(|part| part.continues) && self.revision <= end
+    /// Tells whether everything that was seen with the cursor is still part of the history. `part` is that of its mark; `last`
+    /// is the last revision given out.
+    pub fn is_valid(&self, part: &HistoryPart, last: Revision) -> bool {
+        part.continues && self.revision.max(self.seen) <= part.kept.unwrap_or(last)
     }
 }
 
@@ -190,6 +188,7 @@ mod tests {
         app: AppId(0xdec9_69c6),
         mark: HistoryMark(0x0123_4567_89ab_cdef),
         revision: Revision(3 << 40 | 77),
+        seen: Revision(3 << 40 | 78),
     };
 
     #[test]
@@ -200,10 +199,11 @@ mod tests {
                 app: AppId(0),
                 mark: HistoryMark(u64::MAX),
                 revision: Revision(u64::MAX),
+                seen: Revision(u64::MAX),
             },
         ] {
             let text = cursor.to_string();
-            assert_eq!(text.len(), 27);
+            assert_eq!(text.len(), 38);
             assert_eq!(Since::parse(&text), Some(Since::After(cursor)));
         }
         assert_eq!(Since::parse("0"), Some(Since::Beginning));
@@ -212,27 +212,25 @@ mod tests {
 
     #[test]
     fn cursor_is_valid_as_long_as_what_was_seen_with_it_is_kept() {
-        let part = |mark, start, continues| HistoryPart {
-            mark: HistoryMark(mark),
-            start: Revision(start),
+        let cursor = |revision, seen| Cursor {
+            revision: Revision(revision),
+            seen: Revision(seen),
+            ..CURSOR
+        };
+        let part = |kept: Option<u64>, continues| HistoryPart {
+            kept: kept.map(Revision),
             continues,
         };
-        let cursor = |mark, revision| Cursor {
-            app: AppId(1),
-            mark: HistoryMark(mark),
-            revision: Revision(revision),
-        };
-        let own = part(1, 0, false);
-        assert!(cursor(1, 50).is_valid(&[own], Revision(50)));
-        assert!(!cursor(1, 51).is_valid(&[own], Revision(50)), "the future");
-        assert!(!cursor(2, 10).is_valid(&[own], Revision(50)), "unknown");
-        assert!(!cursor(2, 10).is_valid(&[], Revision(50)), "unknown");
-        let continued = [own, part(3, 40, true), part(4, 60, true)];
-        assert!(cursor(1, 40).is_valid(&continued, Revision(90)));
-        // A copy of the file was restored that had accepted less.
-        assert!(!cursor(1, 41).is_valid(&continued, Revision(90)));
-        let lost = [own, part(3, 40, true), part(4, 60, false)];
-        assert!(!cursor(1, 10).is_valid(&lost, Revision(90)));
+        let last = Revision(90);
+        assert!(cursor(50, 90).is_valid(&part(None, true), last));
+        assert!(
+            !cursor(91, 91).is_valid(&part(None, true), last),
+            "the future"
+        );
+        assert!(cursor(30, 40).is_valid(&part(Some(40), true), last));
+        // A state was returned that is not kept.
+        assert!(!cursor(30, 41).is_valid(&part(Some(40), true), last));
+        assert!(!cursor(10, 10).is_valid(&part(Some(40), false), last));
     }
 
     #[test]
@@ -250,8 +248,8 @@ mod tests {
         ] {
             assert_eq!(Since::parse(wrong), None, "{wrong}");
         }
-        // The last character holds four bits that must be zero.
+        // The last character holds two bits and four zeros.
         let last = if text.ends_with('B') { 'C' } else { 'B' };
-        assert_eq!(Since::parse(&format!("{}{last}", &text[..26])), None);
+        assert_eq!(Since::parse(&format!("{}{last}", &text[..37])), None);
     }
 }

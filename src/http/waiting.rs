@@ -18,37 +18,31 @@ const CHECK: Duration = Duration::from_secs(1);
 /// Pause after a change that was not wanted. A busy application would otherwise be read for each of its writes.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Room for waiting requests.
+/// Waiting requests, and how many more there may be.
 pub struct WaitingRequests {
-    room: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     count: Gauge,
 }
 
 impl WaitingRequests {
-    /// Room for `limits.waiting_requests`.
+    /// None yet, and up to `limits.waiting_requests`.
     pub fn new(limits: &Limits) -> Self {
         Self {
-            room: Arc::new(Semaphore::new(limits.waiting_requests)),
+            permits: Arc::new(Semaphore::new(limits.waiting_requests)),
             count: waiting_requests(),
         }
     }
 
     /// Begins the wait of a request.
-    ///
-    /// # Errors
-    ///
-    /// [`HttpError::TooManyWaiting`] at the limit.
-    pub fn wait(&self, follower: Follower, time: Duration) -> Result<Wait, HttpError> {
-        let room = self.room.clone().try_acquire_owned();
-        let room = room.map_err(|_| HttpError::TooManyWaiting)?;
-        self.count.increment(1.0);
-        Ok(Wait {
+    pub fn wait(&self, follower: Follower, time: Duration) -> Wait {
+        Wait {
             follower,
             end: Instant::now() + time,
             woken: false,
+            permits: self.permits.clone(),
             count: self.count.clone(),
-            _room: room,
-        })
+            waiting: None,
+        }
     }
 }
 
@@ -58,23 +52,50 @@ pub struct Wait {
     end: Instant,
     /// A change ended the last wait.
     woken: bool,
+    permits: Arc<Semaphore>,
     count: Gauge,
-    _room: OwnedSemaphorePermit,
+    /// Held from the first wait on.
+    waiting: Option<Waiting>,
 }
 
-impl Drop for Wait {
+/// A request that counts as waiting.
+struct Waiting {
+    count: Gauge,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Waiting {
     fn drop(&mut self) {
         self.count.decrement(1.0);
     }
 }
 
 impl Wait {
-    /// Waits for the next change. Returns false if there was none in time, or if the process shuts down.
+    /// Checks whether the request may go on to read, after a read that returned nothing before the end.
     ///
     /// # Errors
     ///
     /// The error of the credential, once it is not valid any more.
+    pub async fn goes_on(&self, request: &HttpRequest) -> Result<bool, HttpError> {
+        access::check_again(request.clone()).await?;
+        Ok(Instant::now() < self.end && !self.follower.has_ended())
+    }
+
+    /// Waits for the next change. Returns false if there was none in time, or if the process shuts down.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError::TooManyWaiting`] at the limit; the error of the credential, once it is not valid any more.
     pub async fn changed(&mut self, request: &HttpRequest) -> Result<bool, HttpError> {
+        if self.waiting.is_none() {
+            let permit = self.permits.clone().try_acquire_owned();
+            let permit = permit.map_err(|_| HttpError::TooManyWaiting)?;
+            self.count.increment(1.0);
+            self.waiting = Some(Waiting {
+                count: self.count.clone(),
+                _permit: permit,
+            });
+        }
         if self.woken {
             sleep(PAUSE).await;
         }
@@ -82,17 +103,16 @@ impl Wait {
             let check = self.end.min(Instant::now() + CHECK);
             let changed = tokio::select! {
                 biased;
-                changed = self.follower.changed() => Some(changed),
-                () = sleep_until(check) => None,
+                () = sleep_until(self.end) => false,
+                changed = self.follower.changed() => changed,
+                () = sleep_until(check) => {
+                    access::check_again(request.clone()).await?;
+                    continue;
+                }
             };
             access::check_again(request.clone()).await?;
-            self.woken = changed == Some(true);
-            if let Some(changed) = changed {
-                return Ok(changed);
-            }
-            if Instant::now() >= self.end {
-                return Ok(false);
-            }
+            self.woken = changed;
+            return Ok(changed);
         }
     }
 }

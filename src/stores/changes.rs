@@ -67,11 +67,11 @@ pub fn examine(sources: Vec<Entries>, page: &ChangesPage) -> Examined {
     all.retain(|(revision, _)| end.is_none_or(|end| *revision <= end));
     all.sort_unstable_by_key(|(revision, _)| *revision);
     all.dedup();
-    all.truncate(EXAMINED);
+    cut(&mut all, EXAMINED);
     let is_wanted = |(_, target): &Entry| page.holds(chat_of(*target));
     let mut wanted = all.iter().enumerate().filter(|(_, entry)| is_wanted(entry));
     if let Some((index, _)) = wanted.nth(page.limit.saturating_sub(1)) {
-        all.truncate(index + 1);
+        cut(&mut all, index + 1);
     }
     let last = all.last().map(|(revision, _)| *revision);
     let mut seen = HashSet::new();
@@ -79,6 +79,15 @@ pub fn examine(sources: Vec<Entries>, page: &ChangesPage) -> Examined {
     wanted.retain(|(_, target)| seen.insert(*target));
     wanted.reverse();
     Examined { wanted, last }
+}
+
+/// Cuts entries off after about this number. Entries of the same revision are not cut apart: a cursor would lead past the second.
+/// Programs before format 3 gave a chat that they created anew the revision of its first message.
+fn cut(all: &mut Vec<Entry>, mut count: usize) {
+    while 0 < count && count < all.len() && all[count].0 == all[count - 1].0 {
+        count += 1;
+    }
+    all.truncate(count);
 }
 
 /// The chat that changed, or whose message did.
@@ -135,6 +144,15 @@ mod tests {
                 last: Some(Revision(6))
             }
         );
+    }
+
+    #[test]
+    fn entries_of_the_same_revision_are_not_cut_apart() {
+        let stored = whole(&[message(1, 1, 1), message(2, 1, 2)]);
+        let adopted = whole(&[message(1, 0, 1)]);
+        let examined = examine(vec![stored, adopted], &page(1, None));
+        assert_eq!(examined.wanted.len(), 2);
+        assert_eq!(examined.last, Some(Revision(1)));
     }
 
     #[test]

@@ -70,6 +70,11 @@ impl Followers {
 }
 
 impl Follower {
+    /// Tells whether all waits end.
+    pub fn has_ended(&self) -> bool {
+        self.followers.ended.is_cancelled()
+    }
+
     /// Waits for a change since the follower was created or this last returned true. Returns false when all waits end.
     ///
     /// It may return true without a change. Dropping its future loses nothing.

@@ -99,6 +99,32 @@ async fn wait_goes_on_until_something_wanted_changes(fixture: &Fixture) {
 }
 
 #[apply(on_each_backend!)]
+async fn wait_ends_in_time_beside_changes_that_are_not_wanted(fixture: &Fixture) {
+    let api = fixture.start().await;
+    let app = api.new_app().await;
+    let chat = api.new_chat(&app).await;
+    for _ in 0..1500 / 500 {
+        api.fill(&chat, "more than one read looks at", 500).await;
+    }
+    // From the beginning, and at the end.
+    for after in ["0", "now"] {
+        let waits = tokio::spawn({
+            let (api, path) = (
+                api.client(),
+                format!("{app}/changes?after={after}&wait=1&chat=9"),
+            );
+            async move { api.get(path).await }
+        });
+        while !waits.is_finished() {
+            api.create_message(&chat, "not wanted").await;
+        }
+        let response = waits.await.expect("a response");
+        response.expect_status(200);
+        assert_eq!(chats(&response), [0; 0]);
+    }
+}
+
+#[apply(on_each_backend!)]
 async fn wait_without_a_change_ends_with_the_same_cursor(fixture: &Fixture) {
     let api = fixture.start().await;
     let app = api.new_app().await;

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use confab::domain::{AppId, Changed, ChangesPage, Chat, Kind, Since};
+use confab::{
+    domain::{AppId, Changed, ChangesPage, Chat, Kind, Since, Write},
+    stores::Enqueued,
+};
 
 use crate::{
     support::{Fixture, apply, on_each_backend, on_services},
@@ -130,4 +133,84 @@ async fn adopted_chat_is_a_change(fixture: &Fixture) {
         panic!("{changed:?}");
     };
     assert_eq!(adopted.key, chat);
+}
+
+/// Otherwise a cursor would stay valid after a loss of the later write, whose state was returned.
+#[apply(on_each_backend!)]
+async fn cursor_covers_the_states_that_were_returned(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let chat = stores.new_chat().await;
+    let message = stores.create_message(chat, "before").await;
+    stores.drain().await;
+    let seen = end(&stores, chat.app).await;
+    stores.create_message(chat, "another").await;
+    stores.update_message(message, "after").await;
+    let page = ChangesPage {
+        since: Since::Beginning,
+        limit: 2,
+        bytes: usize::MAX,
+        chats: None,
+    };
+    let changes = stores.backend.changes(chat.app, &page).await;
+    let changes = changes.expect("a response").expect("an application");
+    let [_, Changed::Message(changed)] = &changes.items[..] else {
+        panic!("{changes:?}");
+    };
+    assert_eq!(changed.text, "after");
+    let (Since::After(next), Since::After(seen)) = (changes.next, seen) else {
+        panic!("{changes:?}");
+    };
+    assert!(next.revision <= seen.revision);
+    assert!(next.seen >= changed.revision);
+}
+
+#[apply(on_services!)]
+async fn update_of_a_message_that_retention_removed_is_no_change(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let chat = stores.new_chat().await;
+    let message = stores.create_message(chat, "old").await;
+    stores.drain().await;
+    // Redis keeps a mark of its version for a minute.
+    stores.update_message(message, "edited").await;
+    stores.drain().await;
+    fixture
+        .move_times("messages", -2 * DAY.as_millis() as i64)
+        .await;
+    let expired = stores.backend.expire_messages(DAY, None, 10).await;
+    assert_eq!(expired.expect("a step").messages, 1);
+    let seen = end(&stores, chat.app).await;
+    let late = stores.enqueue(Write::update_message(message, "late")).await;
+    assert!(matches!(late, Ok(Enqueued::Accepted { .. })), "{late:?}");
+    let (changed, next) = changes(&stores, chat.app, seen).await;
+    assert_eq!(changed, []);
+    stores.drain().await;
+    assert_eq!(changes(&stores, chat.app, next).await.0, []);
+}
+
+/// As after a process that was killed between the two steps that begin an epoch.
+#[apply(on_services!)]
+async fn epoch_that_never_began_loses_no_history(fixture: &Fixture) {
+    let stores = TestStores::new(fixture).await;
+    let chat = stores.new_chat().await;
+    let seen = end(&stores, chat.app).await;
+    let services = stores.services().expect("the services");
+    let (last, _) = services.redis.last_accepted().await.expect("a revision");
+    for _ in 0..2 {
+        let raised = services.mysql.raise_epoch(0, Some(last)).await;
+        assert!(raised.expect("raised") > last.epoch());
+    }
+    let another = stores.open_again();
+    let page = ChangesPage {
+        since: seen,
+        limit: 10,
+        bytes: usize::MAX,
+        chats: None,
+    };
+    let changes = another.changes(chat.app, &page).await;
+    let changes = changes
+        .expect("no history was lost")
+        .expect("an application");
+    assert_eq!((changes.items, changes.next), (vec![], seen));
+    let (now, _) = services.redis.last_accepted().await.expect("a revision");
+    assert!(now.epoch() > last.epoch() + 2);
 }

@@ -178,11 +178,12 @@ impl Case<'_> {
                 same("retried", &queue.retry(id).await, &Ok(self.model.retry(id)))
             }
             Step::Kill(ref pick) => {
-                // The discard of a creation is a deletion, which is another write.
-                let Some(id) = self.pick(pick).filter(|id| !self.model.is_creation(*id)) else {
+                // The discard of a creation is a deletion, that of an update another update: these are other writes.
+                let is_alive = |id: &Revision| !self.model.is_dead(*id);
+                let Some(id) = self.pick(pick).filter(is_alive) else {
                     return Ok(());
                 };
-                same("killed", &queue.discard(id).await, &Ok(self.model.kill(id)))
+                same("killed", &queue.discard(id).await, &Ok(false))
             }
             Step::Pause(kind, paused) => {
                 self.model.pause(kind, paused);

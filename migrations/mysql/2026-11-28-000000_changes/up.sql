@@ -24,5 +24,6 @@ CREATE TABLE IF NOT EXISTS history (
   mark BIGINT NOT NULL COMMENT 'random',
   start BIGINT NOT NULL COMMENT 'the last revision given out before it, if it continues',
   continues BOOLEAN NOT NULL COMMENT 'what was accepted up to there was kept',
+  begun BOOLEAN NOT NULL DEFAULT FALSE COMMENT 'Redis has it: before that, nothing is accepted in it',
   UNIQUE KEY by_mark (mark)
 );

@@ -35,8 +35,8 @@ pub async fn ask_discard(id: Path<String>, state: Data<AdminState>) -> HttpResul
     let job = state.maintenance.job(id).await?;
     Maintenance::check_discardable(&job)?;
     let what = html! {
-        "The write that it holds (" code { (job.kind) } " of " code { (job.target) } ") is lost, and its number is not used again. \
-         This cannot be undone."
+        "The write that it holds (" code { (job.kind) } " of " code { (job.target) } ") is lost. What it would have created is deleted; \
+         a message that it would have updated gets its previous text again. This cannot be undone."
     };
     html_response(ask(
         "Discard this job?",

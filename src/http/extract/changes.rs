@@ -62,19 +62,27 @@ impl ChangesQuery {
         Ok(Self { page, wait })
     }
 
-    /// Reserves memory for the changes, and limits them to it.
+    /// Reserves memory for the changes after a place. Returns also the page that fits into it.
     ///
     /// # Errors
     ///
     /// Same as [`ResponseMemory::reserve_page`].
-    pub async fn reserve(&mut self, memory: &ResponseMemory) -> Result<Reservation, HttpError> {
+    pub async fn reserve(
+        &self,
+        memory: &ResponseMemory,
+        since: Since,
+    ) -> Result<(Reservation, ChangesPage), HttpError> {
         /// Upper bound of what a change has besides its texts.
         const CHANGE: usize = 512;
         let reservation = memory.reserve_page().await?;
         let fitting = reservation.bytes() / 2 / CHANGE;
-        self.page.limit = self.page.limit.min(fitting).max(1);
-        self.page.bytes = reservation.bytes() / 2;
-        Ok(reservation)
+        let page = ChangesPage {
+            since,
+            limit: self.page.limit.min(fitting).max(1),
+            bytes: reservation.bytes() / 2,
+            chats: self.page.chats.clone(),
+        };
+        Ok((reservation, page))
     }
 
     fn parameters() -> Vec<Parameter> {

@@ -29,7 +29,7 @@ use crate::{
         "type": "message", "appID": "dec969c6", "chatID": 5, "messageID": 3, "message": "Hi", "sender": "alice",
         "createdAt": "2026-11-23T22:02:53.218Z",
     }],
-    "next": "3snGxgEjRWeJq83vAAADAAAAAE0",
+    "next": "3slpxgEjRWeJq83vAAADAAAAAE0AAAMAAAAATQ",
 }))]
 struct Changes {
     /// The changes. It may be empty before the end.
@@ -211,46 +211,42 @@ impl From<Changed> for Change {
 pub async fn list(
     request: HttpRequest,
     app: AppId,
-    mut query: ChangesQuery,
+    query: ChangesQuery,
     caller: ReqData<Caller>,
     service: Data<Service>,
     memory: Data<ResponseMemory>,
     waiting: Data<WaitingRequests>,
 ) -> HttpResult {
     // Before the first read, so that no change is between that and the wait.
-    let mut wait = match query.wait.is_zero() {
-        true => None,
-        false => Some(waiting.wait(service.follow(app), query.wait)?),
-    };
+    let mut wait = (!query.wait.is_zero()).then(|| waiting.wait(service.follow(app), query.wait));
+    let mut since = query.page.since;
     loop {
-        let reservation = query.reserve(&memory).await?;
-        let changes = service
-            .changes(app, query.page.clone(), caller.granted_chats())
-            .await?;
-        if changes.items.is_empty()
-            && let Some(wait) = &mut wait
-        {
-            drop(reservation);
-            let is_end = changes.next == query.page.since;
-            query.page.since = changes.next;
-            if !is_end || wait.changed(&request).await? {
-                continue;
-            }
-            return Ok(respond(changes, None));
+        let (reservation, page) = query.reserve(&memory, since).await?;
+        let changes = service.changes(app, page, caller.granted_chats()).await?;
+        let Some(waits) = wait.as_mut().filter(|_| changes.items.is_empty()) else {
+            return Ok(respond(changes, reservation));
+        };
+        drop(reservation);
+        let is_end = changes.next == since;
+        since = changes.next;
+        let goes_on = match is_end {
+            true => waits.changed(&request).await?,
+            false => waits.goes_on(&request).await?,
+        };
+        if !goes_on {
+            // The last read returns what there is.
+            wait = None;
         }
-        return Ok(respond(changes, Some(reservation)));
     }
 }
 
-fn respond(changes: domain::Changes, reservation: Option<Reservation>) -> HttpResponse {
+fn respond(changes: domain::Changes, reservation: Reservation) -> HttpResponse {
     let mut response = HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))
         .json(Changes {
             changes: changes.items.into_iter().map(Change::from).collect(),
             next: changes.next.to_string(),
         });
-    if let Some(reservation) = reservation {
-        response.extensions_mut().insert(reservation);
-    }
+    response.extensions_mut().insert(reservation);
     response
 }

@@ -40,28 +40,44 @@ impl Services {
         };
         let stored = self.mysql.changes(app, known, after, last).await?;
         let StoredChanges {
-            current,
-            parts,
+            mark,
+            part,
             rows: [messages, chats],
         } = stored;
-        let mark = current.ok_or_else(|| unknown_epoch(last))?.mark;
-        let cursor = |revision| {
+        let mark = mark.ok_or_else(|| unknown_epoch(last))?;
+        let cursor = |revision, seen| {
             Since::After(Cursor {
                 app,
                 mark,
                 revision,
+                seen,
             })
         };
         if page.since == Since::Now {
-            let (items, next) = (Vec::new(), cursor(last));
+            let (items, next) = (Vec::new(), cursor(last, last));
             return Ok(Some(Changes { items, next }));
         }
-        if known.is_some_and(|known| !known.is_valid(&parts, last)) {
-            return Err(Error::HistoryLost);
+        match (known, part) {
+            (None, _) => {}
+            // Another process has begun an epoch, and this one does not know of it yet.
+            (Some(_), Some((epoch, _))) if epoch > last.epoch() => {
+                return Err(outdated_epoch(last));
+            }
+            (Some(known), Some((_, part))) if known.is_valid(&part, last) => {}
+            (Some(_), _) => return Err(Error::HistoryLost),
         }
-        let Examined { wanted, last } = examine(vec![writes, messages, chats], page);
+        let Examined {
+            wanted,
+            last: examined,
+        } = examine(vec![writes, messages, chats], page);
+        let Some(examined) = examined else {
+            let (items, next) = (Vec::new(), page.since);
+            return Ok(Some(Changes { items, next }));
+        };
         let (items, cut) = self.changed(&wanted, page.bytes).await?;
-        let next = cut.or(last).map_or(page.since, cursor);
+        // After the states were read.
+        let (seen, _) = self.redis.last_accepted().await?;
+        let next = cursor(cut.unwrap_or(examined), seen);
         Ok(Some(Changes { items, next }))
     }
 
@@ -71,18 +87,20 @@ impl Services {
         wanted: &[Entry],
         limit: usize,
     ) -> Result<(Vec<Changed>, Option<Revision>)> {
-        let (mut items, mut bytes) = (Vec::with_capacity(wanted.len()), 0);
+        let (mut items, mut bytes, mut cut) = (Vec::with_capacity(wanted.len()), 0, None);
         for part in wanted.chunks(READ_AT_ONCE) {
             let states = part.iter().map(|(_, target)| self.state(*target));
             for ((revision, _), state) in part.iter().zip(try_join_all(states).await?) {
                 let Some(changed) = state else {
                     continue;
                 };
+                // Items of the same revision are not cut apart.
+                if bytes > limit && Some(*revision) > cut {
+                    return Ok((items, cut));
+                }
                 bytes += changed.size();
                 items.push(changed);
-                if bytes > limit {
-                    return Ok((items, Some(*revision)));
-                }
+                cut = Some(*revision);
             }
         }
         Ok((items, None))
@@ -118,7 +136,23 @@ impl Services {
         let Some(queued) = self.queued(|| self.newest.call(key)).await? else {
             return Ok(None);
         };
-        Ok(merge::one(queued, self.mysql.message(key).await?))
+        let stored = self.mysql.message(key).await?;
+        // An update without a row: retention may have removed it. The update is dropped when it is stored.
+        if stored.is_none() && queued.as_ref().is_some_and(|one| one.updated_at.is_some()) {
+            let chat = self.mysql.chat(key.chat).await?;
+            if chat.is_some_and(|chat| key.number <= chat.deleted_up_to) {
+                return Ok(None);
+            }
+        }
+        Ok(merge::one(queued, stored))
+    }
+}
+
+/// The error of a process that does not know the current epoch.
+fn outdated_epoch(last: Revision) -> Error {
+    Error::Unavailable {
+        store: "Redis",
+        detail: format!("epoch {} is over", last.epoch()),
     }
 }
 

@@ -84,11 +84,13 @@ fn changes(
         history::current_mark(connection)?,
         history::last_revision(connection)?,
     );
+    // All is read from one state of the file.
     let cursor = |revision| {
         Since::After(Cursor {
             app,
             mark,
             revision,
+            seen: last,
         })
     };
     let after = match page.since {
@@ -106,20 +108,25 @@ fn changes(
     for query in SOURCES {
         sources.push(entries(connection, query, app, after)?);
     }
-    let Examined { wanted, mut last } = examine(sources, page);
-    let (mut items, mut bytes) = (Vec::new(), 0);
+    let Examined {
+        wanted,
+        last: mut examined,
+    } = examine(sources, page);
+    let (mut items, mut bytes, mut cut) = (Vec::new(), 0, None);
     for (revision, target) in wanted {
         let Some(changed) = changed(connection, target)? else {
             continue;
         };
-        bytes += changed.size();
-        items.push(changed);
-        if bytes > page.bytes {
-            last = Some(revision);
+        // Items of the same revision are not cut apart.
+        if bytes > page.bytes && Some(revision) > cut {
+            examined = cut;
             break;
         }
+        bytes += changed.size();
+        items.push(changed);
+        cut = Some(revision);
     }
-    let next = last.map_or(page.since, cursor);
+    let next = examined.map_or(page.since, cursor);
     Ok(Some(Changes { items, next }))
 }
 

@@ -74,19 +74,14 @@ pub(super) fn is_valid(
         return Ok(false);
     };
     // The next part decides, as every later one begins with more.
-    let parts: Vec<(i64, i64)> = history::table
-        .filter(history::number.ge(own))
+    let next = history::table
+        .filter(history::number.gt(own))
         .order(history::number)
-        .select((history::mark, history::start))
-        .limit(2)
-        .load(connection)?;
-    let parts: Vec<HistoryPart> = parts
-        .into_iter()
-        .map(|(mark, start)| HistoryPart {
-            mark: HistoryMark(unsigned(mark)),
-            start: Revision(unsigned(start)),
-            continues: true,
-        })
-        .collect();
-    Ok(cursor.is_valid(&parts, last))
+        .select(history::start);
+    let next: Option<i64> = next.first(connection).optional()?;
+    let part = HistoryPart {
+        kept: next.map(|start| Revision(unsigned(start))),
+        continues: true,
+    };
+    Ok(cursor.is_valid(&part, last))
 }

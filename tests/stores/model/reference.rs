@@ -93,9 +93,9 @@ impl ReferenceModel {
         }
     }
 
-    pub fn is_creation(&self, id: Revision) -> bool {
+    pub fn is_dead(&self, id: Revision) -> bool {
         let job = self.jobs.get(&id);
-        job.is_some_and(|job| job.kind != Kind::UpdateMessage)
+        job.is_some_and(|job| job.state == JobState::Dead)
     }
 
     pub fn count(&self, kind: Kind, state: JobState) -> u64 {
@@ -427,15 +427,6 @@ impl ReferenceModel {
         self.due.entry(kind).or_default().retain(|due| *due != id);
         self.requeue(kind, vec![id]);
         true
-    }
-
-    /// Discards a dead letter.
-    pub fn kill(&mut self, id: Revision) -> bool {
-        let dead = self
-            .jobs
-            .get(&id)
-            .is_some_and(|job| job.state == JobState::Dead);
-        dead && self.jobs.remove(&id).is_some()
     }
 
     /// Puts jobs back before those that were never claimed.

@@ -3,7 +3,7 @@
 use diesel::{
     prelude::*,
     sql_query,
-    sql_types::{BigInt, Bool},
+    sql_types::{BigInt, Bool, Nullable},
 };
 use diesel_async::RunQueryDsl;
 
@@ -23,10 +23,10 @@ use crate::{
 
 /// What MySQL holds of an application's changes.
 pub struct StoredChanges {
-    /// Part of the history that the epoch is; `None` if it is not known.
-    pub current: Option<HistoryPart>,
-    /// The part of the cursor and all later ones, up to the epoch.
-    pub parts: Vec<HistoryPart>,
+    /// Mark of the epoch; `None` if it is not in the history.
+    pub mark: Option<HistoryMark>,
+    /// The cursor's epoch, and the part of the history that it is; `None` if it is not in the history.
+    pub part: Option<(u64, HistoryPart)>,
     /// Rows of messages, and of chats.
     pub rows: [Entries; 2],
 }
@@ -42,23 +42,19 @@ struct EntryRow {
 }
 
 #[derive(QueryableByName)]
-struct PartRow {
+struct MarkRow {
     #[diesel(sql_type = BigInt)]
     mark: i64,
-    #[diesel(sql_type = BigInt)]
-    start: i64,
-    #[diesel(sql_type = Bool)]
-    continues: bool,
 }
 
-impl PartRow {
-    fn read(self) -> HistoryPart {
-        HistoryPart {
-            mark: HistoryMark(unsigned(self.mark)),
-            start: Revision(unsigned(self.start)),
-            continues: self.continues,
-        }
-    }
+#[derive(QueryableByName)]
+struct PartRow {
+    #[diesel(sql_type = BigInt)]
+    epoch: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    kept: Option<i64>,
+    #[diesel(sql_type = Bool)]
+    continues: bool,
 }
 
 impl Mysql {
@@ -71,17 +67,16 @@ impl Mysql {
         last: Revision,
     ) -> Result<StoredChanges> {
         let epoch = last.epoch();
-        let mark = cursor.map(|cursor| signed(cursor.mark.0));
-        let from = match mark {
-            Some(mark) => format!("(SELECT own.epoch FROM history own WHERE own.mark = {mark})"),
-            None => epoch.to_string(),
-        };
-        let parts = format!(
-            "SELECT mark, start, continues FROM history WHERE epoch >= {from} AND epoch <= {epoch} ORDER BY epoch"
-        );
-        // Waits for the changes that take a revision without a job: see `restamp`.
-        let current =
-            format!("SELECT mark, start, continues FROM history WHERE epoch = {epoch} FOR SHARE");
+        // Waits for the changes that take a revision without a job: see `revisions`.
+        let current = format!("SELECT mark FROM history WHERE epoch = {epoch} FOR SHARE");
+        let part = cursor.map(|cursor| {
+            format!(
+                "SELECT own.epoch, (SELECT start FROM history WHERE epoch > own.epoch AND epoch <= {epoch} \
+                 ORDER BY epoch LIMIT 1) AS kept, NOT EXISTS (SELECT 1 FROM history WHERE epoch > own.epoch \
+                 AND epoch <= {epoch} AND NOT continues) AS continues FROM history own WHERE own.mark = {}",
+                signed(cursor.mark.0)
+            )
+        });
         let rows = |columns: &str, table: &str| {
             format!(
                 "SELECT revision, {columns} FROM {table} WHERE app = '{app}' AND revision > {} AND revision <= {} \
@@ -94,17 +89,21 @@ impl Mysql {
             rows("0 AS chat, number", "chats"),
         );
         let read = async |connection: &mut Connection| {
-            let current: Option<PartRow> = sql_query(&current)
-                .get_result(connection)
-                .await
-                .optional()?;
-            let parts: Vec<PartRow> = sql_query(&parts).load(connection).await?;
+            let current = sql_query(&current).get_result::<MarkRow>(connection);
+            let current = current.await.optional()?;
+            let part = match &part {
+                Some(part) => {
+                    let part = sql_query(part).get_result::<PartRow>(connection);
+                    part.await.optional()?
+                }
+                None => None,
+            };
             let messages: Vec<EntryRow> = sql_query(&messages).load(connection).await?;
             let chats: Vec<EntryRow> = sql_query(&chats).load(connection).await?;
-            Ok((current, parts, messages, chats))
+            Ok((current, part, messages, chats))
         };
         let read = self.pool.read(call!("records", "changes"), read);
-        let (current, parts, messages, chats) = read.await?;
+        let (current, part, messages, chats) = read.await?;
         let entry = |row: EntryRow| {
             let (chat, number) = (unsigned(row.chat), unsigned(row.number));
             (
@@ -115,8 +114,14 @@ impl Mysql {
         let entries =
             |rows: Vec<EntryRow>| Entries::limited(rows.into_iter().map(entry).collect(), EXAMINED);
         Ok(StoredChanges {
-            current: current.map(PartRow::read),
-            parts: parts.into_iter().map(PartRow::read).collect(),
+            mark: current.map(|row| HistoryMark(unsigned(row.mark))),
+            part: part.map(|row| {
+                let part = HistoryPart {
+                    kept: row.kept.map(|start| Revision(unsigned(start))),
+                    continues: row.continues,
+                };
+                (unsigned(row.epoch), part)
+            }),
             rows: [entries(messages), entries(chats)],
         })
     }

@@ -27,7 +27,7 @@ impl Mysql {
     /// that was claimed before can be stored. An `at_least` above the current epoch means that the database was restored from
     /// a backup: then the same transaction requests a new search index.
     ///
-    /// The epoch continues the history if the current one is that of `kept`, the last revision that the queue has kept.
+    /// The epoch continues the history if no epoch after that of `kept`, the last revision that the queue has kept, has begun.
     pub async fn raise_epoch(&self, at_least: u64, kept: Option<Revision>) -> Result<u64> {
         let at_least = signed(at_least);
         let mark: i64 = rand::random_range(1..=i64::MAX);
@@ -52,13 +52,23 @@ impl Mysql {
                 .set(state::epoch.eq(epoch))
                 .execute(connection)
                 .await?;
-            let kept = kept.filter(|kept| signed(kept.epoch()) == current);
+            let begun = history::table.filter(history::begun).select(history::epoch);
+            let begun: Option<i64> = begun
+                .order(history::epoch.desc())
+                .first(connection)
+                .await
+                .optional()?;
+            let kept = kept.filter(|kept| {
+                let of = signed(kept.epoch());
+                Some(of) >= begun && of <= current
+            });
             diesel::replace_into(history::table)
                 .values((
                     history::epoch.eq(epoch),
                     history::mark.eq(mark),
                     history::start.eq(kept.map_or(0, |kept| signed(kept.0))),
                     history::continues.eq(kept.is_some()),
+                    history::begun.eq(false),
                 ))
                 .execute(connection)
                 .await?;
@@ -67,6 +77,21 @@ impl Mysql {
         let (epoch, format) = self.pool.transaction(raise).await?;
         self.pool.format.check(unsigned(format))?;
         Ok(unsigned(epoch))
+    }
+
+    /// Notes that an epoch has begun in Redis, before anything is accepted in it.
+    pub async fn note_begun(&self, epoch: u64) -> Result<()> {
+        let part = history::table
+            .find(signed(epoch))
+            .filter(history::begun.eq(false));
+        let note = async |connection: &mut Connection| {
+            diesel::update(part)
+                .set(history::begun.eq(true))
+                .execute(connection)
+                .await
+        };
+        let note = self.pool.write(note);
+        call!("records", "note_begun").timed(note).await.map(drop)
     }
 
     /// The current epoch. Also checks the format of the rows: while a newer program's is found, all calls but this one

@@ -12,7 +12,7 @@ use super::{
     Mysql,
     pool::Connection,
     recount::RECOUNT,
-    restamp::{Revisions, take_revision},
+    revisions::{Revisions, take_revision},
     rows::{app_id, unsigned},
     store::{Origin, insert_chats},
 };

@@ -10,8 +10,9 @@ use diesel_async::RunQueryDsl;
 use super::{
     Mysql, keys,
     pool::Connection,
-    restamp::{Revisions, take_revision},
+    revisions::{Revisions, take_revision},
     rows::{app_id, signed, time_literal, unsigned},
+    store::hold_epoch,
 };
 use crate::{
     domain::{ChatKey, Message, MessageKey, Number, Revision, Timestamp},
@@ -126,6 +127,13 @@ impl Mysql {
         };
         let mark = unsigned(last.number);
         let write = async |connection: &mut Connection| {
+            // The row of the chat may be busy: it is locked before that of the history, for which all readers of changes wait.
+            if hold_epoch(connection, epoch).await? {
+                let lock = format!(
+                    "SELECT deleted_up_to AS mark FROM chats WHERE app = '{app}' AND number = {number} FOR UPDATE"
+                );
+                sql_query(lock).load::<Mark>(connection).await?;
+            }
             let revision = match take_revision(connection, epoch, &revisions).await? {
                 Ok(revision) => revision,
                 Err(error) => return Ok(Err(error)),

@@ -64,6 +64,7 @@ diesel::table! {
         mark -> BigInt,
         start -> BigInt,
         continues -> Bool,
+        begun -> Bool,
     }
 }
 

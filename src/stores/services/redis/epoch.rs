@@ -157,6 +157,7 @@ impl Redis {
 
     /// Loads the scripts of an epoch. They refuse to run if another server takes over meanwhile.
     async fn load(&self, epoch: u64, server: &MasterId) -> Result<Arc<EpochScripts>> {
+        self.mysql.note_begun(epoch).await?;
         let scripts = EpochScripts::new(epoch, server);
         let mut load = redis::pipe();
         for script in scripts.all() {

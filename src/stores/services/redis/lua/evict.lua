@@ -36,7 +36,8 @@ local function look_at(key, app, chat)
     unverified[#unverified + 1] = string.sub(key, #p + 1)
   else
     redis.call('UNLINK', key)
-    removed = removed + 1
+    -- Without an epoch it held only the application's last revision.
+    if counter[1] then removed = removed + 1 end
   end
 end
 
