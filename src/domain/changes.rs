@@ -78,7 +78,7 @@ impl Cursor {
     }
 }
 
-/// Where a client continues.
+/// Place from which a client continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {
     /// At the first change.
@@ -113,7 +113,7 @@ impl fmt::Display for Since {
 /// Requested part of the changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangesPage {
-    /// Where it begins.
+    /// Place at which it begins.
     pub since: Since,
     /// Maximum number of changes, at least 1.
     pub limit: usize,
@@ -176,7 +176,7 @@ impl Changed {
 pub struct Changes {
     /// The changes.
     pub items: Vec<Changed>,
-    /// Where the next request continues.
+    /// Place from which the next request continues.
     pub next: Since,
 }
 

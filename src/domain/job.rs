@@ -107,6 +107,14 @@ impl Target {
             number: self.chat,
         }
     }
+
+    /// The message.
+    pub fn message(self) -> MessageKey {
+        MessageKey {
+            chat: self.chat(),
+            number: self.number,
+        }
+    }
 }
 
 impl From<MessageKey> for Target {

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use super::{Backend, Result};
-use crate::domain::{AppId, Changes, ChangesPage, Number, Revision, Target};
+use crate::domain::{AppId, Changed, Changes, ChangesPage, Number, Revision, Target};
 
 /// Maximum number of rows and queued writes that one request looks at, also if it wants changes of few chats.
 pub const EXAMINED: usize = 1000;
@@ -44,12 +44,12 @@ impl Entries {
     }
 }
 
-/// What a page consists of.
+/// A page of entries.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Examined {
-    /// What changed, each once, at its last revision that was looked at.
+    /// The wanted entries, each item once, at the last of its revisions that were read.
     pub wanted: Vec<Entry>,
-    /// Revision of the last entry that was looked at; `None` if there is none.
+    /// Revision of the last entry that was read, wanted or not; `None` if there is none.
     pub last: Option<Revision>,
 }
 
@@ -79,6 +79,29 @@ pub fn examine(sources: Vec<Entries>, page: &ChangesPage) -> Examined {
     wanted.retain(|(_, target)| seen.insert(*target));
     wanted.reverse();
     Examined { wanted, last }
+}
+
+/// Present states of a page, until their texts exceed its size.
+#[derive(Default)]
+pub struct States {
+    /// The states.
+    pub items: Vec<Changed>,
+    bytes: usize,
+    last: Option<Revision>,
+}
+
+impl States {
+    /// Adds the state of an entry, unless the page is full. Then returns the revision of the last entry that was added. Entries of
+    /// the same revision are not cut apart.
+    pub fn add(&mut self, revision: Revision, state: Changed, limit: usize) -> Option<Revision> {
+        if self.bytes > limit && Some(revision) > self.last {
+            return self.last;
+        }
+        self.bytes += state.size();
+        self.items.push(state);
+        self.last = Some(revision);
+        None
+    }
 }
 
 /// Cuts entries off after about this number. Entries of the same revision are not cut apart: a cursor would lead past the second.

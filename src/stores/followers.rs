@@ -142,7 +142,7 @@ impl Backend {
 
 #[cfg(test)]
 mod tests {
-    use std::future::pending;
+    use futures_util::FutureExt as _;
 
     use super::*;
 
@@ -150,12 +150,7 @@ mod tests {
 
     /// Tells whether a wait ends at once, and what it returns.
     async fn poll(follower: &mut Follower) -> Option<bool> {
-        tokio::select! {
-            biased;
-            changed = follower.changed() => Some(changed),
-            () = async { tokio::task::yield_now().await } => None,
-            () = pending() => None,
-        }
+        follower.changed().now_or_never()
     }
 
     #[tokio::test]

@@ -52,7 +52,7 @@ enum Change {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ChangedChat {
-    /// What changed.
+    /// Type of the change.
     r#type: ChatType,
     /// Its application's id.
     #[serde(rename = "appID")]
@@ -88,7 +88,7 @@ enum ChatType {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ChangedMessage {
-    /// What changed.
+    /// Type of the change.
     r#type: MessageType,
     /// Its application's id.
     #[serde(rename = "appID")]

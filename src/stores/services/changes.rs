@@ -14,7 +14,7 @@ use crate::{
     },
     stores::{
         Error, Result,
-        changes::{Entry, Examined, READ_AT_ONCE, examine},
+        changes::{Entry, Examined, READ_AT_ONCE, States, examine},
         merge,
     },
 };
@@ -87,23 +87,18 @@ impl Services {
         wanted: &[Entry],
         limit: usize,
     ) -> Result<(Vec<Changed>, Option<Revision>)> {
-        let (mut items, mut bytes, mut cut) = (Vec::with_capacity(wanted.len()), 0, None);
+        let mut states = States::default();
         for part in wanted.chunks(READ_AT_ONCE) {
-            let states = part.iter().map(|(_, target)| self.state(*target));
-            for ((revision, _), state) in part.iter().zip(try_join_all(states).await?) {
-                let Some(changed) = state else {
-                    continue;
-                };
-                // Items of the same revision are not cut apart.
-                if bytes > limit && Some(*revision) > cut {
-                    return Ok((items, cut));
+            let reads = part.iter().map(|(_, target)| self.state(*target));
+            for ((revision, _), state) in part.iter().zip(try_join_all(reads).await?) {
+                if let Some(state) = state
+                    && let Some(last) = states.add(*revision, state, limit)
+                {
+                    return Ok((states.items, Some(last)));
                 }
-                bytes += changed.size();
-                items.push(changed);
-                cut = Some(*revision);
             }
         }
-        Ok((items, None))
+        Ok((states.items, None))
     }
 
     /// The present state of a chat or message; `None` for a message of a deleted chat, and for what was lost.
@@ -113,10 +108,7 @@ impl Services {
             let chat = self.chat_or_deletion(ChatKey { app, number }).await?;
             return Ok(chat.map(Changed::chat));
         }
-        let chat = target.chat();
-        let message = self
-            .message_or_deletion(MessageKey { chat, number })
-            .await?;
+        let message = self.message_or_deletion(target.message()).await?;
         Ok(message.map(Changed::message))
     }
 

@@ -5,7 +5,7 @@ use super::{
     redis::{EncodedWrite, Limits},
 };
 use crate::{
-    domain::{Action, Condition, Kind, MessageKey, Revision, Target, Write},
+    domain::{Action, Condition, Kind, Revision, Target, Write},
     stores::{Enqueued, Error, JobState, Result, merge, payload::Head},
 };
 
@@ -46,10 +46,7 @@ impl Services {
 
     /// The update that gives a message the text that it had before the update `id`, if that is its newest version.
     async fn update_back(&self, target: Target, id: Revision) -> Result<Option<Write>> {
-        let key = MessageKey {
-            chat: target.chat(),
-            number: target.number,
-        };
+        let key = target.message();
         let queued = self.redis.write_before(key, id).await?;
         let before = merge::one(queued, self.mysql.message(key).await?);
         let newest = Condition::AnyOf([id].into_iter().collect());

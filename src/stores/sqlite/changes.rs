@@ -15,13 +15,11 @@ use super::{
     rows::{signed, unsigned},
 };
 use crate::{
-    domain::{
-        AppId, Changed, Changes, ChangesPage, ChatKey, Cursor, MessageKey, Revision, Since, Target,
-    },
+    domain::{AppId, Changed, Changes, ChangesPage, ChatKey, Cursor, Revision, Since, Target},
     stores::{
         Error, Result,
         call::call,
-        changes::{EXAMINED, Entries, Examined, examine},
+        changes::{EXAMINED, Entries, Examined, States, examine},
     },
 };
 
@@ -112,20 +110,16 @@ fn changes(
         wanted,
         last: mut examined,
     } = examine(sources, page);
-    let (mut items, mut bytes, mut cut) = (Vec::new(), 0, None);
+    let mut states = States::default();
     for (revision, target) in wanted {
-        let Some(changed) = changed(connection, target)? else {
-            continue;
-        };
-        // Items of the same revision are not cut apart.
-        if bytes > page.bytes && Some(revision) > cut {
-            examined = cut;
+        if let Some(state) = changed(connection, target)?
+            && let Some(last) = states.add(revision, state, page.bytes)
+        {
+            examined = Some(last);
             break;
         }
-        bytes += changed.size();
-        items.push(changed);
-        cut = Some(revision);
     }
+    let items = states.items;
     let next = examined.map_or(page.since, cursor);
     Ok(Some(Changes { items, next }))
 }
@@ -162,7 +156,6 @@ fn changed(connection: &mut SqliteConnection, target: Target) -> Outcome<Option<
         }
         return Ok(reader::chat(connection, key)?.map(Changed::chat));
     }
-    let chat = target.chat();
-    let message = reader::message(connection, MessageKey { chat, number })?;
+    let message = reader::message(connection, target.message())?;
     Ok(message.map(Changed::message))
 }

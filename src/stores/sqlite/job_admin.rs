@@ -16,7 +16,7 @@ use super::{
     schema::{job_counts, jobs, paused_kinds},
 };
 use crate::{
-    domain::{Action, AppId, Kind, MessageKey, Revision, Target, Write, time::from_millis},
+    domain::{Action, AppId, Kind, Revision, Target, Write, time::from_millis},
     stores::{
         JobInfo, JobState, KindStats, Result,
         call::{Call, call},
@@ -152,10 +152,7 @@ fn discard(
         Some(Action::Delete) => return Ok(Discarded::default()),
         Some(Action::Create) => kind.and_then(|kind| Write::deletion_of(kind, target)),
         Some(Action::Update) => {
-            let key = MessageKey {
-                chat: target.chat(),
-                number: target.number,
-            };
+            let key = target.message();
             let present = reader::message(connection, key)?;
             diesel::delete(job).execute(connection)?;
             match present.is_some_and(|present| present.revision == id) {

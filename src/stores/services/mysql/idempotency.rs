@@ -123,10 +123,7 @@ pub(super) async fn remove_bodies(
 }
 
 fn message(target: Target) -> Option<MessageKey> {
-    (target.chat != 0).then(|| MessageKey {
-        chat: target.chat(),
-        number: target.number,
-    })
+    (target.chat != 0).then(|| target.message())
 }
 
 /// A hash in SQL.

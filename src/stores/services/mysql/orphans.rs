@@ -12,9 +12,9 @@ use super::{
     Mysql,
     pool::Connection,
     recount::RECOUNT,
-    revisions::{Revisions, take_revision},
+    revisions::{Revisions, epoch_is_over, take_revision},
     rows::{app_id, unsigned},
-    store::{Origin, insert_chats},
+    store::{Origin, hold_epoch, insert_chats},
 };
 use crate::{
     domain::{AppId, Application, Chat, ChatKey, LOST_USERNAME, Revision},
@@ -160,6 +160,9 @@ impl Mysql {
         revisions: impl Revisions,
     ) -> Result<()> {
         let adopt = async |connection: &mut Connection| {
+            if !hold_epoch(connection, epoch).await? {
+                return Ok(Err(epoch_is_over()));
+            }
             let revision = match take_revision(connection, epoch, &revisions).await? {
                 Ok(revision) => revision,
                 Err(error) => return Ok(Err(error)),

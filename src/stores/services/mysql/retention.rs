@@ -10,7 +10,7 @@ use diesel_async::RunQueryDsl;
 use super::{
     Mysql, keys,
     pool::Connection,
-    revisions::{Revisions, take_revision},
+    revisions::{Revisions, epoch_is_over, take_revision},
     rows::{app_id, signed, time_literal, unsigned},
     store::hold_epoch,
 };
@@ -127,20 +127,9 @@ impl Mysql {
         };
         let mark = unsigned(last.number);
         let write = async |connection: &mut Connection| {
-            // The row of the chat may be busy: it is locked before that of the history, for which all readers of changes wait.
-            if hold_epoch(connection, epoch).await? {
-                let lock = format!(
-                    "SELECT deleted_up_to AS mark FROM chats WHERE app = '{app}' AND number = {number} FOR UPDATE"
-                );
-                sql_query(lock).load::<Mark>(connection).await?;
-            }
-            let revision = match take_revision(connection, epoch, &revisions).await? {
-                Ok(revision) => revision,
-                Err(error) => return Ok(Err(error)),
-            };
-            move_mark(connection, chat, mark, revision).await?;
+            let moved = move_mark(connection, chat, mark, epoch, &revisions).await?;
             failpoints::hit("before_commit");
-            Ok(Ok(()))
+            Ok(moved)
         };
         let write = self.pool.transaction(write);
         let moved = call!("records", "move_mark").timed(write).await;
@@ -194,15 +183,19 @@ impl Mysql {
     }
 }
 
-/// Moves the mark of a chat, with its revision, the count, the idempotency keys and the log. Store transactions hold a shared lock of the
-/// chat, so each of them either is counted here, or leaves out what the mark covers.
+/// Moves the mark of a chat, with its revision, the count, the idempotency keys and the log. Store transactions hold a shared
+/// lock of the chat, so each of them either is counted here, or leaves out what the mark covers.
 async fn move_mark(
     connection: &mut Connection,
     chat: ChatKey,
     mark: Number,
-    revision: Revision,
-) -> QueryResult<()> {
+    epoch: u64,
+    revisions: &impl Revisions,
+) -> QueryResult<Result<()>> {
     let ChatKey { app, number } = chat;
+    if !hold_epoch(connection, epoch).await? {
+        return Ok(Err(epoch_is_over()));
+    }
     let of_chat = format!("app = '{app}' AND number = {number}");
     let former: Option<Mark> = sql_query(format!(
         "SELECT deleted_up_to AS mark FROM chats WHERE {of_chat} AND deleted_at IS NULL FOR UPDATE"
@@ -212,7 +205,11 @@ async fn move_mark(
     .optional()?;
     // Another process may have moved it further, or the chat is deleted.
     let Some(Mark { mark: former }) = former.filter(|former| former.mark < signed(mark)) else {
-        return Ok(());
+        return Ok(Ok(()));
+    };
+    let revision = match take_revision(connection, epoch, revisions).await? {
+        Ok(revision) => revision,
+        Err(error) => return Ok(Err(error)),
     };
     let covered =
         format!("app = '{app}' AND chat = {number} AND number > {former} AND number <= {mark}");
@@ -234,7 +231,7 @@ async fn move_mark(
     ] {
         sql_query(statement).execute(connection).await?;
     }
-    Ok(())
+    Ok(Ok(()))
 }
 
 #[derive(QueryableByName)]

@@ -7,7 +7,7 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::{pool::Connection, rows::signed, schema::history, store::hold_epoch};
+use super::{pool::Connection, rows::signed, schema::history};
 use crate::{
     domain::Revision,
     stores::{Error, Result},
@@ -27,16 +27,18 @@ where
     type Next = N;
 }
 
-/// Takes a revision, as the first step of a transaction. On an error nothing was written.
+/// The error of a transaction that could not hold its epoch.
+pub(super) fn epoch_is_over() -> Error {
+    Error::Fenced("the queue began a new epoch".into())
+}
+
+/// Takes a revision in a transaction that holds the epoch. Rows that may be busy must be locked before, because all readers of
+/// changes wait from here until the transaction ends.
 pub(super) async fn take_revision(
     connection: &mut Connection,
     epoch: u64,
     revisions: &impl Revisions,
 ) -> QueryResult<Result<Revision>> {
-    let over = || Error::Fenced("the queue began a new epoch".into());
-    if !hold_epoch(connection, epoch).await? {
-        return Ok(Err(over()));
-    }
     let part = history::table.find(signed(epoch)).select(history::mark);
     part.for_update().first::<i64>(connection).await?;
     Ok(revisions().await)

@@ -6,15 +6,15 @@
 --                              this one may be above what MySQL holds. Missing: Redis was emptied. Programs
 --                              before format 2 keep a string here, and the server in the key master
 --   revision                   counter of accepted writes
---   app:<app>                  hash: epoch, n = chats given out, last = id of the last write, job = its creation while that is not stored; deleted_chats
---                              = deleted chats that MySQL holds, missing while that is not known; deletions_stored = time since
+--   app:<app>                  hash: epoch, n = chats given out, last = id of the last write, job = its creation while that is
+--                              not stored; deleted_chats = deleted chats that MySQL holds, missing while that is not known; deletions_stored = time since
 --                              which facts about their number are refused; deleted, keep, idle: see below
 --   chat:<app>:<chat>          hash: epoch, n = messages given out; deleted = id of the job that deletes it; keep = 1: MySQL does
 --                              not hold that number, because an older program discarded a job, or because MySQL was set
 --                              back; idle = since when, and with which epoch and n, it was not used
 --   mark:<app>:<chat>:<n>      revision and 'present' or 'gone': the last stored update or the deletion of a message, for 60 s
 --   key:<id>                   idempotency key: number of what was created, and the hash of its body, '-' if it is deleted. Until
---                              60 s after that is stored. The chat of a key of chats is 0
+--                              60 s after that is stored
 --   eviction                   hash: cursor and due time of the next call of evict.lua
 --   jobs                       hash: id -> payload, for every accepted write that is not stored yet
 --   pending:<app>              sorted set: ids of chats not stored yet, by chat number
